@@ -1,0 +1,1 @@
+"""Sequences, one module a source; and how their values are scaled."""

@@ -1,0 +1,41 @@
+"""scikit-learn's handwritten digits, as sequences of rows of pixels."""
+
+import numpy as np
+import torch
+
+from lstm_ae import checks
+from lstm_ae.data.scaling import Scaling
+from lstm_ae.data.sequences import SequenceData
+
+BRIGHTEST = 16  # the images hold whole numbers 0..16
+
+
+def load_digits(test_share: float, seed: int) -> SequenceData:
+    """Returns 1,797 images of 8 x 8 pixels, a row a time step, scaled to [-1, 1], with their ten classes.
+
+    Source: the test set of the UCI optical recognition of handwritten digits data, as it comes with scikit-learn.
+
+    Args:
+        test_share: The share of the images that is the test part, the same in each class.
+        seed: Of the draw of the test part.
+    """
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+
+    checks.share("test_share", test_share)
+    bunch = datasets.load_digits()
+    images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
+    _, chosen = train_test_split(np.arange(len(images)), test_size=test_share, random_state=seed, stratify=labels)
+    test = np.zeros(len(images), dtype=bool)
+    test[chosen] = True
+    return SequenceData(
+        values=torch.from_numpy(images.reshape(-1, 8)),
+        starts=torch.arange(len(images)) * 8,
+        length=8,
+        test=test,
+        scaling=Scaling("fixed", shift=BRIGHTEST / 2, scale=BRIGHTEST / 2),
+        labels=torch.from_numpy(labels),
+        classes=tuple(str(name) for name in bunch.target_names),
+        unit="brightness (0 to 16)",
+        kind="image",
+    )

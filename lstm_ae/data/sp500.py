@@ -1,0 +1,184 @@
+"""Daily prices of companies, as windows of consecutive trading days of one company."""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lstm_ae import checks
+from lstm_ae.data.scaling import Scaling
+from lstm_ae.data.sequences import SequenceData
+
+
+def load_sp500(
+    path: str | None,
+    column: str,
+    symbols: list[str] | None,
+    start: str | None,
+    end: str | None,
+    window: int,
+    stride: int,
+    test_share: float,
+    scaling: str,
+) -> SequenceData:
+    """Returns every window of `window` consecutive trading days of one company, in dollars.
+
+    The trading days are those on which any company has a row. A day without a price is a gap that no window crosses;
+    a company without one whole window is left out; both are named in `notes`. The test part is the latest stretch of
+    days; windows that reach from before it into it belong to no part.
+
+    Source of the default: the closing prices of twenty S&P 500 companies, 1990 to 2022, that ship with skfolio.
+
+    Args:
+        path: A long CSV with the columns `date` (year-month-day), `symbol` or `Name`, and prices; None: skfolio's.
+        column: The price column of that CSV.
+        symbols: The companies to keep, None for all.
+        start: The first day, included.
+        end: The last day, included.
+        window: Trading days a sequence.
+        stride: Trading days from the start of one window to the next.
+        test_share: The share of the trading days that is the test part.
+        scaling: `minmax` or `standard`, a scaler a company, or `relative`, see `lstm_ae.data.scaling`.
+
+    Raises:
+        ValueError: the file or one of the values above cannot be used; the text names the cure.
+    """
+    checks.at_least("window", window, 2)
+    checks.at_least("stride", stride, 1)
+    checks.share("test_share", test_share)
+    prices = _shipped_prices() if path is None else read_prices(Path(path).expanduser(), column)
+    prices = _select(prices, symbols, start, end)
+    table = prices.stack().dropna().swaplevel().sort_index(level=0, sort_remaining=True)
+    names = tuple(prices.columns)
+    group_of_step = np.searchsorted(names, table.index.get_level_values(0))
+    day_of_step = prices.index.get_indexer(table.index.get_level_values(1))
+    starts = _window_starts(group_of_step, day_of_step, window, stride)
+    if not len(starts):
+        longest = int(prices.notna().sum().max())
+        raise ValueError(
+            f"`window` is longer than every company's unbroken history: {window} days, and the longest company has "
+            f"{longest} days with a price. Use a smaller window (dataset.window) or a longer stretch of time."
+        )
+    boundary = round(len(prices) * (1 - test_share))
+    first, last = day_of_step[starts], day_of_step[starts + window - 1]
+    starts = starts[(last < boundary) | (first >= boundary)]
+    return SequenceData(
+        values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),
+        starts=torch.from_numpy(starts),
+        length=window,
+        test=day_of_step[starts] >= boundary,
+        scaling=Scaling(scaling),  # type: ignore[arg-type]  # checked there
+        group_of_step=group_of_step,
+        group_names=names,
+        day_of_step=day_of_step,
+        dates=prices.index.to_numpy(dtype="datetime64[D]"),
+        unit="USD",
+        kind="price",
+        notes=_notes(prices, names, group_of_step[starts], window),
+    )
+
+
+def read_prices(path: Path, column: str) -> pd.DataFrame:
+    """Returns one column of a long CSV as a table with a row a day and a column a company.
+
+    Raises:
+        ValueError: the file is missing, empty or malformed; the text names the row and the cure.
+    """
+    if not path.is_file():
+        raise ValueError(f"`path` must name a CSV file, and there is none at {path}. Use dataset.path=FILE.csv.")
+    try:
+        frame = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        frame = pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"`path` must name a CSV file; {path} cannot be read as one: {error}") from error
+    if frame.empty:
+        raise ValueError(f"`path` must name a CSV file with rows, and {path} has none. Use dataset.path=FILE.csv.")
+    symbol = "symbol" if "symbol" in frame else "Name"
+    _require_columns(frame, path, ("date", symbol, column))
+    dates = pd.to_datetime(frame["date"], format="ISO8601", errors="coerce")
+    _refuse(frame["date"], dates.isna(), path, "has a date that cannot be read", "Write days as 2017-12-31")
+    values = pd.to_numeric(frame[column], errors="coerce")
+    cure = f"Mend the file, or leave the {column} of that day empty"
+    _refuse(frame[column], values.isna() & frame[column].notna(), path, f"has text for a {column} price", cure)
+    _refuse(frame[column], np.isinf(values), path, f"has an infinite {column} price", cure)
+    _refuse(frame[symbol], frame[symbol].isna(), path, "has no symbol", "Give every row a symbol")
+    days = dates.dt.normalize()
+    labels = frame[symbol].astype(str) + " on " + days.dt.strftime("%Y-%m-%d")
+    _refuse(labels, labels.duplicated(), path, "repeats a day of a company", "Keep one row a company and day")
+    tidy = pd.DataFrame({"day": days, "symbol": frame[symbol].astype(str), "price": values})
+    return tidy.pivot(index="day", columns="symbol", values="price").sort_index()
+
+
+def _shipped_prices() -> pd.DataFrame:
+    from skfolio.datasets import load_sp500_dataset  # takes seconds to import: only where it is needed
+
+    return load_sp500_dataset().sort_index(axis=1)
+
+
+def _require_columns(frame: pd.DataFrame, path: Path, columns: tuple[str, ...]) -> None:
+    for column in columns:
+        if column not in frame:
+            wanted = "`symbol` or `Name`" if column == "Name" else f"`{column}`"
+            near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
+            cure = f"dataset.column={near[0]}" if near and column == columns[-1] else "dataset.column=COLUMN for a price"
+            raise ValueError(
+                f"`path` must have a column {wanted}; {path} has {', '.join(map(str, frame.columns))}. Use {cure}."
+            )
+
+
+def _refuse(values: pd.Series, bad: "pd.Series[bool]", path: Path, problem: str, cure: str) -> None:
+    """Raises a ValueError that names the first bad row, as counted in the file (the header is line 1)."""
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {values.iloc[row]!r}. {cure}.")
+
+
+def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, end: str | None) -> pd.DataFrame:
+    """Returns the chosen companies and days, the companies in the alphabet's order."""
+    if symbols is not None:
+        for symbol in symbols:
+            if symbol not in prices:
+                raise ValueError(
+                    f"`symbols` must name companies of the data, got {symbol!r}. Use some of: {', '.join(prices)}."
+                )
+        prices = prices[sorted(set(symbols))]
+    first, last = _day("start", start, prices.index[0]), _day("end", end, prices.index[-1])
+    chosen = prices.loc[first:last].dropna(how="all")
+    if chosen.empty:
+        raise ValueError(
+            f"`start` and `end` must enclose days with prices, got {start} to {end}. "
+            f"Use days within {prices.index[0]:%Y-%m-%d}..{prices.index[-1]:%Y-%m-%d}."
+        )
+    return chosen
+
+
+def _day(name: str, value: str | None, default: pd.Timestamp) -> pd.Timestamp:
+    try:
+        return default if value is None else pd.Timestamp(value)
+    except ValueError:
+        raise ValueError(f"`{name}` must be a day, got {value!r}. Use dataset.{name}=2010-01-31.") from None
+
+
+def _window_starts(group_of_step: np.ndarray, day_of_step: np.ndarray, window: int, stride: int) -> np.ndarray:
+    """Returns the rows at which a window of consecutive days of one company begins."""
+    starts = np.arange(max(0, len(group_of_step) - window + 1))
+    ends = starts + window - 1
+    unbroken = day_of_step[ends] - day_of_step[starts] == window - 1
+    same_company = group_of_step[ends] == group_of_step[starts]
+    on_stride = day_of_step[starts] % stride == 0
+    return starts[unbroken & same_company & on_stride]
+
+
+def _notes(prices: pd.DataFrame, names: tuple[str, ...], used: np.ndarray, window: int) -> tuple[str, ...]:
+    notes = []
+    for group, name in enumerate(names):
+        with_price = prices[name].first_valid_index(), prices[name].last_valid_index()
+        missing = int(prices.loc[with_price[0] : with_price[1], name].isna().sum()) if with_price[0] else 0
+        if not (used == group).any():
+            notes.append(f"{name} is left out: its {prices[name].notna().sum()} days hold no window of {window}.")
+        elif missing:
+            notes.append(f"{name} has no price on {missing} of its days; no window crosses them.")
+    return tuple(notes)

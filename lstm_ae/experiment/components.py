@@ -1,0 +1,148 @@
+"""From nodes of the configuration to components: what is wrong with a value is said with its key."""
+
+import difflib
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from beartype import BeartypeConf
+from beartype.door import is_bearable
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lstm_ae import splits
+from lstm_ae.data.sequences import SequenceData, SequencePart
+from lstm_ae.trainer import Trainer, Training
+from lstm_ae.types import Task
+
+_WHOLE_NUMBERS_ARE_NUMBERS = BeartypeConf(is_pep484_tower=True)
+
+
+class ConfigError(ValueError):
+    """A value of the configuration cannot be used; the text names its key, the rule, the value and the cure."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """All that a job is made of.
+
+    Attributes:
+        data: The dataset.
+        train: The part that is learnt from.
+        validation: The part that chooses the weights.
+        test: The part that is looked at once, at the end.
+        task: Gives the loss and the metrics.
+        trainer: The epoch loop.
+        training: The model with its initial weights, its optimizer and its scheduler.
+    """
+
+    data: SequenceData
+    train: SequencePart
+    validation: SequencePart
+    test: SequencePart
+    task: Task
+    trainer: Trainer
+    training: Training
+
+
+def build(config: DictConfig, data: SequenceData) -> Components:
+    """Returns the components of a job.
+
+    Args:
+        config: The composed configuration.
+        data: The dataset that it names, see `load`.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    splitter = _build("split", config.split)
+    try:
+        chosen = splits.select(splitter, config.fold, data)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not data.test.any():
+        raise ConfigError("`dataset` leaves no test sequences. Use a larger dataset.test_share or more data.")
+    scaling = data.fit_scaling(chosen[0])
+    train, validation, test = (SequencePart(data, part, scaling) for part in (*chosen, np.flatnonzero(data.test)))
+    task, trainer = _build("task", config.task), _build("trainer", config.trainer)
+    torch.manual_seed(config.seed)
+    model: nn.Module = _build("model", config.model, features=data.features).to(trainer.device)
+    optimizer = _build("optimizer", config.optimizer, params=model.parameters())
+    steps = trainer.steps(train)
+    scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps)
+    return Components(data, train, validation, test, task, trainer, Training(model, optimizer, scheduler))
+
+
+def load(config: DictConfig) -> SequenceData:
+    """Returns the dataset that the configuration names; the last one is kept, for the next job of the same process.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    return _load(json.dumps(OmegaConf.to_container(config.dataset, resolve=True), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(node: str) -> SequenceData:
+    return _build("dataset", OmegaConf.create(json.loads(node)))
+
+
+def _build(group: str, node: DictConfig, **known: Any) -> Any:
+    """Returns the component of one group.
+
+    Args:
+        group: The key of the group.
+        node: Its values.
+        known: What only the job knows; a component is given what it names as a parameter.
+    """
+    target = get_object(node._target_)
+    values = {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items() if key[0] != "_"}
+    parameters = inspect.signature(target).parameters
+    known = {name: value for name, value in known.items() if name in parameters}
+    _check(group, target, values, [name for name in parameters if name not in known])
+    try:
+        made = instantiate(node, **({} if node.get("_partial_") else known), _convert_="all")
+        return made(**known) if node.get("_partial_") else made
+    except (InstantiationException, ValueError, TypeError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        raise ConfigError(f"In `{group}` ({node._target_}): {cause}") from error
+
+
+def _check(group: str, target: Callable[..., Any], values: Mapping[str, Any], parameters: list[str]) -> None:
+    """Refuses values that the target has no parameter for, or whose type is not the annotated one."""
+    signature = inspect.signature(target)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    hints = _type_hints(target)
+    for name, value in values.items():
+        if name not in signature.parameters and not open_ended:
+            near = difflib.get_close_matches(name, parameters, n=1)
+            cure = f"Did you mean {group}.{near[0]}?" if near else f"Use some of: {', '.join(parameters)}."
+            raise ConfigError(f"`{group}.{name}` is no parameter of {target.__qualname__}, got {value!r}. {cure}")
+        hint = hints.get(name)
+        if hint is not None and not _fits(value, hint):
+            expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            default = signature.parameters[name].default
+            cure = "Give one such value." if default in (inspect.Parameter.empty, None) else f"Its default is {default!r}."
+            raise ConfigError(f"`{group}.{name}` must be of type {expected}, got {value!r}. {cure}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(value, bool) and hint in (int, float):
+        return False
+    candidates = (value, tuple(value)) if isinstance(value, list) else (value,)  # YAML has lists where Python has tuples
+    return any(is_bearable(candidate, hint, conf=_WHOLE_NUMBERS_ARE_NUMBERS) for candidate in candidates)
+
+
+def _type_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)  # type: ignore[misc]
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        return {}

@@ -1,0 +1,213 @@
+"""What happens in one job, in order."""
+
+import contextlib
+import logging
+import math
+import random
+import shlex
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_ae import terminal
+from lstm_ae.baselines import fit_baselines, skill
+from lstm_ae.experiment import environment, samples
+from lstm_ae.experiment.components import Components, ConfigError, build, load
+from lstm_ae.run_dir import CHECKPOINT, ENDED, METRICS, SAMPLES, WEIGHTS, RunDir, RunDirError, find_finished, signature
+from lstm_ae.trainer import evaluate
+from lstm_ae.types import HIGHER_IS_BETTER
+
+log = logging.getLogger("lstm_ae")
+
+
+class JobError(HydraException):
+    """A job failed; the text is all that a user needs, and run.log has the traceback."""
+
+
+def run(config: DictConfig) -> float:
+    """Runs one job in the directory that Hydra names, and returns its validation score.
+
+    The score is infinite where training diverged. A directory that already holds this same run, finished, gives its stored
+    score; unfinished, the run is resumed.
+
+    Raises:
+        JobError: anything went wrong; the directory's status says so too, unless it holds another run.
+        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
+    """
+    logging.raiseExceptions = False  # a log that cannot be written must not hide why
+    run_dir = RunDir(HydraConfig.get().runtime.output_dir)
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+        with run_dir.locked():
+            run_dir.claim(resolved)  # type: ignore[arg-type]  # the root is a mapping
+            with _status_kept(run_dir):
+                return _job(config, resolved, run_dir)  # type: ignore[arg-type]
+    except JobError:
+        raise
+    except Exception as error:
+        raise JobError(_explain(error, run_dir.path)) from error
+
+
+def _explain(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError):
+        return (
+            f"`hydra.run.dir` must be a folder that can be written, and {error.filename or path} cannot: "
+            f"{error.strerror or error}. Free some space, or name another folder; the same command then goes on."
+        )
+    known = isinstance(error, ConfigError | RunDirError | HydraException)
+    return str(error) if known else f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _status_kept(run_dir: RunDir) -> Iterator[None]:
+    """Writes into the status how the block ended, where it did not end well."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            run_dir.end("interrupted", error="KeyboardInterrupt")
+        overrides = [f"hydra.run.dir={run_dir.path}", *HydraConfig.get().overrides.task]
+        command = "python run.py " + " ".join(map(shlex.quote, overrides))
+        raise KeyboardInterrupt(f"The checkpoint is kept; this goes on from it:\n  {command}") from None
+    except RunDirError:
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
+            run_dir.end("failed", error=_explain(error, run_dir.path), trace=traceback.format_exc())
+        raise
+
+
+def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float:
+    _check_run_keys(config)
+    data = load(config)
+    fingerprint = data.fingerprint()
+    status = run_dir.status()
+    own = signature(resolved, fingerprint)
+    if status.get("signature") == own and status["state"] in ENDED and not config.dry_run:
+        return _stored_score(run_dir, config.objective, status["state"])
+    _seed(config.seed)
+    components = build(config, data)
+    trainer = components.trainer
+    run_dir.begin(resolved, environment.describe(trainer.device, trainer.threads), fingerprint)
+    _write_hydra(config, run_dir)
+    for note in data.notes:
+        log.info(note)
+    log.info("%d training, %d validation and %d test sequences of %d steps with %d features",
+        len(components.train), len(components.validation), len(components.test), data.length, data.features,
+    )  # fmt: skip
+    reused = _reuse(components, run_dir, own) if config.dry_run else None
+    if not reused:
+        _train(components, run_dir, config)
+    metrics = _measure(components)
+    run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
+    run_dir.write_history(components.training.history)
+    arrays = samples.collect(data, components.test, components.training.model, trainer.device)
+    run_dir.write(SAMPLES, lambda file: np.savez_compressed(file, **arrays))
+    run_dir.write_json(METRICS, metrics)
+    if config.figures:
+        from lstm_ae import plots
+
+        plots.draw(run_dir)
+    state = "diverged" if components.training.diverged else "finished"
+    run_dir.end(state, **({"reused": str(reused)} if reused else {}))
+    run_dir.remove(CHECKPOINT)
+    terminal.show_result(metrics, components.task.error, run_dir.path)
+    return _stored_score(run_dir, config.objective, state)
+
+
+def _check_run_keys(config: DictConfig) -> None:
+    if config.seed < 0:
+        raise ConfigError(f"`seed` must be at least 0, got {config.seed}. Use seed=0.")
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # of libraries that draw from the global generator
+    torch.manual_seed(seed)
+
+
+def _train(components: Components, run_dir: RunDir, config: DictConfig) -> None:
+    """Trains from the last checkpoint, or from the start, and leaves a checkpoint every few epochs."""
+    training, trainer = components.training, components.trainer
+    if (run_dir / CHECKPOINT).exists():
+        training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location=trainer.device, weights_only=True))
+        log.info("Resumed after epoch %d", len(training.history))
+    shown = terminal.EpochDisplay(trainer.epochs, len(training.history))
+    parts = components.train, components.validation
+    with shown.live():
+        for row in trainer.train(training, components.task, *parts, seed=config.seed, objective=config.objective):
+            shown.show(row)
+            if row["epoch"] % trainer.checkpoint_every == 0:
+                run_dir.write(CHECKPOINT, lambda file: torch.save(training.state_dict(), file))
+                run_dir.write_history(training.history)
+    if training.diverged:
+        log.warning("The loss is not finite after epoch %d: diverged. A smaller optimizer.lr or "
+            "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
+
+
+def _reuse(components: Components, run_dir: RunDir, own: str) -> Path:
+    """Takes up the weights and the history of the finished run with this signature.
+
+    Returns:
+        Where that run lies.
+    """
+    root = Path(HydraConfig.get().runtime.cwd) / "multirun"
+    found = find_finished(root, own)
+    if found is None:
+        command = shlex.join(["python", "run.py", *(o for o in HydraConfig.get().overrides.task if "dry_run" not in o)])
+        raise ConfigError(
+            f"`dry_run=true` needs a finished run with these settings and data under {root}, and there is none. "
+            f"Train it first: {command}"
+        )
+    log.info("Nothing is trained: the weights are those of %s", found)
+    source, training = RunDir(found), components.training
+    training.best_weights = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
+    columns = source.read_history()
+    training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    training.best_epoch = source.read_json(METRICS)["best_epoch"]
+    return found
+
+
+def _measure(components: Components) -> dict[str, Any]:
+    """Returns what metrics.json holds, of the best weights."""
+    training, task, trainer = components.training, components.task, components.trainer
+    model = training.model
+    model.load_state_dict(training.best_weights)
+    model.eval()
+    parts = {"train": components.train, "validation": components.validation, "test": components.test}
+    metrics: dict[str, Any] = {
+        name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()
+    }
+    baselines = fit_baselines(components.train, model.code_size)  # type: ignore[arg-type]  # every model of ours has it
+    metrics["baseline"] = {name: evaluate(answer, task, components.test) for name, answer in baselines.items()}
+    error = metrics["test"][task.error]
+    metrics["skill"] = {name: skill(error, scores[task.error]) for name, scores in metrics["baseline"].items()}
+    return metrics | {
+        "best_epoch": training.best_epoch,
+        "epochs": len(training.history),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": sum(row["seconds"] for row in training.history),
+    }
+
+
+def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:
+    if state == "diverged":
+        return -math.inf if objective in HIGHER_IS_BETTER else math.inf
+    score = run_dir.read_json(METRICS)["validation"][objective]
+    return math.inf if score is None else score
+
+
+def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:
+    """Writes .hydra/ as Hydra does: by the job, once the directory is known to be its own."""
+    hydra = HydraConfig.instance().cfg
+    nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}  # type: ignore[union-attr]
+    for name, node in nodes.items():
+        text = OmegaConf.to_yaml(node)
+        run_dir.write(f".hydra/{name}.yaml", lambda file, text=text: file.write(text.encode()))

@@ -1,0 +1,219 @@
+"""The only reader and writer of a run directory.
+
+Every file is written under a temporary name and renamed, so that a reader, or a run that is started again after a kill,
+finds each file whole or not at all. Needs neither torch nor hydra.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+#: Settings that cannot change a result; they are no part of the signature.
+NOT_SIGNED = frozenset(
+    {"dry_run", "figures", "dataset.path", "trainer.device", "trainer.threads", "trainer.checkpoint_every"}
+)
+ENDED = frozenset({"finished", "diverged"})
+WEIGHTS, CHECKPOINT, SAMPLES, METRICS, STATUS, CONFIG = (
+    "model.pt", "checkpoint.pt", "samples.npz", "metrics.json", "status.json", "config.json"
+)  # fmt: skip
+
+
+class RunDirError(Exception):
+    """The directory holds another run, or another process writes in it; nothing was changed."""
+
+
+class RunDir:
+    """One run's directory.
+
+    Args:
+        path: Where it is, or will be.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory for this process.
+
+        Raises:
+            RunDirError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunDirError(
+                f"`hydra.run.dir` must be free, and another process is writing in {self.path}. "
+                "Wait for it, or name another directory."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def status(self) -> dict[str, Any]:
+        """Returns what status.json holds, and nothing where there is none."""
+        return self.read_json(STATUS) if (self / STATUS).exists() else {}
+
+    def claim(self, config: Mapping[str, Any]) -> None:
+        """Refuses a directory that holds a run of another configuration.
+
+        Raises:
+            RunDirError: it does; the text names the settings that differ.
+        """
+        if not (self / CONFIG).exists():
+            return
+        changed = differences(signed(self.read_json(CONFIG)), signed(config))
+        if changed:
+            listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
+            raise RunDirError(
+                f"`hydra.run.dir` must be new or hold this same run, and {self.path} holds another:\n{listed}\n"
+                "Nothing was changed there. Name another directory, or leave hydra.run.dir out."
+            )
+
+    def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
+        """Marks the run as running.
+
+        Args:
+            config: The resolved configuration.
+            environment: Where it runs.
+            fingerprint: Of the data.
+
+        Returns:
+            The signature.
+
+        Raises:
+            RunDirError: the directory holds a run on other data.
+        """
+        own, there = signature(config, fingerprint), self.status().get("signature")
+        if there not in (None, own):
+            raise RunDirError(
+                f"`hydra.run.dir` must be new or hold this same run, and {self.path} holds one on other data (or of "
+                "an earlier layout). Nothing was changed there. Name another directory, or leave hydra.run.dir out."
+            )
+        self.write_json(CONFIG, config)
+        self.write_json("environment.json", environment)
+        where = {"host": socket.gethostname(), "pid": os.getpid()}
+        status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
+        self.write_json(STATUS, status)
+        return own
+
+    def end(self, state: str, error: str | None = None, trace: str = "", **more: Any) -> None:
+        """Marks the run as finished, failed, interrupted or diverged, with the traceback in run.log where it failed."""
+        if trace:
+            with (self / "run.log").open("a") as log:
+                log.write(trace)
+        self.write_json(STATUS, {**self.status(), "state": state, "end": _now(), "error": error, **more})
+
+    def read_json(self, name: str) -> Any:
+        """Returns the content of a JSON file."""
+        return json.loads((self / name).read_text())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file; numbers that are not finite become null, as JSON has none."""
+        text = json.dumps(_finite(value), indent=2) + "\n"
+        self.write(name, lambda file: file.write(text.encode()))
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Writes history.csv, a row an epoch."""
+        with self._replacing("history.csv") as temporary, temporary.open("w", newline="") as file:
+            if rows:
+                writer = csv.DictWriter(file, rows[0].keys())
+                writer.writeheader()
+                writer.writerows(rows)
+
+    def read_history(self) -> dict[str, list[float]]:
+        """Returns the columns of history.csv."""
+        with (self / "history.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
+    def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
+        """Writes a file by a function of an open file."""
+        with self._replacing(name) as temporary, temporary.open("wb") as file:
+            writer(file)
+
+    def remove(self, name: str) -> None:
+        """Removes a file if it is there."""
+        (self / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        """Gives a temporary path that takes the file's place if all goes well, and is removed if not."""
+        path = self / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def signed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that can change a result, by their dotted keys."""
+    return {key: value for key, value in _flat(config).items() if key not in NOT_SIGNED}
+
+
+def signature(config: Mapping[str, Any], fingerprint: str) -> str:
+    """Returns the hash of a resolved configuration, less what cannot change a result, and of the data."""
+    text = json.dumps([signed(config), fingerprint], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns the keys whose values differ, with both; None stands for a key that is not there.
+
+    Example:
+        >>> differences({"seed": 0, "fold": 1}, {"seed": 2, "fold": 1})
+        {'seed': (0, 2)}
+    """
+    keys = [*old, *(key for key in new if key not in old)]
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+
+
+def find_finished(root: Path, wanted: str) -> Path | None:
+    """Returns the latest finished run under `root` with this signature, or None."""
+    found = []
+    for path in root.rglob(STATUS):
+        try:
+            status = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue  # of another program, or just being removed
+        if status.get("signature") == wanted and status.get("state") == "finished" and (path.parent / WEIGHTS).exists():
+            found.append((status["end"], path.parent))
+    return max(found)[1] if found else None
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

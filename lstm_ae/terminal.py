@@ -1,0 +1,100 @@
+"""What a person sees of a run: on a terminal a progress bar and a table, elsewhere plain log lines."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+log = logging.getLogger("lstm_ae")
+
+
+class EpochDisplay:
+    """Shows each epoch as it ends.
+
+    Args:
+        epochs: How many there are at most.
+        done: How many were done before, where a run is resumed.
+        console: Where to.
+    """
+
+    def __init__(self, epochs: int, done: int, console: Console | None = None) -> None:
+        self.epochs = epochs
+        self._progress = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("loss {task.fields[train]} validation {task.fields[validation]}"),
+            TextColumn("{task.fields[seconds]} s/epoch"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console or Console(),
+        )
+        self._task = self._progress.add_task("", total=epochs, completed=done, train="-", validation="-", seconds="-")
+
+    @contextmanager
+    def live(self) -> Iterator["EpochDisplay"]:
+        """Shows the bar while the block runs, where there is a terminal; log lines then go to the file alone."""
+        if not self._progress.console.is_terminal:
+            yield self
+            return
+        streams = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+        levels = [handler.level for handler in streams]
+        for handler in streams:
+            handler.setLevel(logging.WARNING)
+        try:
+            with self._progress:
+                yield self
+        finally:
+            for handler, level in zip(streams, levels, strict=True):
+                handler.setLevel(level)
+
+    def show(self, row: Mapping[str, float]) -> None:
+        """Shows one row of the history."""
+        train, validation = f"{row['train.loss']:.3g}", f"{row['validation.loss']:.3g}"
+        seconds = f"{row['seconds']:.2g}"
+        log.info(
+            "epoch %d/%d: loss %s, validation loss %s, lr %.3g, %s s",
+            row["epoch"], self.epochs, train, validation, row["lr"], seconds,
+        )  # fmt: skip
+        self._progress.update(self._task, completed=row["epoch"], train=train, validation=validation, seconds=seconds)
+
+
+def show_result(metrics: Mapping[str, Any], error: str, path: Path, console: Console | None = None) -> None:
+    """Shows the metrics beside the baselines, where the run lies, and what to type next.
+
+    Args:
+        metrics: What metrics.json holds.
+        error: The metric that is set against the baselines.
+        path: The run directory.
+        console: Where to.
+    """
+    console = console or Console()
+    rows = [("model", metrics["parameters"], *(metrics[part].get(error) for part in ("train", "validation", "test")), None)]
+    for name, baseline in metrics["baseline"].items():
+        rows.append((name, None, None, None, baseline[error], metrics["skill"][name]))
+    if console.is_terminal:
+        table = Table(title=f"{error} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
+        for heading in ("", "parameters", "train", "validation", "test", "skill over it"):
+            table.add_column(heading, justify="left" if not heading else "right")
+        for row in rows:
+            table.add_row(row[0], *(_text(value) for value in row[1:]))
+        console.print(table)
+    else:
+        for name, _, *values in rows:
+            shown = zip(("train", "validation", "test", "skill over it"), values, strict=True)
+            log.info("%s: %s %s", error, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None))
+    for line in (
+        f"Run directory: {path}",
+        f"Figures:       {path / 'figures'}",
+        "Next: change a value (python run.py model.hidden_size=32), "
+        "or compare some (python run.py --multirun model.hidden_size=8,16,32)",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
