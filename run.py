@@ -3,6 +3,7 @@
 Nothing heavy is imported before the configuration is composed, so that help and mistakes come back at once.
 """
 
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ def main(config: DictConfig) -> float:
 def report_errors() -> int:
     """Calls `main`; an error becomes a message on standard error and exit code 1, without a traceback.
 
-    Hydra prints tracebacks of its own unless HYDRA_FULL_ERROR is set: it is set here, and where the user has set it, the
-    traceback is shown.
+    Hydra prints tracebacks of its own unless HYDRA_FULL_ERROR is set: it is set here, and where the user has set it,
+    the traceback is shown.
     """
     traceback_wanted = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -71,4 +72,6 @@ def report_errors() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(report_errors())
+    code = report_errors()
+    gc.freeze()  # Python's last collection would walk through every object once more: a tenth of the time of --cfg job
+    sys.exit(code)

@@ -1,17 +1,21 @@
 """Figures, drawn from a run directory alone: they can be drawn again, elsewhere and later."""
 
+import functools
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lstm_ae.run_dir import METRICS, SAMPLES, RunDir
 
 WIDTH = 9.0  # inches
+DOTS_PER_INCH = 110
 ORIGINAL, MODEL = "#4c4c4c", "#d95f02"
-MOST_COMPANIES = 8  # lines that can be told apart in one figure
+ORIGINAL_STYLE = {"color": "#a9b4c2", "linewidth": 3.5}  # broad and pale, so that a close reconstruction hides nothing
 
 
 def draw(run_dir: RunDir) -> list[str]:
@@ -31,9 +35,8 @@ def draw(run_dir: RunDir) -> list[str]:
     }
     names = []
     for name, make in figures.items():
-        figure = make()
         names.append(f"figures/{name}.png")
-        run_dir.write(names[-1], lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
+        run_dir.write(names[-1], functools.partial(make().savefig, format="png", dpi=DOTS_PER_INCH))
     return names
 
 
@@ -43,7 +46,8 @@ def _describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     name = model.pop("_target_").rsplit(".", 1)[-1]
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if value not in (False, 0, None))
     lr, clipping = config["optimizer"]["lr"], config["trainer"]["gradient_clipping"]
-    return f"{name} ({settings}; {metrics['parameters']:,} parameters), lr {lr:g}, gradient clipping {clipping}"
+    text = f"{name} ({settings}; {metrics['parameters']:,} parameters), lr {lr:g}, gradient clipping {clipping}"
+    return "\n".join(textwrap.wrap(text, 105))
 
 
 def _figure(rows: int, columns: int, height: float, title: str, **options: Any) -> tuple[Figure, np.ndarray]:
@@ -71,9 +75,8 @@ def _data(samples: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _prices(samples: Mapping[str, np.ndarray]) -> Figure:
-    names = samples["series_names"]
-    shown = names[:MOST_COMPANIES]
-    title = "Prices" + (f" of {len(shown)} of {len(names)} companies" if len(shown) < len(names) else "")
+    shown, total = samples["series_names"], int(samples["series_total"])
+    title = "Prices" + (f" of {len(shown)} of the {total} companies" if len(shown) < total else "")
     figure, axes = _figure(1, 1, 4.5, title)
     ax = axes[0, 0]
     for name, values in zip(shown, samples["series"], strict=False):
@@ -88,15 +91,16 @@ def _prices(samples: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _loss(history: Mapping[str, list[float]], best_epoch: int, subtitle: str) -> Figure:
-    figure, axes = _figure(1, 1, 4.0, f"Loss against epochs\n{subtitle}")
+    figure, axes = _figure(1, 1, 4.0, f"Loss (of the scaled values) against epochs\n{subtitle}")
     ax = axes[0, 0]
     for part, colour in (("train", ORIGINAL), ("validation", MODEL)):
-        ax.plot(history["epoch"], history[f"{part}.loss"], label=part, color=colour, marker="." if best_epoch < 60 else "")
+        ax.plot(history["epoch"], history[f"{part}.loss"], label=part, color=colour, marker=".")
     if best_epoch:
         ax.axvline(best_epoch, color="0.6", linestyle=":", label=f"weights kept: epoch {best_epoch}")
     ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss (mean squared error, scaled values; logarithmic)")
+    ax.set_ylabel("loss (logarithmic)")
     ax.legend()
     return figure
 
@@ -110,13 +114,13 @@ def _reconstruction(samples: Mapping[str, np.ndarray], subtitle: str, error: flo
         figure, axes = _figure(2, count, 5.0, title)
         for column in range(count):
             _image(axes[0, column], inputs[column], str(names[column]))
-            _image(axes[1, column], reconstruction[column], "reconstruction")
+            _image(axes[1, column], reconstruction[column], "reconstruction", like=inputs[column])
         return figure
     figure, axes = _figure(count, 1, 2.2 * count + 0.5, title)
     for row, ax in enumerate(axes[:, 0]):
         time = samples["dates"][row] if "dates" in samples else np.arange(inputs.shape[1])
-        ax.plot(time, inputs[row], color=ORIGINAL, marker=".", linewidth=1, label="original")
-        ax.plot(time, reconstruction[row], color=MODEL, linewidth=1.5, label="reconstruction")
+        ax.plot(time, inputs[row], label="original", **ORIGINAL_STYLE)
+        ax.plot(time, reconstruction[row], color=MODEL, linewidth=1.3, label="reconstruction")
         ax.set_title(str(names[row]), fontsize=9)
         ax.set_ylabel(f"price ({samples['unit']})" if samples["kind"] == "price" else str(samples["unit"]))
     axes[0, 0].legend(fontsize=8)
@@ -124,7 +128,8 @@ def _reconstruction(samples: Mapping[str, np.ndarray], subtitle: str, error: flo
     return figure
 
 
-def _image(ax: Axes, image: np.ndarray, title: str) -> None:
-    ax.imshow(image, cmap="gray")
+def _image(ax: Axes, image: np.ndarray, title: str, like: np.ndarray | None = None) -> None:
+    like = image if like is None else like
+    ax.imshow(image, cmap="gray", vmin=like.min(), vmax=like.max())
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()

@@ -126,7 +126,10 @@ class RunDir:
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file; numbers that are not finite become null, as JSON has none."""
-        text = json.dumps(_finite(value), indent=2) + "\n"
+        self.write_text(name, json.dumps(_finite(value), indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file."""
         self.write(name, lambda file: file.write(text.encode()))
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:

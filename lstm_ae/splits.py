@@ -4,34 +4,44 @@ A splitter's `split(X, y, groups)` yields (train, validation) positions. Here X 
 sequence, a row a sequence, and no columns where the data have no dates.
 """
 
+import itertools
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
 from lstm_ae import checks
 
-Positions = Int[np.ndarray, " sequences"]
+Positions = Int[np.ndarray, " _"]  # indices of sequences
 
 
+@runtime_checkable
 class Splitter(Protocol):
     """What scikit-learn calls a splitter."""
 
-    def split(self, X: np.ndarray, y: np.ndarray | None, groups: np.ndarray | None) -> Iterator[tuple]:  # noqa: N803
+    def split(self, X: np.ndarray, y: np.ndarray | None, groups: np.ndarray | None) -> Iterator[tuple]:
         """Yields (train, validation) positions."""
         ...
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Returns the number of splits."""
         ...
 
 
+@runtime_checkable
 class Splittable(Protocol):
     """What a split needs to know of a dataset, as `lstm_ae.data.sequences.SequenceData` has it."""
 
-    test: Any
-    labels: Any
+    @property
+    def test(self) -> Any:
+        """Which sequences are the test part."""
+        ...
+
+    @property
+    def labels(self) -> Any:
+        """The class of each sequence, or None."""
+        ...
 
     @property
     def groups(self) -> Any:
@@ -66,12 +76,15 @@ class Holdout:
         self.validation = validation
         self.random_state = random_state
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Returns 1."""
         return 1
 
     def split(
-        self, X: np.ndarray, y: np.ndarray | None = None, groups: np.ndarray | None = None  # noqa: N803
+        self,
+        X: np.ndarray,
+        y: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> Iterator[tuple[Positions, Positions]]:
         """Yields the one split, as positions in X."""
         if X.shape[1] == 0:
@@ -86,11 +99,11 @@ class Holdout:
 
 
 class WalkForward:
-    """Splits by date: the days fall into n_splits + 1 stretches; fold k validates on stretch k + 1 and trains on all before it.
+    """Splits by date: of n_splits + 1 stretches of days, fold k validates on stretch k + 1 and trains on all before it.
 
-    Every model is judged on days later than all that it has seen, and between the last day of training and the first day
-    of validation at least `embargo` days belong to neither (Lopez de Prado 2018, Advances in Financial Machine Learning,
-    chapter 7).
+    Every model is judged on days later than all that it has seen, and at least `embargo` days between the last day of
+    training and the first of validation belong to neither (Lopez de Prado 2018, Advances in Financial Machine
+    Learning, chapter 7).
 
     Args:
         n_splits: How many folds.
@@ -103,12 +116,15 @@ class WalkForward:
         self.n_splits = n_splits
         self.embargo = embargo
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Returns the number of folds."""
         return self.n_splits
 
     def split(
-        self, X: np.ndarray, y: np.ndarray | None = None, groups: np.ndarray | None = None  # noqa: N803
+        self,
+        X: np.ndarray,
+        y: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> Iterator[tuple[Positions, Positions]]:
         """Yields a split a fold, as positions in X.
 
@@ -119,7 +135,7 @@ class WalkForward:
             raise ValueError("`split=walk_forward` needs dates, and this dataset has none. Use split=kfold.")
         first, last = X.T
         edges = np.linspace(X.min(), X.max() + 1, self.n_splits + 2).round().astype(int)
-        for begin, end in zip(edges[1:-1], edges[2:], strict=True):
+        for begin, end in itertools.pairwise(edges[1:]):
             yield np.flatnonzero(last < begin - self.embargo), np.flatnonzero((first >= begin) & (last < end))
 
 
@@ -142,8 +158,9 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
     rest = np.flatnonzero(~data.test)
     spans = np.zeros((len(rest), 0)) if data.days is None else data.days[rest]
     labels = None if data.labels is None else data.labels.numpy()[rest]
-    groups = None if data.groups is None else data.groups[rest]
-    if groups is None and "Group" in type(splitter).__name__:
+    by_group = "Group" in type(splitter).__name__  # scikit-learn's others warn of groups
+    groups = None if data.groups is None or not by_group else data.groups[rest]
+    if by_group and groups is None:
         raise ValueError("`split` by groups needs a dataset with groups, and this one has none. Use split=kfold.")
     n_folds = splitter.get_n_splits(spans, labels, groups)
     if fold is not None and isinstance(splitter, Holdout):
@@ -159,7 +176,7 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
         raise ValueError(
             f"`split` leaves {len(apart)} training and {len(validation)} validation sequences"
             + (f" ({len(train) - len(apart)} of training overlapped with validation)" if len(train) else "")
-            + ". Windows of one series that overlap stand on one side only: use split=holdout or split=walk_forward, "
-            "fewer folds, a shorter window or more data."
+            + ". Overlapping windows stand on one side only. Use split=holdout or split=walk_forward, "
+            "split.shuffle=false split.random_state=null with split=kfold, or more data."
         )
     return apart, validation

@@ -73,7 +73,9 @@ def show_result(metrics: Mapping[str, Any], error: str, path: Path, console: Con
         console: Where to.
     """
     console = console or Console()
-    rows = [("model", metrics["parameters"], *(metrics[part].get(error) for part in ("train", "validation", "test")), None)]
+    rows = [
+        ("model", metrics["parameters"], *(metrics[part].get(error) for part in ("train", "validation", "test")), None)
+    ]
     for name, baseline in metrics["baseline"].items():
         rows.append((name, None, None, None, baseline[error], metrics["skill"][name]))
     if console.is_terminal:

@@ -6,7 +6,7 @@ Axes, the same in every signature: `batch` (sequences in one batch), `time` (ste
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -43,7 +43,7 @@ class Output:
     """
 
     reconstruction: Float[Tensor, "batch time features"] | None = None
-    prediction: Float[Tensor, "batch *rest"] | None = None
+    prediction: Float[Tensor, "batch ..."] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Score:
     metrics: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Part(Protocol):
     """A part of a dataset (training, validation or test) from which batches are taken."""
 
@@ -75,6 +76,7 @@ class Part(Protocol):
         ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """A question: what an output is worth."""
 
@@ -85,4 +87,3 @@ class Task(Protocol):
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the loss and the metrics of one batch."""
         ...
-

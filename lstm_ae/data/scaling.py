@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ class Scaling:
         scale: Divided by where the method is `fixed`.
     """
 
-    method: Literal["none", "fixed", "minmax", "standard", "relative"] = "none"
+    method: str = "none"
     shift: float = 0.0
     scale: float = 1.0
 
@@ -67,9 +66,9 @@ class Scaling:
                 raise ValueError("`scaling=relative` divides by the first step of a window, and one is 0. Use minmax.")
             return FittedScaling(first, first, torch.arange(len(starts)))
         if self.method in ("none", "fixed"):
-            shift, scale = (self.shift, self.scale) if self.method == "fixed" else (0.0, 1.0)
-            one = torch.ones(1, features)
-            return FittedScaling(one * shift, one * scale, torch.zeros_like(starts))
+            by = (self.shift, self.scale) if self.method == "fixed" else (0.0, 1.0)
+            shifts, scales = (torch.full((1, features), value) for value in by)
+            return FittedScaling(shifts, scales, torch.zeros_like(starts))
         groups = np.zeros(len(values), dtype=np.int64) if group_of_step is None else group_of_step
         statistics = _extremes if self.method == "minmax" else _moments
         shift, scale = _by_group(values.numpy(), groups, seen, statistics)

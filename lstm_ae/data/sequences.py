@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64, Shaped
+from jaxtyping import Bool, Int, Int64, Real, Shaped
 from torch import Tensor
 
 from lstm_ae.data.scaling import FittedScaling, Scaling
@@ -37,7 +37,7 @@ class SequenceData:
         notes: What was left out or mended while reading, for the log.
     """
 
-    values: Float[Tensor, "steps features"] | Int[Tensor, "steps features"]
+    values: Real[Tensor, "steps features"]
     starts: Int64[Tensor, " sequences"]
     length: int
     test: Bool[np.ndarray, " sequences"]
@@ -101,9 +101,10 @@ class SequenceData:
     def fingerprint(self) -> str:
         """Returns a hash of the values, the sequences, the labels and the test part."""
         digest = hashlib.blake2b(digest_size=16)
-        for array in (self.values.numpy(), self.starts.numpy(), self.test, self.group_of_step, self.day_of_step):
-            digest.update(b"-" if array is None else np.ascontiguousarray(array))
-        digest.update(b"-" if self.labels is None else self.labels.numpy())
+        labels = None if self.labels is None else self.labels.numpy()
+        arrays = (self.values.numpy(), self.starts.numpy(), self.test, labels, self.group_of_step, self.day_of_step)
+        for array in arrays:
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
         digest.update(repr((self.length, self.classes, self.group_names)).encode())
         return digest.hexdigest()
 

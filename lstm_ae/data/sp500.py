@@ -69,7 +69,7 @@ def load_sp500(
         starts=torch.from_numpy(starts),
         length=window,
         test=day_of_step[starts] >= boundary,
-        scaling=Scaling(scaling),  # type: ignore[arg-type]  # checked there
+        scaling=Scaling(scaling),
         group_of_step=group_of_step,
         group_names=names,
         day_of_step=day_of_step,
@@ -123,7 +123,9 @@ def _require_columns(frame: pd.DataFrame, path: Path, columns: tuple[str, ...]) 
         if column not in frame:
             wanted = "`symbol` or `Name`" if column == "Name" else f"`{column}`"
             near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
-            cure = f"dataset.column={near[0]}" if near and column == columns[-1] else "dataset.column=COLUMN for a price"
+            cure = (
+                f"dataset.column={near[0]}" if near and column == columns[-1] else "dataset.column=COLUMN for a price"
+            )
             raise ValueError(
                 f"`path` must have a column {wanted}; {path} has {', '.join(map(str, frame.columns))}. Use {cure}."
             )
@@ -141,9 +143,8 @@ def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, 
     if symbols is not None:
         for symbol in symbols:
             if symbol not in prices:
-                raise ValueError(
-                    f"`symbols` must name companies of the data, got {symbol!r}. Use some of: {', '.join(prices)}."
-                )
+                known = ", ".join(map(str, prices.columns))
+                raise ValueError(f"`symbols` must name companies of the data, got {symbol!r}. Use some of: {known}.")
         prices = prices[sorted(set(symbols))]
     first, last = _day("start", start, prices.index[0]), _day("end", end, prices.index[-1])
     chosen = prices.loc[first:last].dropna(how="all")

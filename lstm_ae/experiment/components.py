@@ -7,7 +7,7 @@ import json
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,8 @@ def _build(group: str, node: DictConfig, **known: Any) -> Any:
         known: What only the job knows; a component is given what it names as a parameter.
     """
     target = get_object(node._target_)
-    values = {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items() if key[0] != "_"}
+    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    values = {key: value for key, value in plain.items() if not key.startswith("_")}
     parameters = inspect.signature(target).parameters
     known = {name: value for name, value in known.items() if name in parameters}
     _check(group, target, values, [name for name in parameters if name not in known])
@@ -130,19 +131,23 @@ def _check(group: str, target: Callable[..., Any], values: Mapping[str, Any], pa
         if hint is not None and not _fits(value, hint):
             expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             default = signature.parameters[name].default
-            cure = "Give one such value." if default in (inspect.Parameter.empty, None) else f"Its default is {default!r}."
+            cure = (
+                "Give one such value." if default in (inspect.Parameter.empty, None) else f"Its default is {default!r}."
+            )
             raise ConfigError(f"`{group}.{name}` must be of type {expected}, got {value!r}. {cure}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool) and hint in (int, float):
         return False
-    candidates = (value, tuple(value)) if isinstance(value, list) else (value,)  # YAML has lists where Python has tuples
+    candidates = (
+        (value, tuple(value)) if isinstance(value, list) else (value,)
+    )  # YAML has lists where Python has tuples
     return any(is_bearable(candidate, hint, conf=_WHOLE_NUMBERS_ARE_NUMBERS) for candidate in candidates)
 
 
 def _type_hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)  # type: ignore[misc]
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError):  # annotations that only a type checker can read
         return {}

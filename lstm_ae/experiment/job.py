@@ -34,8 +34,8 @@ class JobError(HydraException):
 def run(config: DictConfig) -> float:
     """Runs one job in the directory that Hydra names, and returns its validation score.
 
-    The score is infinite where training diverged. A directory that already holds this same run, finished, gives its stored
-    score; unfinished, the run is resumed.
+    The score is infinite where training diverged. A directory that already holds this same run, finished, gives its
+    stored score; unfinished, the run is resumed.
 
     Raises:
         JobError: anything went wrong; the directory's status says so too, unless it holds another run.
@@ -182,9 +182,7 @@ def _measure(components: Components) -> dict[str, Any]:
     model.load_state_dict(training.best_weights)
     model.eval()
     parts = {"train": components.train, "validation": components.validation, "test": components.test}
-    metrics: dict[str, Any] = {
-        name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()
-    }
+    metrics: dict[str, Any] = {name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()}
     baselines = fit_baselines(components.train, model.code_size)  # type: ignore[arg-type]  # every model of ours has it
     metrics["baseline"] = {name: evaluate(answer, task, components.test) for name, answer in baselines.items()}
     error = metrics["test"][task.error]
@@ -209,5 +207,4 @@ def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:
     hydra = HydraConfig.instance().cfg
     nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}  # type: ignore[union-attr]
     for name, node in nodes.items():
-        text = OmegaConf.to_yaml(node)
-        run_dir.write(f".hydra/{name}.yaml", lambda file, text=text: file.write(text.encode()))
+        run_dir.write_text(f".hydra/{name}.yaml", OmegaConf.to_yaml(node))

@@ -26,7 +26,7 @@ def collect(data: SequenceData, test: SequencePart, model: nn.Module, device: st
     samples = {
         "kind": data.kind,
         "unit": data.unit,
-        "names": np.array([_name(data, index) for index in test.index[positions]]),
+        "names": np.array([_name(data, index) for index in test.index[positions].tolist()]),
         "inputs": test.unscaled(inputs, positions).numpy(),
     }
     if output.reconstruction is not None:

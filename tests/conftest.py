@@ -1,0 +1,65 @@
+"""What several test modules share. The shapes and types in the signatures are checked here, by beartype."""
+
+from jaxtyping import install_import_hook
+
+import tests.shapes  # noqa: F401  # the hook finds it by its name
+
+install_import_hook("lstm_ae", "tests.shapes.check")
+
+import logging  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+from hydra import compose, initialize_config_dir  # noqa: E402
+from hydra.core.hydra_config import HydraConfig  # noqa: E402
+from omegaconf import DictConfig, open_dict  # noqa: E402
+
+import run as entry_point  # noqa: E402, F401  # registers the types of the run-level keys
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("dataset.sequences=60", "model.hidden_size=3", "trainer.epochs=3", "trainer.batch_size=16", "figures=false")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    yield
+    logging.raiseExceptions = True
+
+
+@pytest.fixture(scope="session")
+def composed() -> Iterator[Callable[..., DictConfig]]:
+    """A function from overrides to a composed configuration, with Hydra's own node."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3", job_name="run"):
+        yield lambda *overrides: compose("config", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.fixture
+def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
+    """A function that runs one job in a directory of one's own, in this process."""
+    from lstm_ae.experiment import run
+
+    def call(path: Path, *overrides: str, cwd: Path = ROOT) -> float:
+        config = composed(*overrides)
+        with open_dict(config):
+            config.hydra.runtime.output_dir = str(path)
+            config.hydra.runtime.cwd = str(cwd)
+        HydraConfig.instance().set_config(config)
+        with open_dict(config):
+            del config["hydra"]
+        return run(config)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that calls `python run.py` as a user does."""
+
+    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
+        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False, **options)  # type: ignore[call-overload]
+
+    return call

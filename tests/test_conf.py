@@ -1,0 +1,62 @@
+"""Every option of every group composes and builds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lstm_ae.experiment.components import build, load
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+FILES = sorted(CONF.rglob("*.yaml"))
+# What an option needs beside it.
+NEEDS = {
+    "split=kfold": ["fold=0"],
+    "split=group_kfold": ["dataset=sp500", "fold=0"],
+    "split=walk_forward": ["dataset=sp500", "fold=0"],
+}
+OPTIONS = [
+    f"{path.parent.name}={path.stem}"
+    for path in FILES
+    if path.parent != CONF and path.parent.parent == CONF and path.parent.name not in ("experiment", "sweep")
+]
+PRESETS = [f"experiment={path.stem}" for path in FILES if path.parent.name == "experiment"]
+
+
+@pytest.mark.parametrize("option", OPTIONS + PRESETS)
+def test_every_option_composes_and_builds(composed, option):
+    config = composed(option, *NEEDS.get(option, []))
+    data = load(config)
+    components = build(config, data)
+    output = components.training.model(components.test.batch(_first(4)).inputs)
+    score = components.task.score(components.test.batch(_first(4)), output)
+    assert score.loss.isfinite()
+
+
+def _first(count):
+    import torch
+
+    return torch.arange(count)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
+def test_a_file_says_what_it_is_for_and_what_runs_it(path):
+    lines = path.read_text().splitlines()
+    is_global = any("@package _global_" in line for line in lines)
+    assert not is_global or lines[0] == "# @package _global_"  # Hydra ignores it silently anywhere else
+    head = lines[1:] if is_global else lines
+    assert head[0].startswith("# ")
+    assert any(line.startswith("#   python run.py") for line in head[:8])
+
+
+def test_asking_for_the_configuration_imports_no_torch():
+    code = (
+        "import sys, runpy; sys.argv = ['run.py', '--cfg', 'job']\n"
+        "try: runpy.run_path('run.py', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "print('torch' in sys.modules, 'hydra' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "False True"

@@ -1,0 +1,254 @@
+"""Datasets: what they hold, what a scaler may see, what bad files say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lstm_ae.data.digits import load_digits
+from lstm_ae.data.scaling import Scaling
+from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sp500 import load_sp500
+from lstm_ae.data.toy import load_toy
+
+PRICES = {
+    "path": None, "column": "close", "symbols": None, "start": None, "end": None, "window": 5, "stride": 1,
+    "test_share": 0.2, "scaling": "minmax",
+}  # fmt: skip
+
+
+def write_prices(path, days=40, symbols=("AAA", "BBB"), **columns):
+    dates = pd.bdate_range("2020-01-01", periods=days).strftime("%Y-%m-%d")
+    rng = np.random.default_rng(0)
+    frames = [
+        pd.DataFrame({"date": dates, "symbol": symbol, "close": 10 + rng.random(days).cumsum(), **columns})
+        for symbol in symbols
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def part_of(data, index):
+    return SequencePart(data, index, data.fit_scaling(index))
+
+
+class TestToy:
+    data = load_toy(sequences=2000, length=50, seed=3, test_share=0.2)
+    values = data.values.view(2000, 50).numpy()
+
+    def test_values_are_uniform_outside_the_window(self):
+        edges = np.concatenate([self.values[:, :15], self.values[:, 36:]], axis=1)
+        assert edges.min() >= 0
+        assert edges.max() < 1
+        assert edges.mean() == pytest.approx(0.5, abs=0.01)
+
+    def test_every_sequence_has_one_damped_window_around_a_centre_in_20_to_30(self):
+        # Undamped, eleven values in a row below 0.1 have a chance of 1e-11.
+        runs = np.lib.stride_tricks.sliding_window_view(self.values < 0.1, 11, axis=1).all(axis=-1)
+        centres = np.array([np.flatnonzero(row)[[0, -1]] + 5 for row in runs])
+        assert ((centres[:, 0] <= 30) & (centres[:, 1] >= 20)).all()
+        assert set(np.unique(centres[:, 0])) >= set(range(21, 30))
+
+    def test_the_seed_decides_everything(self):
+        again = load_toy(sequences=2000, length=50, seed=3, test_share=0.2)
+        other = load_toy(sequences=2000, length=50, seed=4, test_share=0.2)
+        assert again.fingerprint() == self.data.fingerprint() != other.fingerprint()
+
+    def test_the_test_part_has_its_share(self):
+        assert self.data.test.sum() == 400
+
+    @pytest.mark.parametrize(
+        ("argument", "value", "message"),
+        [
+            ("length", 20, "`length` must be at least 36, got 20. The damped window"),
+            ("sequences", 0, "`sequences` must be at least 3, got 0"),
+            ("test_share", 1.5, "`test_share` must lie between 0 and 1, got 1.5"),
+        ],
+    )
+    def test_bad_values_are_named(self, argument, value, message):
+        arguments = {"sequences": 10, "length": 50, "seed": 0, "test_share": 0.2, argument: value}
+        with pytest.raises(ValueError, match=message):
+            load_toy(**arguments)
+
+
+class TestDigits:
+    data = load_digits(test_share=0.2, seed=0)
+
+    def test_images_are_sequences_of_rows_scaled_to_minus_one_to_one(self):
+        batch = part_of(self.data, np.arange(1797)).batch(torch.arange(1797))
+        assert batch.inputs.shape == (1797, 8, 8)
+        assert (batch.inputs.min(), batch.inputs.max()) == (-1, 1)
+        assert sorted(set(batch.labels.tolist())) == list(range(10))
+
+    def test_every_class_is_tested(self):
+        counts = np.bincount(self.data.labels.numpy()[self.data.test], minlength=10)
+        assert counts.min() >= 34
+
+
+class TestPrices:
+    def test_the_shipped_prices_are_twenty_companies_over_33_years(self):
+        data = load_sp500(**PRICES | {"window": 30})
+        assert len(data.group_names) == 20
+        assert str(data.dates[0]) == "1990-01-02"
+        assert str(data.dates[-1]) == "2022-12-28"
+
+    def test_windows_are_consecutive_days_of_one_company(self, tmp_path):
+        frame = write_prices(tmp_path / "p.csv")
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+        windows = data.windows()[data.starts]
+        closes = {name: rows["close"].to_numpy(np.float32) for name, rows in frame.groupby("symbol")}
+        for window, group, (first, last) in zip(windows, data.groups, data.days, strict=True):
+            assert np.array_equal(window[:, 0], closes[data.group_names[group]][first : last + 1])
+
+    def test_windows_share_the_memory_of_the_table(self, tmp_path):
+        write_prices(tmp_path / "p.csv")
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+        assert data.windows().data_ptr() == data.values.data_ptr()
+
+    def test_the_test_part_is_the_latest_days_and_shares_none_with_the_rest(self, tmp_path):
+        write_prices(tmp_path / "p.csv")
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+        assert data.days[~data.test].max() < data.days[data.test].min() == 32
+
+    def test_no_window_crosses_a_day_without_a_price_and_the_log_names_it(self, tmp_path):
+        frame = write_prices(tmp_path / "p.csv")
+        frame.loc[7, "close"] = np.nan
+        frame.drop(index=20).to_csv(tmp_path / "gap.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "gap.csv")})
+        days = data.days[data.groups == 0]
+        for gap in (7, 20):
+            assert not ((days[:, 0] <= gap) & (days[:, 1] >= gap)).any()
+        assert data.notes == ("AAA has no price on 2 of its days; no window crosses them.",)
+
+    def test_a_company_with_too_few_days_is_left_out_and_named(self, tmp_path):
+        long, short = write_prices(tmp_path / "p.csv", symbols=("AAA",)), write_prices(tmp_path / "p.csv", days=4)
+        pd.concat([long, short[short["symbol"] == "BBB"]]).to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+        assert set(data.groups) == {0}
+        assert data.notes == ("BBB is left out: its 4 days hold no window of 5.",)
+
+    def test_symbols_start_and_end_choose(self, tmp_path):
+        write_prices(tmp_path / "p.csv", symbols=("AAA", "BBB", "CCC"))
+        chosen = {"symbols": ["CCC", "AAA"], "start": "2020-01-06", "end": "2020-02-10"}
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), **chosen})
+        assert data.group_names == ("AAA", "CCC")
+        assert (str(data.dates[0]), str(data.dates[-1])) == ("2020-01-06", "2020-02-10")
+
+    def test_the_column_called_name_serves_as_symbol(self, tmp_path):
+        write_prices(tmp_path / "p.csv").rename(columns={"symbol": "Name"}).to_csv(tmp_path / "p.csv", index=False)
+        assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).group_names == ("AAA", "BBB")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"date": "31/12/2020"}, r"line 4 of .* has a date that cannot be read: '31/12/2020'. Write days as"),
+            ({"close": "n.a. today"}, r"line 4 of .* has text for a close price: 'n.a. today'. Mend the file"),
+            ({"close": "inf"}, r"line 4 of .* has an infinite close price"),
+            ({"date": "2020-01-01"}, r"line 4 of .* repeats a day of a company: 'AAA on 2020-01-01'. Keep one"),
+        ],
+    )
+    def test_a_bad_row_is_named_with_its_line(self, tmp_path, change, message):
+        frame = write_prices(tmp_path / "p.csv").astype(str)
+        for column, value in change.items():
+            frame.loc[2, column] = value
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        with pytest.raises(ValueError, match=message):
+            load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "`path` must name a CSV file, and there is none at"),
+            ("", "`path` must name a CSV file with rows, and .* has none"),
+            ("date,symbol,close\n", "`path` must name a CSV file with rows, and .* has none"),
+            ("date,symbol,Close\n2020-01-01,A,1\n", "must have a column `close`; .* Use dataset.column=Close"),
+            ("date,close\n2020-01-01,1\n", "must have a column `symbol` or `Name`"),
+        ],
+    )
+    def test_a_bad_file_is_named_with_the_cure(self, tmp_path, content, message):
+        path = tmp_path / "prices.csv"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            load_sp500(**PRICES | {"path": str(path)})
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"window": 41}, "`window` is longer than every company's unbroken history: 41 days.* 40 days with"),
+            ({"symbols": ["ZZZ"]}, "`symbols` must name companies of the data, got 'ZZZ'. Use some of: AAA, BBB"),
+            ({"start": "soon"}, "`start` must be a day, got 'soon'. Use dataset.start=2010-01-31"),
+            ({"start": "2030-01-01"}, "`start` and `end` must enclose days with prices, got 2030-01-01 to None"),
+            ({"window": 1}, "`window` must be at least 2, got 1"),
+            ({"scaling": "max"}, "`scaling` must be one of none, fixed, minmax, standard, relative, got 'max'"),
+        ],
+    )
+    def test_bad_values_are_named(self, tmp_path, change, message):
+        write_prices(tmp_path / "p.csv")
+        with pytest.raises(ValueError, match=message):
+            load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), **change})
+
+
+class TestScaling:
+    @pytest.fixture
+    def data(self, tmp_path):
+        write_prices(tmp_path / "p.csv")
+        return lambda scaling: load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "scaling": scaling})
+
+    def test_minmax_takes_the_training_days_of_each_company_to_zero_and_one(self, data):
+        data = data("minmax")
+        train = np.flatnonzero(~data.test)
+        part = part_of(data, train)
+        inputs = part.batch(torch.arange(len(train))).inputs
+        for group in (0, 1):
+            chosen = inputs[data.groups[train] == group]
+            assert (chosen.min(), chosen.max()) == (0, 1)
+
+    def test_standard_centres_the_training_days_of_each_company(self, data):
+        data = data("standard")
+        train = np.flatnonzero(~data.test)
+        fitted = data.fit_scaling(train)
+        for group in (0, 1):
+            days = data.values[data.steps_of(train) & (data.group_of_step == group)]
+            scaled = (days - fitted.shift[group]) / fitted.scale[group]
+            assert scaled.mean() == pytest.approx(0, abs=1e-5)
+            assert scaled.std(unbiased=False) == pytest.approx(1, abs=1e-5)
+
+    def test_relative_is_the_change_since_the_first_day(self, data):
+        data = data("relative")
+        batch = part_of(data, np.arange(len(data))).batch(torch.arange(len(data)))
+        raw = data.windows()[data.starts]
+        assert torch.allclose(batch.inputs, raw / raw[:, :1] - 1, atol=1e-6)
+
+    @pytest.mark.parametrize("scaling", ["none", "minmax", "standard", "relative"])
+    def test_values_come_back_in_dollars(self, data, scaling):
+        data = data(scaling)
+        part, positions = part_of(data, np.arange(len(data))), torch.arange(len(data))
+        assert torch.allclose(part.unscaled(part.batch(positions).inputs, positions), data.windows()[data.starts])
+
+    @pytest.mark.parametrize("scaling", ["minmax", "standard"])
+    def test_what_the_scaler_was_not_fitted_on_does_not_move_it(self, data, scaling):
+        data = data(scaling)
+        train = np.flatnonzero(~data.test)
+        before = data.fit_scaling(train)
+        data.values[~torch.from_numpy(data.steps_of(train))] *= 100
+        after = data.fit_scaling(train)
+        assert torch.equal(before.shift, after.shift)
+        assert torch.equal(before.scale, after.scale)
+
+    def test_a_constant_series_is_not_divided_by_zero(self):
+        values = torch.full((6, 1), 3.0)
+        fitted = Scaling("minmax").fit(values, torch.arange(2), None, np.ones(6, dtype=bool))
+        assert fitted.scale.item() == 1
+
+    def test_relative_refuses_a_window_that_begins_at_zero(self):
+        with pytest.raises(ValueError, match="divides by the first step of a window, and one is 0"):
+            Scaling("relative").fit(torch.zeros(6, 1), torch.arange(2), None, np.ones(6, dtype=bool))
+
+
+def test_the_fingerprint_sees_a_changed_value():
+    data = load_toy(sequences=10, length=50, seed=0, test_share=0.2)
+    before = data.fingerprint()
+    data.values[3] += 1
+    assert data.fingerprint() != before

@@ -1,0 +1,248 @@
+"""One job in its directory: complete, repeatable, resumable, and clear about what is wrong."""
+
+import errno
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lstm_ae.experiment import job
+from lstm_ae.experiment.job import JobError
+from lstm_ae.run_dir import RunDir
+from lstm_ae.trainer import Trainer
+from tests.conftest import SMALL
+
+FILES = {
+    ".hydra", ".lock", "config.json", "environment.json", "history.csv", "metrics.json", "model.pt", "samples.npz",
+    "status.json",
+}  # fmt: skip
+
+
+def read(path, name):
+    return json.loads((path / name).read_text())
+
+
+def results(path):
+    """What two runs of one configuration must have in common, to the last digit."""
+    metrics = {key: value for key, value in read(path, "metrics.json").items() if key != "seconds"}
+    history = {key: value for key, value in RunDir(path).read_history().items() if key != "seconds"}
+    weights = {name: value.tolist() for name, value in torch.load(path / "model.pt", weights_only=True).items()}
+    return metrics, history, weights
+
+
+def stop_after(monkeypatch, epochs, error):
+    """Makes training stop with an error once so many epochs are done."""
+    whole = Trainer.train
+
+    def train(self, *args, **kwargs):
+        for row in whole(self, *args, **kwargs):
+            yield row
+            if row["epoch"] == epochs:
+                raise error
+
+    monkeypatch.setattr(Trainer, "train", train)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "run"
+
+
+class TestDirectory:
+    """Each test starts the same run in the same directory again: only the first trains."""
+
+    @pytest.fixture(autouse=True)
+    def score(self, run_in, path):
+        return run_in(path, *SMALL)
+
+    def test_it_is_complete(self, path):
+        assert {entry.name for entry in path.iterdir()} == FILES
+        assert {entry.name for entry in (path / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+
+    def test_the_metrics_have_every_part_a_baseline_and_the_skill_over_it(self, path, score):
+        metrics = read(path, "metrics.json")
+        for part in ("train", "validation", "test"):
+            assert set(metrics[part]) == {"loss", "reconstruction_mse"}
+        assert score == metrics["validation"]["loss"]
+        expected = 1 - metrics["test"]["reconstruction_mse"] / metrics["baseline"]["pca"]["reconstruction_mse"]
+        assert metrics["skill"] == {"pca": pytest.approx(expected)}
+        assert metrics["epochs"] == 3
+        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 4 * 1 * (3 + 1 + 2)
+
+    def test_the_history_has_a_row_an_epoch(self, path):
+        history = RunDir(path).read_history()
+        assert list(history) == [
+            "epoch", "lr", "train.loss", "train.reconstruction_mse", "validation.loss", "validation.reconstruction_mse",
+            "seconds",
+        ]  # fmt: skip
+        assert history["epoch"] == [1, 2, 3]
+
+    def test_the_status_and_the_environment_say_where_and_how(self, path):
+        status, environment = read(path, "status.json"), read(path, "environment.json")
+        assert status["state"] == "finished"
+        assert status["error"] is None
+        assert environment["packages"]["torch"].startswith("2.13")
+        assert environment["device"] == "cpu" or environment["device"].startswith("cuda")
+        assert environment["threads"] >= 1
+
+    def test_the_samples_are_those_of_the_model(self, path):
+        with np.load(path / "samples.npz", allow_pickle=False) as samples:
+            assert samples["inputs"].shape == samples["reconstruction"].shape == (3, 50, 1)
+            assert not np.array_equal(samples["inputs"], samples["reconstruction"])
+
+    def test_starting_it_again_returns_the_stored_score_and_changes_nothing(self, path, score, run_in):
+        before = {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"}
+        assert run_in(path, *SMALL) == score
+        assert {entry: entry.stat().st_mtime_ns for entry in before} == before
+
+    def test_another_configuration_is_refused_and_changes_nothing(self, path, run_in):
+        before = {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()}
+        with pytest.raises(JobError, match=r"holds another:\n  model.hidden_size: 3 there, 4 now"):
+            run_in(path, *SMALL, "model.hidden_size=4")
+        assert {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()} == before
+
+
+def test_two_runs_of_one_configuration_give_identical_numbers(run_in, tmp_path):
+    for name in ("a", "b"):
+        run_in(tmp_path / name, *SMALL, "model=bottleneck", "model.dropout=0.3")
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+
+
+def test_another_seed_gives_other_numbers_on_the_same_test_data(run_in, tmp_path):
+    for seed in (0, 1):
+        run_in(tmp_path / str(seed), *SMALL, f"seed={seed}")
+    first, second = (np.load(tmp_path / name / "samples.npz") for name in ("0", "1"))
+    assert np.array_equal(first["inputs"], second["inputs"])
+    assert results(tmp_path / "0") != results(tmp_path / "1")
+
+
+def test_a_run_that_failed_says_why_and_is_resumed_bit_identically(run_in, tmp_path, monkeypatch):
+    run_in(tmp_path / "undisturbed", *SMALL)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, RuntimeError("no luck"))
+        with pytest.raises(JobError, match="RuntimeError: no luck"):
+            run_in(tmp_path / "run", *SMALL)
+    status = read(tmp_path / "run", "status.json")
+    assert (status["state"], status["error"]) == ("failed", "RuntimeError: no luck")
+    assert "Traceback (most recent call last)" in (tmp_path / "run" / "run.log").read_text()
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    run_in(tmp_path / "run", *SMALL)
+    assert read(tmp_path / "run", "status.json")["state"] == "finished"
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    assert results(tmp_path / "run") == results(tmp_path / "undisturbed")
+
+
+def test_ctrl_c_keeps_the_checkpoint_and_names_the_command_that_goes_on(run_in, tmp_path, monkeypatch):
+    stop_after(monkeypatch, 1, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt, match=rf"goes on from it:\n  python run.py hydra.run.dir={tmp_path}/run "):
+        run_in(tmp_path / "run", *SMALL)
+    assert read(tmp_path / "run", "status.json")["state"] == "interrupted"
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_full_disk_is_named_with_the_cure_and_loses_no_checkpoint(run_in, tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device", "metrics.json")
+    stop_after(monkeypatch, 2, full)
+    with pytest.raises(JobError, match=r"metrics.json cannot: No space left on device. Free some space"):
+        run_in(tmp_path / "run", *SMALL)
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_diverged_run_has_an_infinite_score_and_keeps_what_was_learnt(run_in, tmp_path, monkeypatch):
+    train = Trainer._epoch
+    epochs = []
+
+    def explode(self, training, task, part):
+        epochs.append(1)
+        if len(epochs) == 3:
+            training.model.decoder.bias_ih_l0.data.fill_(math.nan)
+        return train(self, training, task, part)
+
+    monkeypatch.setattr(Trainer, "_epoch", explode)
+    assert run_in(tmp_path / "run", *SMALL, "trainer.epochs=9") == math.inf
+    assert read(tmp_path / "run", "status.json")["state"] == "diverged"
+    metrics = read(tmp_path / "run", "metrics.json")
+    assert metrics["epochs"] == 3
+    assert metrics["best_epoch"] == 2
+    assert metrics["test"]["loss"] < 1
+    assert run_in(tmp_path / "run", *SMALL, "trainer.epochs=9") == math.inf  # nothing is trained again
+    assert len(epochs) == 3
+
+
+class TestDryRun:
+    def test_it_evaluates_the_finished_run_of_the_same_signature_without_training(self, run_in, tmp_path, monkeypatch):
+        run_in(tmp_path / "multirun" / "day" / "7", *SMALL, cwd=tmp_path)
+        monkeypatch.setattr(Trainer, "train", None)
+        path = tmp_path / "multirun" / "again"
+        run_in(path, *SMALL, "dry_run=true", "figures=true", cwd=tmp_path)
+        assert results(path) == results(tmp_path / "multirun" / "day" / "7")
+        assert (path / "figures" / "reconstruction.png").exists()
+        assert read(path, "status.json")["reused"] == str(tmp_path / "multirun" / "day" / "7")
+
+    def test_without_such_a_run_it_says_what_to_run(self, run_in, tmp_path):
+        with pytest.raises(
+            JobError, match=r"`dry_run=true` needs a finished run .* there is none. Train it first: pyth"
+        ):
+            run_in(tmp_path / "multirun" / "run", *SMALL, "dry_run=true", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer.lr=fast"], r"`optimizer.lr` must be of type float.*, got 'fast'. Its default is 0.001"),
+        (["optimizer.lr=-1"], r"In `optimizer` \(torch.optim.Adam\): Invalid learning rate: -1"),
+        (
+            ["model.hidden_size=0"],
+            r"In `model` \(lstm_ae.models.Autoencoder\): `hidden_size` must be at least 1, got 0",
+        ),
+        (["model.hidden_size=1.5"], "`model.hidden_size` must be of type int, got 1.5"),
+        (["model.hidden_size=true"], "`model.hidden_size` must be of type int, got True"),
+        (["+model.hiden_size=2"], "`model.hiden_size` is no parameter of Autoencoder, got 2. Did you mean model.hid"),
+        (["trainer.epochs=-1"], "`epochs` must be at least 1, got -1"),
+        (["trainer.gradient_clipping=0"], "`gradient_clipping` must be a finite number above 0, got 0"),
+        (["split=kfold", "fold=7"], "`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run"),
+        (["split=walk_forward", "fold=0"], "`split=walk_forward` needs dates"),
+        (["seed=-1"], "`seed` must be at least 0, got -1. Use seed=0"),
+        (["objective=accuracy"], "`objective` must be one of loss, reconstruction_mse, got 'accuracy'"),
+        (
+            ["dataset=sp500", "dataset.path=nowhere.csv"],
+            "`path` must name a CSV file, and there is none at nowhere.csv",
+        ),
+        (["dataset=sp500", "dataset.window=9000"], "`window` is longer than every company's unbroken history: 9000"),
+        (["dataset=sp500", "dataset.symbols=[AAPL,ZZZ]"], "`symbols` must name companies of the data, got 'ZZZ'"),
+        (["dataset=sp500", "dataset.symbols=AAPL"], "`dataset.symbols` must be of type list"),
+    ],
+)
+def test_bad_values_are_named_with_key_rule_value_and_cure(run_in, tmp_path, overrides, message):
+    with pytest.raises(JobError, match=message):
+        run_in(tmp_path / "run", *(SMALL if "dataset=sp500" not in overrides else ()), *overrides)
+    assert read(tmp_path / "run", "status.json")["state"] == "failed"
+
+
+def test_a_price_file_gives_figures_in_dollars(run_in, tmp_path):
+    from tests.test_data import write_prices
+
+    write_prices(tmp_path / "p.csv", days=80)
+    overrides = [f"dataset.path={tmp_path / 'p.csv'}", "dataset.window=6", "dataset.scaling=minmax", "trainer=smoke"]
+    run_in(tmp_path / "run", "dataset=sp500", *overrides)
+    with np.load(tmp_path / "run" / "samples.npz") as samples:
+        assert samples["inputs"].min() > 10  # dollars, where the scaled values lie near 0 to 1
+        assert list(samples["names"]) == ["AAA", "BBB"]
+        assert samples["dates"].shape == (2, 6)
+        assert samples["series"].shape == (2, 80)
+    names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert names == {"data.png", "loss.png", "reconstruction.png"}
+
+
+def test_an_occupied_log_is_not_touched(run_in, tmp_path):
+    (tmp_path / "run").mkdir()
+    RunDir(tmp_path / "run").write_json("config.json", {"seed": 9})
+    with pytest.raises(JobError, match="holds another"):
+        run_in(tmp_path / "run", *SMALL)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", ".lock"}
+
+
+def test_the_last_dataset_is_kept_for_the_next_job(composed):
+    assert job.load(composed(*SMALL)) is job.load(composed(*SMALL, "model.hidden_size=4"))

@@ -1,0 +1,73 @@
+"""What a person sees: a bar and a table on a terminal, plain lines elsewhere."""
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lstm_ae.terminal import EpochDisplay, show_result
+
+ROW = {"epoch": 2, "lr": 0.01, "train.loss": 0.5, "validation.loss": 0.25, "seconds": 1.5}
+METRICS = {
+    "train": {"reconstruction_mse": 0.1}, "validation": {"reconstruction_mse": 0.2},
+    "test": {"reconstruction_mse": 0.3},
+    "baseline": {"pca": {"reconstruction_mse": 0.6}}, "skill": {"pca": 0.5}, "parameters": 1292, "epochs": 5,
+    "best_epoch": 4, "seconds": 1.0,
+}  # fmt: skip
+
+
+def console(terminal):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120)
+
+
+def test_a_terminal_gets_a_bar_with_loss_epoch_time_and_time_left():
+    screen = console(terminal=True)
+    with EpochDisplay(4, 0, screen).live() as display:
+        display.show(ROW)
+    text = screen.file.getvalue()
+    for part in ("2/4", "loss 0.5 validation 0.25", "1.5 s/epoch", "-:--:--"):
+        assert part in text
+
+
+def test_elsewhere_each_epoch_is_a_plain_line(caplog):
+    caplog.set_level(logging.INFO)
+    screen = console(terminal=False)
+    with EpochDisplay(4, 0, screen).live() as display:
+        display.show(ROW)
+    assert caplog.messages == ["epoch 2/4: loss 0.5, validation loss 0.25, lr 0.01, 1.5 s"]
+    assert screen.file.getvalue() == ""
+
+
+def test_while_the_bar_is_live_log_lines_go_to_the_file_alone():
+    handler = logging.StreamHandler(io.StringIO())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with EpochDisplay(4, 0, console(terminal=True)).live() as display:
+            display.show(ROW)
+            assert handler.level == logging.WARNING
+        assert handler.level == logging.NOTSET
+        assert handler.stream.getvalue() == ""
+    finally:
+        root.removeHandler(handler)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_result_stands_beside_its_baseline_with_the_path_and_what_to_type_next(caplog, terminal):
+    caplog.set_level(logging.INFO)
+    screen = console(terminal)
+    show_result(METRICS, "reconstruction_mse", Path("multirun/run"), screen)
+    text = screen.file.getvalue() if terminal else "\n".join(caplog.messages)
+    for part in (
+        "reconstruction_mse",
+        "pca",
+        "0.3",
+        "0.6",
+        "0.5",
+        "multirun/run",
+        "python run.py model.hidden_size=32",
+    ):
+        assert part in text
+    assert terminal or "\x1b" not in text
