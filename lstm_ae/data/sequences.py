@@ -139,10 +139,10 @@ class SequencePart:
 
     def batch(self, positions: Int[Tensor, " batch"]) -> Batch:
         """Returns the scaled sequences at these positions of the part."""
-        row = self._row[positions]
-        scale = self._scale[row]  # (batch, features)
-        raw = self._windows[self._starts[positions]].float()
-        inputs = (raw - self._shift[row].unsqueeze(1)) / scale.unsqueeze(1)
+        row = self._row.index_select(0, positions)
+        shift, scale = self._shift.index_select(0, row), self._scale.index_select(0, row)  # (batch, features)
+        raw = self._windows.index_select(0, self._starts.index_select(0, positions)).float()  # a copy: scaled in place
+        inputs = raw.sub_(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
         labels = None if self._labels is None else self._labels[positions]
         return Batch(inputs, scale, labels)
 
