@@ -60,15 +60,22 @@ def report_errors() -> int:
     except Exception as error:
         if traceback_wanted:
             raise
-        known = isinstance(error, HydraException | OmegaConfBaseException | OSError)
-        reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-        print(f"Error: {error}" if known else f"Error: {type(error).__name__}: {error}", file=sys.stderr)
-        if reason:
-            print(reason, file=sys.stderr)
-        print("HYDRA_FULL_ERROR=1 shows the traceback.", file=sys.stderr)
+        print(f"Error: {explain(error)}\nHYDRA_FULL_ERROR=1 shows the traceback.", file=sys.stderr)
     else:
         return 0
     return 1
+
+
+def explain(error: Exception) -> str:
+    """Returns what a user needs to know of an error that ended the program."""
+    if isinstance(error, OSError):  # before the job began: Hydra could not make the directory
+        return (
+            f"`hydra.run.dir` must be a folder that can be written: {error}. Free some space, or name another folder."
+        )
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return f"{error}\n{reason}".rstrip()
+    return f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

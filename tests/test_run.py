@@ -49,7 +49,7 @@ def test_a_run_ends_with_its_result_and_plain_lines(command, tmp_path):
         ("model.nothing=1", "Could not override 'model.nothing'"),
         ("seed=abc", "Value 'abc' of type 'str' could not be converted to Integer"),
         ("model.hidden_size=0", "`hidden_size` must be at least 1, got 0"),
-        ("hydra.run.dir=/proc/nothing/run", "/proc/nothing"),
+        ("hydra.run.dir=/proc/nothing/run", "`hydra.run.dir` must be a folder that can be written: "),
     ],
 )
 def test_bad_input_gives_a_message_exit_code_1_and_no_traceback(command, tmp_path, override, message):

@@ -92,8 +92,8 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"`path` must name a CSV file; {path} cannot be read as one: {error}") from error
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"`path` must name a CSV file, and {path} cannot be read as one: {error}") from error
     if frame.empty:
         raise ValueError(f"`path` must name a CSV file with rows, and {path} has none. Use dataset.path=FILE.csv.")
     symbol = "symbol" if "symbol" in frame else "Name"
