@@ -19,6 +19,12 @@ def share(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must lie between 0 and 1, got {value}. Use a share such as {name}=0.2.")
 
 
+def dropout(value: float) -> None:
+    """Raises a ValueError unless `value` is a share of values to drop."""
+    if not 0 <= value < 1:
+        raise ValueError(f"`dropout` must lie in [0, 1), got {value}. Use dropout=0 for none.")
+
+
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises a ValueError unless `value` is one of `choices`."""
     if value not in choices:

@@ -20,7 +20,15 @@ from filelock import FileLock, Timeout
 
 #: Settings that cannot change a result; they are no part of the signature.
 NOT_SIGNED = frozenset(
-    {"dry_run", "figures", "dataset.path", "trainer.device", "trainer.threads", "trainer.checkpoint_every"}
+    {
+        "dry_run",
+        "figures",
+        "dataset.path",
+        "dataset.root",
+        "trainer.device",
+        "trainer.threads",
+        "trainer.checkpoint_every",
+    }
 )
 ENDED = frozenset({"finished", "diverged"})
 WEIGHTS, CHECKPOINT, SAMPLES, METRICS, STATUS, CONFIG = (

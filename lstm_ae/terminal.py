@@ -63,23 +63,28 @@ class EpochDisplay:
         self._progress.update(self._task, completed=row["epoch"], train=train, validation=validation, seconds=seconds)
 
 
-def show_result(metrics: Mapping[str, Any], error: str, path: Path, console: Console | None = None) -> None:
+def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: Console | None = None) -> None:
     """Shows the metrics beside the baselines, where the run lies, and what to type next.
 
     Args:
         metrics: What metrics.json holds.
-        error: The metric that is set against the baselines.
+        headline: The metric that is set against the baselines.
         path: The run directory.
         console: Where to.
     """
     console = console or Console()
     rows = [
-        ("model", metrics["parameters"], *(metrics[part].get(error) for part in ("train", "validation", "test")), None)
+        (
+            "model",
+            metrics["parameters"],
+            *(metrics[part].get(headline) for part in ("train", "validation", "test")),
+            None,
+        )
     ]
     for name, baseline in metrics["baseline"].items():
-        rows.append((name, None, None, None, baseline[error], metrics["skill"][name]))
+        rows.append((name, None, None, None, baseline[headline], metrics["skill"][name]))
     if console.is_terminal:
-        table = Table(title=f"{error} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
+        table = Table(title=f"{headline} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
         for heading in ("", "parameters", "train", "validation", "test", "skill over it"):
             table.add_column(heading, justify="left" if not heading else "right")
         for row in rows:
@@ -88,7 +93,7 @@ def show_result(metrics: Mapping[str, Any], error: str, path: Path, console: Con
     else:
         for name, _, *values in rows:
             shown = zip(("train", "validation", "test", "skill over it"), values, strict=True)
-            log.info("%s: %s %s", error, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None))
+            log.info("%s: %s %s", headline, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None))
     for line in (
         f"Run directory: {path}",
         f"Figures:       {path / 'figures'}",

@@ -75,6 +75,8 @@ class Trainer:
         batch_size: Sequences a step.
         gradient_clipping: Largest global norm of the gradient, None for none.
         patience: Stop after so many epochs without a better validation score, None for never.
+        curriculum: Epochs on coarser images that come first, by how many pixels' sides are averaged into one: {4: 10}
+            is ten epochs on images of a sixteenth of the pixels. Their scores choose no weights.
         checkpoint_every: Epochs between checkpoints.
         device: `auto`, or what `torch.device` takes.
         threads: CPU threads, None for `DEFAULT_THREADS`.
@@ -86,6 +88,7 @@ class Trainer:
         batch_size: int = 128,
         gradient_clipping: float | None = 1.0,
         patience: int | None = None,
+        curriculum: dict[int, int] | None = None,
         checkpoint_every: int = 1,
         device: str = "auto",
         threads: int | None = None,
@@ -99,7 +102,8 @@ class Trainer:
             checks.at_least("patience", patience, 1, cure="Use patience=null to train through all epochs.")
         if threads is not None:
             checks.at_least("threads", threads, 1, cure="Use threads=null for the default.")
-        self.epochs = epochs
+        self._factors = [factor for factor, count in (curriculum or {}).items() for _ in range(count)]
+        self.epochs = len(self._factors) + epochs
         self.batch_size = batch_size
         self.gradient_clipping = gradient_clipping
         self.patience = patience
@@ -131,13 +135,17 @@ class Trainer:
             ValueError: `objective` is no metric of the task.
         """
         torch.set_num_threads(self.threads)
-        train, validation = train.to(self.device), validation.to(self.device)
+        factor, parts = 0, (train, validation)
         while not self._done(training):
             began = time.perf_counter()
             epoch = len(training.history) + 1
+            if self._factor(epoch) != factor:
+                factor = self._factor(epoch)
+                sized = (train, validation) if factor == 1 else (train.coarser(factor), validation.coarser(factor))
+                parts = sized[0].to(self.device), sized[1].to(self.device)
             torch.manual_seed(epoch_seed(seed, epoch))
-            learnt = self._epoch(training, task, train)
-            judged = evaluate(training.model.eval(), task, validation)
+            learnt = self._epoch(training, task, parts[0])
+            judged = evaluate(training.model.eval(), task, parts[1])
             if objective not in judged:
                 known = ", ".join(judged)
                 raise ValueError(f"`objective` must be one of {known}, got {objective!r}. Use objective=loss.")
@@ -146,7 +154,9 @@ class Trainer:
             row |= {f"validation.{name}": value for name, value in judged.items()}
             training.diverged = not (math.isfinite(learnt["loss"]) and math.isfinite(judged["loss"]))
             if not training.diverged:
-                self._after_epoch(training, epoch, judged[objective], objective in HIGHER_IS_BETTER)
+                if factor == 1:
+                    self._keep_if_best(training, epoch, judged[objective], objective in HIGHER_IS_BETTER)
+                self._after_epoch(training, judged[objective], objective in HIGHER_IS_BETTER)
             row["seconds"] = time.perf_counter() - began
             training.history.append(row)
             yield row
@@ -172,12 +182,18 @@ class Trainer:
             sums.add(score.loss.detach(), score.metrics, len(batch))
         return sums.means()
 
-    def _after_epoch(self, training: Training, epoch: int, score: float, higher_is_better: bool) -> None:
-        """Keeps the weights if they are the best so far, and tells the scheduler."""
+    def _factor(self, epoch: int) -> int:
+        """Returns how many pixels' sides are averaged into one in this epoch, counted from 1."""
+        return self._factors[epoch - 1] if epoch <= len(self._factors) else 1
+
+    def _keep_if_best(self, training: Training, epoch: int, score: float, higher_is_better: bool) -> None:
         best = training.best_score
         if math.isnan(best) or (score > best if higher_is_better else score < best):
             training.best_epoch, training.best_score = epoch, score
             training.best_weights = _copy(training.model)
+
+    def _after_epoch(self, training: Training, score: float, higher_is_better: bool) -> None:
+        """Tells the scheduler."""
         scheduler = training.scheduler
         if isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step(-score if higher_is_better else score)
@@ -186,7 +202,8 @@ class Trainer:
 
     def _done(self, training: Training) -> bool:
         epoch = len(training.history)
-        out_of_patience = self.patience is not None and epoch - training.best_epoch >= self.patience
+        since_best = epoch - max(training.best_epoch, len(self._factors))
+        out_of_patience = self.patience is not None and since_best >= self.patience
         return training.diverged or epoch >= self.epochs or out_of_patience
 
 

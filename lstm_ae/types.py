@@ -23,11 +23,13 @@ class Batch:
         inputs: Scaled values.
         scale: What one unit of the scaled values is in the data's own unit, by sequence and feature.
         labels: The class of each sequence, where the dataset has classes.
+        target: Where a task looks ahead, the values that follow each step of the inputs.
     """
 
     inputs: Float[Tensor, "batch time features"]
     scale: Float[Tensor, "batch features"]
     labels: Int[Tensor, " batch"] | None = None
+    target: Float[Tensor, "batch time features"] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -59,6 +61,17 @@ class Score:
     metrics: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
+def present(value: Tensor | None, what: str) -> Tensor:
+    """Returns a value that a batch or an output may lack.
+
+    Raises:
+        ValueError: it does.
+    """
+    if value is None:
+        raise ValueError(f"The {what} are missing: the dataset or the model has none. Use a task that needs none.")
+    return value
+
+
 @runtime_checkable
 class Part(Protocol):
     """A part of a dataset (training, validation or test) from which batches are taken."""
@@ -75,14 +88,30 @@ class Part(Protocol):
         """Returns this part with its data on another device."""
         ...
 
+    def coarser(self, factor: int) -> "Part":
+        """Returns the same images with each square of factor x factor pixels averaged into one."""
+        ...
+
 
 @runtime_checkable
 class Task(Protocol):
-    """A question: what an output is worth."""
+    """A question: what an output is worth.
+
+    Attributes:
+        name: What it is called.
+        headline: The metric by which a model is set against its baselines.
+        ahead: How many steps the targets lie ahead of the inputs; 0 where there are none.
+        takes: What a model may answer beside the reconstruction, see `lstm_ae.models`.
+    """
 
     name: str
-    #: The metric by which a model is set against its baselines; an error, less is better.
-    error: str
+    headline: str
+    ahead: int
+    takes: tuple[str, ...]
+
+    def without_reconstruction(self) -> "Task":
+        """Returns the task by which a baseline is scored, which answers but does not reconstruct."""
+        ...
 
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the loss and the metrics of one batch."""

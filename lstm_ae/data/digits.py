@@ -38,4 +38,5 @@ def load_digits(test_share: float, seed: int) -> SequenceData:
         classes=tuple(str(name) for name in bunch.target_names),
         unit="brightness (0 to 16)",
         kind="image",
+        image_shape=(8, 8),
     )

@@ -3,6 +3,7 @@
 Windows that overlap share the table's memory, and whether two sequences overlap can be read off their starts.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int64, Real, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 from lstm_ae.data.scaling import FittedScaling, Scaling
 from lstm_ae.types import Batch
@@ -34,6 +36,7 @@ class SequenceData:
         dates: The days (datetime64) on which any group has a row, in order.
         unit: The unit of the values, as it is printed.
         kind: How a sequence is drawn.
+        image_shape: Rows and columns of what a sequence is, read row by row, where it is an image.
         notes: What was left out or mended while reading, for the log.
     """
 
@@ -50,6 +53,7 @@ class SequenceData:
     dates: Shaped[np.ndarray, " days"] | None = None
     unit: str = "value"
     kind: Literal["signal", "image", "price"] = "signal"
+    image_shape: tuple[int, int] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
@@ -87,6 +91,29 @@ class SequenceData:
         np.add.at(change, starts + self.length, -1)
         return np.cumsum(change[:-1]) > 0
 
+    def coarser(self, factor: int) -> "SequenceData":
+        """Returns the same images with each square of factor x factor pixels averaged into one.
+
+        Raises:
+            ValueError: the sequences are no images of single pixels, or `factor` does not divide their sides.
+        """
+        if self.image_shape is None or self.features != 1 or any(side % factor for side in self.image_shape):
+            raise ValueError(
+                f"`curriculum` needs images a pixel a step whose sides are multiples of {factor}, got sequences of "
+                f"{self.length} steps with {self.features} values. Use curriculum=null, or dataset=mnist_pixels."
+            )
+        images = self.values.view(-1, 1, *self.image_shape)
+        pooled = torch.cat([F.avg_pool2d(some.float(), factor) for some in images.split(10_000)])
+        length = self.length // factor**2
+        rows, columns = (side // factor for side in self.image_shape)
+        return dataclasses.replace(
+            self,
+            values=pooled.reshape(-1, 1),
+            starts=torch.arange(len(self)) * length,
+            length=length,
+            image_shape=(rows, columns),
+        )
+
     def fit_scaling(self, index: np.ndarray) -> FittedScaling:
         """Returns the scalers of all sequences, fitted on the steps that the sequences at `index` cover."""
         return self.scaling.fit(self.values, self.starts, self.group_of_step, self.steps_of(index))
@@ -116,6 +143,7 @@ class SequencePart:
         data: The dataset.
         index: Which of its sequences belong to this part.
         scaling: The scalers of all its sequences, fitted on the training part.
+        ahead: How many steps the targets lie ahead of the inputs; 0 for no targets and whole sequences as inputs.
 
     Example:
         >>> from lstm_ae.data.toy import load_toy
@@ -125,7 +153,7 @@ class SequencePart:
         torch.Size([2, 50, 1])
     """
 
-    def __init__(self, data: SequenceData, index: np.ndarray, scaling: FittedScaling) -> None:
+    def __init__(self, data: SequenceData, index: np.ndarray, scaling: FittedScaling, ahead: int = 0) -> None:
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
         self._windows = data.windows()
         self._starts = data.starts[rows]
@@ -133,6 +161,8 @@ class SequencePart:
         self._shift, self._scale = scaling.shift, scaling.scale
         self._row = scaling.row[rows]
         self.index = index
+        self.ahead = ahead
+        self._data, self._scaling = data, scaling
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -142,14 +172,20 @@ class SequencePart:
         row = self._row.index_select(0, positions)
         shift, scale = self._shift.index_select(0, row), self._scale.index_select(0, row)  # (batch, features)
         raw = self._windows.index_select(0, self._starts.index_select(0, positions)).float()  # a copy: scaled in place
-        inputs = raw.sub_(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
+        scaled = raw.sub_(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
         labels = None if self._labels is None else self._labels[positions]
-        return Batch(inputs, scale, labels)
+        if self.ahead:
+            return Batch(scaled[:, : -self.ahead], scale, labels, target=scaled[:, self.ahead :])
+        return Batch(scaled, scale, labels)
 
     def unscaled(self, values: Tensor, positions: Tensor) -> Tensor:
         """Returns values (batch, time, features) of the sequences at `positions`, back in the data's own unit."""
         row = self._row[positions]
         return values * self._scale[row].unsqueeze(1) + self._shift[row].unsqueeze(1)
+
+    def coarser(self, factor: int) -> "SequencePart":
+        """Returns the same images with each square of factor x factor pixels averaged into one."""
+        return SequencePart(self._data.coarser(factor), self.index, self._scaling, self.ahead)
 
     def to(self, device: str) -> "SequencePart":
         """Returns this part with its data on `device`; on the device where they are already, itself."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from beartype import BeartypeConf
 from beartype.door import is_bearable
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -20,8 +21,14 @@ from torch import nn
 
 from lstm_ae import splits
 from lstm_ae.data.sequences import SequenceData, SequencePart
+from lstm_ae.tasks import Prediction
 from lstm_ae.trainer import Trainer, Training
 from lstm_ae.types import Task
+
+SHORTEST_HALVED = 5  # steps: two to read, one to predict, and a target each
+MODELS_THAT_FIT = {"nothing": "model=autoencoder", "classes": "model=v4", "sequence": "model=predictor_v3"}
+TASKS_THAT_FIT = {"nothing": "task=reconstruction", "classes": "task=classification", "step": "task=last_day",
+                  "sequence": "task=prediction"}  # fmt: skip
 
 _WHOLE_NUMBERS_ARE_NUMBERS = BeartypeConf(is_pep484_tower=True)
 
@@ -71,14 +78,56 @@ def build(config: DictConfig, data: SequenceData) -> Components:
     if not data.test.any():
         raise ConfigError("`dataset` leaves no test sequences. Use a larger dataset.test_share or more data.")
     scaling = data.fit_scaling(chosen[0])
-    train, validation, test = (SequencePart(data, part, scaling) for part in (*chosen, np.flatnonzero(data.test)))
-    task, trainer = _build("task", config.task), _build("trainer", config.trainer)
+    task, trainer = _build("task", config.task, unit=data.unit), _build("trainer", config.trainer)
+    _check_task(task, data)
+    parts = (*chosen, np.flatnonzero(data.test))
+    train, validation, test = (SequencePart(data, part, scaling, task.ahead) for part in parts)
     torch.manual_seed(config.seed)
-    model: nn.Module = _build("model", config.model, features=data.features).to(trainer.device)
+    sizes = {"features": data.features, "time": data.length - task.ahead, "classes": len(data.classes)}
+    model: nn.Module = _build("model", config.model, **sizes).to(trainer.device)
+    _check_model(task, model)
     optimizer = _build("optimizer", config.optimizer, params=model.parameters())
     steps = trainer.steps(train)
     scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps)
     return Components(data, train, validation, test, task, trainer, Training(model, optimizer, scheduler))
+
+
+def _check_task(task: Task, data: SequenceData) -> None:
+    """Refuses a task that the dataset has no answers to."""
+    names = f"`{_option('task')}` and `{_option('dataset')}`"
+    if task.name == "classification" and data.labels is None:
+        raise ConfigError(
+            f"{names} do not fit: the task needs classes, and the dataset has none. "
+            "Use dataset=mnist_rows or dataset=digits, or task=reconstruction."
+        )
+    if task.ahead and data.kind == "image":
+        raise ConfigError(
+            f"{names} do not fit: the task predicts what comes next, and nothing comes after an image. "
+            "Use dataset=sp500 or dataset=toy, or task=classification."
+        )
+    if isinstance(task, Prediction) and task.multi_step and data.length < SHORTEST_HALVED:
+        raise ConfigError(
+            f"`dataset.window` must be at least {SHORTEST_HALVED} to be halved by {_option('task')} with "
+            f"task.multi_step=true, got {data.length}. Use dataset.window=30."
+        )
+
+
+def _check_model(task: Task, model: nn.Module) -> None:
+    """Refuses a model that answers another question."""
+    answer = str(model.answers)
+    if answer not in task.takes:
+        said = {"nothing": "only reconstructs", "classes": "names classes", "step": "predicts only the last step",
+                "sequence": "predicts every next step"}  # fmt: skip
+        raise ConfigError(
+            f"`{_option('model')}` and `{_option('task')}` do not fit: the model {said[answer]}. "
+            f"Use {MODELS_THAT_FIT[task.takes[0]]} with this task, or {TASKS_THAT_FIT[answer]} with this model."
+        )
+
+
+def _option(group: str) -> str:
+    """Returns `group=option` as the user chose it, or the group where Hydra is not running."""
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    return f"{group}={choices[group]}" if group in choices else group
 
 
 def load(config: DictConfig) -> SequenceData:

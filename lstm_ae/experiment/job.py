@@ -17,11 +17,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_ae import terminal
-from lstm_ae.baselines import fit_baselines, skill
 from lstm_ae.experiment import environment, samples
 from lstm_ae.experiment.components import Components, ConfigError, build, load
+from lstm_ae.experiment.evaluation import measure
 from lstm_ae.run_dir import CHECKPOINT, ENDED, METRICS, SAMPLES, WEIGHTS, RunDir, RunDirError, find_finished, signature
-from lstm_ae.trainer import evaluate
 from lstm_ae.types import HIGHER_IS_BETTER
 
 log = logging.getLogger("lstm_ae")
@@ -105,10 +104,12 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     reused = _reuse(components, run_dir, own) if config.dry_run else None
     if not reused:
         _train(components, run_dir, config)
-    metrics = _measure(components)
+    metrics, tables = measure(components)
+    for name, table in tables.items():
+        run_dir.write_text(f"{name}.csv", table.to_csv(index=False))
     run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
     run_dir.write_history(components.training.history)
-    arrays = samples.collect(data, components.test, components.training.model, trainer.device)
+    arrays = samples.collect(components)
     run_dir.write(SAMPLES, lambda file: np.savez_compressed(file, **arrays))
     run_dir.write_json(METRICS, metrics)
     if config.figures:
@@ -118,7 +119,7 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     state = "diverged" if components.training.diverged else "finished"
     run_dir.end(state, **({"reused": str(reused)} if reused else {}))
     run_dir.remove(CHECKPOINT)
-    terminal.show_result(metrics, components.task.error, run_dir.path)
+    terminal.show_result(metrics, components.task.headline, run_dir.path)
     return _stored_score(run_dir, config.objective, state)
 
 
@@ -173,26 +174,6 @@ def _reuse(components: Components, run_dir: RunDir, own: str) -> Path:
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     training.best_epoch = source.read_json(METRICS)["best_epoch"]
     return found
-
-
-def _measure(components: Components) -> dict[str, Any]:
-    """Returns what metrics.json holds, of the best weights."""
-    training, task, trainer = components.training, components.task, components.trainer
-    model = training.model
-    model.load_state_dict(training.best_weights)
-    model.eval()
-    parts = {"train": components.train, "validation": components.validation, "test": components.test}
-    metrics: dict[str, Any] = {name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()}
-    baselines = fit_baselines(components.train, model.code_size)  # type: ignore[arg-type]  # every model of ours has it
-    metrics["baseline"] = {name: evaluate(answer, task, components.test) for name, answer in baselines.items()}
-    error = metrics["test"][task.error]
-    metrics["skill"] = {name: skill(error, scores[task.error]) for name, scores in metrics["baseline"].items()}
-    return metrics | {
-        "best_epoch": training.best_epoch,
-        "epochs": len(training.history),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "seconds": sum(row["seconds"] for row in training.history),
-    }
 
 
 def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:

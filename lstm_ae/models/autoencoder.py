@@ -24,6 +24,8 @@ class Autoencoder(nn.Module):
         torch.Size([4, 50, 1])
     """
 
+    answers = "nothing"
+
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
@@ -36,10 +38,14 @@ class Autoencoder(nn.Module):
         states, _ = self.encoder(inputs)  # (batch, time, hidden)
         return states
 
+    def decode(self, states: Float[Tensor, "batch time hidden"]) -> Float[Tensor, "batch time features"]:
+        """Returns the reconstruction that belongs to the encoder's states."""
+        reconstruction, _ = self.decoder(states)  # (batch, time, features)
+        return reconstruction
+
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
         """Returns the reconstruction."""
-        reconstruction, _ = self.decoder(self.encode(inputs))  # (batch, time, features)
-        return Output(reconstruction=reconstruction)
+        return Output(reconstruction=self.decode(self.encode(inputs)))
 
 
 class BottleneckAutoencoder(nn.Module):
@@ -66,6 +72,8 @@ class BottleneckAutoencoder(nn.Module):
         torch.Size([4, 16])
     """
 
+    answers = "nothing"
+
     def __init__(
         self,
         features: int,
@@ -79,8 +87,7 @@ class BottleneckAutoencoder(nn.Module):
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
         checks.at_least("num_layers", num_layers, 1)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must lie in [0, 1), got {dropout}. Use dropout=0 for none.")
+        checks.dropout(dropout)
         between = dropout if num_layers > 1 else 0.0  # nn.LSTM warns of dropout that has no place to go
         self.code_size = hidden_size * (2 if bidirectional else 1)
         self.encoder = nn.LSTM(

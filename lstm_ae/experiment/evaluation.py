@@ -1,0 +1,214 @@
+"""What a trained model is worth: its metrics, the baselines', the skill over them, and the tables beside them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from lstm_ae.baselines import fit_baselines, skill
+from lstm_ae.data.sequences import SequencePart
+from lstm_ae.experiment.components import Components
+from lstm_ae.tasks import Prediction
+from lstm_ae.trainer import EVALUATION_BATCH, evaluate
+from lstm_ae.types import HIGHER_IS_BETTER, Output, present
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def measure(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Returns what metrics.json holds, of the best weights, and tables by the names of their CSV files."""
+    training, task, trainer = components.training, components.task, components.trainer
+    model = training.model
+    model.load_state_dict(training.best_weights)
+    model.eval()
+    parts = {"train": components.train, "validation": components.validation, "test": components.test}
+    metrics: dict[str, Any] = {name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()}
+    classes = len(components.data.classes)
+    code_size = cast(int, model.code_size)
+    baselines = fit_baselines(task.name, components.train, code_size, classes)
+    judge = task.without_reconstruction()
+    metrics["baseline"] = {name: evaluate(answer, judge, components.test) for name, answer in baselines.items()}
+    error = _error(metrics["test"], task.headline)
+    metrics["skill"] = {name: skill(error, _error(of, task.headline)) for name, of in metrics["baseline"].items()}
+    metrics |= {
+        "best_epoch": training.best_epoch,
+        "epochs": len(training.history),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": sum(row["seconds"] for row in training.history),
+    }
+    if task.name == "classification":
+        more, tables = _classification(components)
+    elif isinstance(task, Prediction):
+        more, tables = _prediction(components, task, baselines)
+    else:
+        more, tables = {}, {}
+    return metrics | more, tables
+
+
+def _error(metrics: Mapping[str, float], headline: str) -> float:
+    return 1 - metrics[headline] if headline in HIGHER_IS_BETTER else metrics[headline]
+
+
+def answers(model: Callable[[Tensor], Output], part: SequencePart, device: str) -> Tensor:
+    """Returns what a model predicts of every sequence of a part, on the CPU."""
+    with torch.no_grad():
+        batches = torch.arange(len(part)).split(EVALUATION_BATCH)
+        made = [model(part.batch(positions).inputs.to(device)).prediction for positions in batches]
+    return torch.cat([prediction.cpu() for prediction in made if prediction is not None])
+
+
+def interval(successes: int, trials: int) -> list[float | None]:
+    """Returns Wilson's 95 % interval of a share; nothing where there were no trials.
+
+    Example:
+        >>> [round(end, 3) for end in interval(60, 100)]
+        [0.502, 0.691]
+    """
+    if not trials:
+        return [None, None]
+    found = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return [float(found.low), float(found.high)]
+
+
+def _classification(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Returns the accuracy's interval, the confusion matrix and the accuracy of each class, on the test part."""
+    test, classes = components.test, components.data.classes
+    said = answers(components.training.model, test, components.trainer.device).argmax(dim=1)
+    labels = present(test.batch(torch.arange(len(test))).labels, "labels")
+    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+    confusion.index_put_((labels, said), torch.ones_like(said), accumulate=True)
+    right, total = confusion.diagonal(), confusion.sum(dim=1)
+    rows = [
+        {"class": name, "sequences": int(n), "accuracy": int(k) / max(int(n), 1)}
+        | dict(zip(("low", "high"), interval(int(k), int(n)), strict=True))
+        for name, k, n in zip(classes, right, total, strict=True)
+    ]
+    tables = {
+        "confusion": pd.DataFrame(
+            confusion.numpy(), index=pd.Index(classes, name="class"), columns=classes
+        ).reset_index(),
+        "classes": pd.DataFrame(rows),
+    }
+    return {"interval": {"accuracy": interval(int(right.sum()), int(total.sum()))}}, tables
+
+
+def _prediction(
+    components: Components, task: Prediction, baselines: Mapping[str, Callable[[Tensor], Output]]
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Returns intervals of the direction accuracy and of each skill, and the table of companies, on the test part.
+
+    Neighbouring windows share days. The direction is therefore counted on the last day of each window alone, which
+    with windows a day apart is each day of each company once, and skills are resampled by blocks as long as a window.
+    """
+    data, test, model = components.data, components.test, components.training.model
+    batch = test.batch(torch.arange(len(test)))
+    predictions = {"model": answers(model, test, components.trainer.device)}
+    predictions |= {name: answers(answer, test, "cpu") for name, answer in baselines.items()}
+    squared = {}
+    for name, prediction in predictions.items():
+        predicted, target, _ = task.compared(batch, Output(prediction=prediction))
+        squared[name] = (predicted - target).square().mean(dim=(1, 2)).numpy()
+    ends = (predictions["model"], present(batch.target, "targets"), batch.inputs)
+    last, truth, before = (values[:, -1, 0].numpy() for values in ends)
+    moved: np.ndarray = truth != before
+    right = (np.sign(last - before) == np.sign(truth - before)) & moved
+    dollars = np.abs(last - truth) * np.abs(batch.scale[:, 0].numpy())
+    order = test.index if data.days is None else data.days[test.index, 1]
+    blocks = data.length
+    intervals = {
+        name: _skill_interval(squared["model"], squared[name], np.asarray(order), blocks) for name in baselines
+    }
+    more = {
+        "interval": {"direction_accuracy": interval(int(right.sum()), int(moved.sum()))},
+        "skill_interval": intervals,
+    }
+    tables = {}
+    if data.groups is not None:
+        frame = pd.DataFrame({"company": np.array(data.group_names)[data.groups[test.index]],
+                              "last_day_mae_usd": dollars,
+                              "prediction_mse": squared["model"], "persistence_mse": squared["persistence"],
+                              "right": right, "moved": moved})  # fmt: skip
+        tables["companies"] = _companies(frame)
+    if task.multi_step:
+        tables["multi_step"] = _multi_step(components)
+    return more, tables
+
+
+def _companies(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row a company: its windows, errors, skill over persistence, and direction with its interval."""
+    grouped = frame.groupby("company")
+    table = grouped[["prediction_mse", "persistence_mse", "last_day_mae_usd"]].mean()
+    table.insert(0, "windows", grouped.size())
+    table["skill"] = 1 - table["prediction_mse"] / table["persistence_mse"]
+    right, moved = grouped["right"].sum(), grouped["moved"].sum()
+    table["direction_accuracy"] = right / moved
+    ends = [interval(int(k), int(n)) for k, n in zip(right, moved, strict=True)]
+    table["direction_low"], table["direction_high"] = ([end[side] for end in ends] for side in (0, 1))
+    return table.reset_index()
+
+
+def _skill_interval(model: np.ndarray, baseline: np.ndarray, day: np.ndarray, block: int) -> list[float | None]:
+    """Returns the 95 % interval of the skill, by a moving-block bootstrap over days.
+
+    All companies of a day are drawn together, as they move together, and days in blocks, as windows share them (Kuensch
+    1989, https://doi.org/10.1214/aos/1176347265).
+
+    Args:
+        model: The squared error of each sequence.
+        baseline: The baseline's.
+        day: The day of each.
+        block: Days a block.
+    """
+    days, of_day = np.unique(day, return_inverse=True)
+    sums = np.stack([np.bincount(of_day, weights=errors) for errors in (model, baseline)])  # (2, days)
+    block = min(block, len(days))
+    running = np.concatenate([np.zeros((2, 1)), np.cumsum(sums, axis=1)], axis=1)
+    of_block = running[:, block:] - running[:, :-block]  # (2, blocks)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(of_block.shape[1], size=(RESAMPLES, max(1, len(days) // block)))
+    errors = of_block[:, drawn].sum(axis=2)  # (2, resamples)
+    if not (errors[1] > 0).all():
+        return [None, None]
+    ends = np.quantile(1 - errors[0] / errors[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return [float(end) for end in ends]
+
+
+def roll_out(model: Callable[[Tensor], Output], known: Tensor, steps: int) -> Tensor:
+    """Returns the `steps` values (batch, steps, features) that follow `known`, each predicted from those before it.
+
+    The window slides: each prediction is appended, and the oldest value dropped.
+    """
+    made = []
+    with torch.no_grad():
+        for _ in range(steps):
+            made.append(present(model(known).prediction, "predictions")[:, -1:])
+            known = torch.cat([known[:, 1:], made[-1]], dim=1)
+    return torch.cat(made, dim=1)
+
+
+def _multi_step(components: Components) -> pd.DataFrame:
+    """Returns the errors on the test part by horizon: of the roll-out, of single steps, and of persistence."""
+    test, model, device = components.test, components.training.model, components.trainer.device
+    sums: dict[str, Any] = {}
+    for positions in torch.arange(len(test)).split(EVALUATION_BATCH):
+        batch = test.batch(positions)
+        half = (batch.inputs.shape[1] + 1) // 2
+        inputs, truth = batch.inputs.to(device), present(batch.target, "targets")[:, half - 1 :]
+        with torch.no_grad():
+            single = model(inputs).prediction[:, half - 1 :].cpu()
+        rolled = roll_out(model, inputs[:, :half], truth.shape[1]).cpu()
+        still = batch.inputs[:, half - 1 : half].expand_as(truth)
+        scale = batch.scale.abs().unsqueeze(1)
+        for name, predicted in (("multi_step", rolled), ("one_step", single), ("persistence", still)):
+            error = predicted - truth
+            sums[f"{name}_mse"] = sums.get(f"{name}_mse", 0) + error.square().mean(dim=2).sum(dim=0)
+            sums[f"{name}_mae"] = sums.get(f"{name}_mae", 0) + (error.abs() * scale).mean(dim=2).sum(dim=0)
+    columns = {name: (value / len(test)).numpy() for name, value in sums.items()}
+    unit = "_usd" if components.data.unit == "USD" else ""
+    renamed = {f"{name}{unit}" if name.endswith("_mae") else name: value for name, value in columns.items()}
+    return pd.DataFrame({"horizon": np.arange(1, len(next(iter(columns.values()))) + 1), **renamed})

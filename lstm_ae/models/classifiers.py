@@ -1,0 +1,180 @@
+"""Classifiers that also reconstruct: the report's variants, and one of ours."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lstm_ae import checks
+from lstm_ae.models.autoencoder import Autoencoder
+from lstm_ae.models.layers import last_and_highest, set_chrono_bias, set_forget_bias
+from lstm_ae.types import Output
+
+
+class InputClassifier(nn.Module):
+    """The report's V1: an `Autoencoder`, and beside it a linear classifier of the raw input, which is a benchmark.
+
+    Args:
+        features: Values a time step.
+        time: Time steps a sequence.
+        classes: How many.
+        hidden_size: Units of the encoder.
+    """
+
+    answers = "classes"
+
+    def __init__(self, features: int, time: int, classes: int, hidden_size: int) -> None:
+        super().__init__()
+        self.autoencoder = Autoencoder(features, hidden_size)
+        self.code_size = self.autoencoder.code_size
+        self.classifier = nn.Linear(features * time, classes)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction and the classes' scores (batch, classes)."""
+        return Output(self.autoencoder(inputs).reconstruction, self.classifier(inputs.flatten(1)))
+
+
+class ReconstructionClassifier(nn.Module):
+    """The report's V2: one `Autoencoder`, and a linear classifier of the last step of its reconstruction.
+
+    With one value a time step the classifier sees a single number, whatever the hidden size.
+
+    Args:
+        features: Values a time step.
+        classes: How many.
+        hidden_size: Units of the encoder.
+    """
+
+    answers = "classes"
+
+    def __init__(self, features: int, classes: int, hidden_size: int) -> None:
+        super().__init__()
+        self.autoencoder = Autoencoder(features, hidden_size)
+        self.code_size = self.autoencoder.code_size
+        self.classifier = nn.Linear(features, classes)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction and the classes' scores (batch, classes)."""
+        reconstruction = self.autoencoder(inputs).reconstruction
+        return Output(reconstruction, self.classifier(reconstruction[:, -1]))
+
+
+class TwinClassifier(nn.Module):
+    """The report's V3 and V4: two `Autoencoder`s; one reconstructs, the other's last output step is classified.
+
+    Args:
+        features: Values a time step.
+        classes: How many.
+        hidden_size: Units of each encoder.
+        head_layers: 1 for a linear classifier (V3); 2 for Linear(features -> features), ReLU, Linear (V4).
+    """
+
+    answers = "classes"
+
+    def __init__(self, features: int, classes: int, hidden_size: int, head_layers: int = 1) -> None:
+        super().__init__()
+        if head_layers not in (1, 2):
+            raise ValueError(f"`head_layers` must be 1 or 2, got {head_layers}. Use head_layers=1.")
+        self.reconstructor = Autoencoder(features, hidden_size)
+        self.recogniser = Autoencoder(features, hidden_size)
+        self.code_size = self.reconstructor.code_size
+        last = nn.Linear(features, classes)
+        hidden_layer = (nn.Linear(features, features), nn.ReLU()) if head_layers == 2 else ()
+        self.classifier = nn.Sequential(*hidden_layer, last)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction and the classes' scores (batch, classes)."""
+        last_step = self.recogniser(inputs).reconstruction[:, -1]  # (batch, features)
+        return Output(self.reconstructor(inputs).reconstruction, self.classifier(last_step))
+
+
+class StateClassifier(nn.Module):
+    """The report's V3 and V4 "experimental": a classifier of an encoder's last state, hidden -> classes.
+
+    Args:
+        features: Values a time step.
+        classes: How many.
+        hidden_size: Units of each encoder.
+        encoders: 1: the reconstruction and the classifier share an encoder (V3); 2: each has its own (V4).
+    """
+
+    answers = "classes"
+
+    def __init__(self, features: int, classes: int, hidden_size: int, encoders: int = 1) -> None:
+        super().__init__()
+        if encoders not in (1, 2):
+            raise ValueError(f"`encoders` must be 1 or 2, got {encoders}. Use encoders=1.")
+        self.autoencoder = Autoencoder(features, hidden_size)
+        self.code_size = self.autoencoder.code_size
+        self.encoder = nn.LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
+        self.classifier = nn.Linear(hidden_size, classes)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction and the classes' scores (batch, classes)."""
+        states = self.autoencoder.encode(inputs)  # (batch, time, hidden)
+        reconstruction = self.autoencoder.decode(states)
+        if self.encoder is not None:
+            states, _ = self.encoder(inputs)
+        return Output(reconstruction, self.classifier(states[:, -1]))
+
+
+class PooledClassifier(nn.Module):
+    """Ours: a classifier of what an encoder holds at the end and at its highest over time.
+
+    The highest state over time reaches back to every step by one gradient step, where the last state alone must carry
+    what it saw through all that follow.
+
+    Args:
+        features: Values a time step.
+        classes: How many.
+        time: Time steps a sequence.
+        hidden_size: Units of the encoder, in each direction.
+        bidirectional: Whether the encoder also reads backwards.
+        pooling: What the classifier sees: the `last` state, the `highest` over time of each unit, or `both`.
+        dropout: The share of what it sees that is set to zero while training.
+        chrono: Whether the gates begin with memories as long as the sequence, see `set_chrono_bias`; else the forget
+            gates begin at 1.
+        reconstruct: Whether a decoder LSTM(hidden -> features) reconstructs from the encoder's states, as in
+            `Autoencoder`.
+    """
+
+    answers = "classes"
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        time: int,
+        hidden_size: int,
+        bidirectional: bool = True,
+        pooling: Literal["last", "highest", "both"] = "highest",
+        dropout: float = 0.0,
+        chrono: bool = False,
+        reconstruct: bool = True,
+    ) -> None:
+        super().__init__()
+        checks.at_least("hidden_size", hidden_size, 1)
+        checks.one_of("pooling", pooling, ("last", "highest", "both"))
+        checks.dropout(dropout)
+        self.encoder = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
+        width = hidden_size * (2 if bidirectional else 1)
+        self.code_size = width * (2 if pooling == "both" else 1)
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.code_size, classes)
+        self.decoder = nn.LSTM(width, features, batch_first=True) if reconstruct else None
+        if chrono:
+            set_chrono_bias(self.encoder, time)
+        else:
+            set_forget_bias(self.encoder, 1.0)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the classes' scores (batch, classes), and the reconstruction where there is a decoder."""
+        states, last, highest = last_and_highest(self.encoder, inputs, keep_states=self.decoder is not None)
+        pooled = {"last": (last,), "highest": (highest,), "both": (last, highest)}[self.pooling]
+        scores = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
+        if self.decoder is None:
+            return Output(prediction=scores)
+        reconstruction, _ = self.decoder(states)
+        return Output(reconstruction, scores)

@@ -1,0 +1,96 @@
+"""Predictors that also reconstruct: the report's variants, and one of ours."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lstm_ae import checks
+from lstm_ae.models.autoencoder import Autoencoder
+from lstm_ae.models.layers import set_forget_bias
+from lstm_ae.types import Output
+
+
+class NextStepPredictor(nn.Module):
+    """The report's first predictor: two `Autoencoder`s; an MLP turns the second's last output step into the next step.
+
+    The MLP is Linear(features -> hidden), ReLU, Linear(hidden -> features).
+
+    Args:
+        features: Values a time step.
+        hidden_size: Units of each encoder and of the MLP.
+    """
+
+    answers = "step"
+
+    def __init__(self, features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.reconstructor = Autoencoder(features, hidden_size)
+        self.predictor = Autoencoder(features, hidden_size)
+        self.code_size = self.reconstructor.code_size
+        self.head = nn.Sequential(nn.Linear(features, hidden_size), nn.ReLU(), nn.Linear(hidden_size, features))
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction and the step after the last, (batch, 1, features)."""
+        last_step = self.predictor(inputs).reconstruction[:, -1:]  # (batch, 1, features)
+        return Output(self.reconstructor(inputs).reconstruction, self.head(last_step))
+
+
+class ShiftedSequencePredictor(nn.Module):
+    """The report's second and third predictor: one `Autoencoder` reconstructs, another gives the sequence a step later.
+
+    Both are bounded by tanh, so that scaled values beyond (-1, 1) cannot be predicted.
+
+    Args:
+        features: Values a time step.
+        hidden_size: Units of each encoder.
+        hide_last: Whether the last input step is set to zero before the second reads it (the report's second).
+    """
+
+    answers = "sequence"
+
+    def __init__(self, features: int, hidden_size: int, hide_last: bool = False) -> None:
+        super().__init__()
+        self.reconstructor = Autoencoder(features, hidden_size)
+        self.predictor = Autoencoder(features, hidden_size)
+        self.code_size = self.reconstructor.code_size
+        self.hide_last = hide_last
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
+        seen = inputs
+        if self.hide_last:
+            seen = torch.cat([inputs[:, :-1], torch.zeros_like(inputs[:, -1:])], dim=1)
+        return Output(self.reconstructor(inputs).reconstruction, self.predictor(seen).reconstruction)
+
+
+class ResidualPredictor(nn.Module):
+    """Ours: it predicts how the next step differs from the present one, and begins by predicting that it does not.
+
+    An untrained model so equals persistence (tomorrow = today), and training can only add to that. What it says of the
+    change does not depend on the level: the LSTM reads the changes from step to step, not the values.
+
+    Args:
+        features: Values a time step.
+        hidden_size: Units of the LSTM and of the encoder that reconstructs.
+        dropout: The share of the LSTM's states set to zero before the last layer while training.
+    """
+
+    answers = "sequence"
+
+    def __init__(self, features: int, hidden_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        checks.dropout(dropout)
+        self.reconstructor = Autoencoder(features, hidden_size)
+        self.code_size = self.reconstructor.code_size
+        self.lstm = nn.LSTM(features, hidden_size, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden_size, features)
+        set_forget_bias(self.lstm, 1.0)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+        """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
+        changes = inputs.diff(dim=1, prepend=inputs[:, :1])
+        states, _ = self.lstm(changes)  # (batch, time, hidden)
+        return Output(self.reconstructor(inputs).reconstruction, inputs + self.head(self.dropout(states)))
