@@ -17,14 +17,14 @@ class Pca:
     Where the code is as long as the sequence, nothing is lost.
 
     Args:
-        train: The training part.
+        inputs: The training part.
         components: The size of the code.
     """
 
-    def __init__(self, train: Batch, components: int) -> None:
+    def __init__(self, inputs: Float[Tensor, "sequences time features"], components: int) -> None:
         from sklearn.decomposition import PCA
 
-        rows = train.inputs.flatten(1).double().numpy()  # (sequences, time * features)
+        rows = inputs.flatten(1).double().numpy()  # (sequences, time * features)
         self._pca = PCA(min(components, *rows.shape), svd_solver="covariance_eigh").fit(rows)
 
     def __call__(self, inputs: Float[Tensor, "batch time features"]) -> Output:
@@ -112,7 +112,7 @@ def fit_baselines(task: str, train: Part, code_size: int, classes: int) -> dict[
         }
     if task == "prediction":
         return {"persistence": persistence, "drift": Drift(everything)}
-    return {"pca": Pca(everything, code_size)}
+    return {"pca": Pca(everything.inputs, code_size)}
 
 
 def skill(error: float, baseline_error: float) -> float | None:

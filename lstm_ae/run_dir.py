@@ -6,6 +6,7 @@ finds each file whole or not at all. Needs neither torch nor hydra.
 
 import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -49,6 +50,7 @@ class RunDir:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.begun = False  # whether this process has marked the run as running
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -119,10 +121,16 @@ class RunDir:
         where = {"host": socket.gethostname(), "pid": os.getpid()}
         status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
         self.write_json(STATUS, status)
+        self.begun = True
         return own
 
     def end(self, state: str, error: str | None = None, trace: str = "", **more: Any) -> None:
-        """Marks the run as finished, failed, interrupted or diverged, with the traceback in run.log where it failed."""
+        """Marks the run as finished, failed, interrupted or diverged, with the traceback in run.log where it failed.
+
+        A run that had ended before this process came is left as it is.
+        """
+        if not self.begun and self.status().get("state") in ENDED:
+            return
         if trace:
             with (self / "run.log").open("a") as log:
                 log.write(trace)
@@ -142,22 +150,37 @@ class RunDir:
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Writes history.csv, a row an epoch."""
-        with self._replacing("history.csv") as temporary, temporary.open("w", newline="") as file:
-            if rows:
-                writer = csv.DictWriter(file, rows[0].keys())
-                writer.writeheader()
-                writer.writerows(rows)
+        text = io.StringIO(newline="")
+        if rows:
+            writer = csv.DictWriter(text, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+        self.write_text("history.csv", text.getvalue())
 
     def read_history(self) -> dict[str, list[float]]:
         """Returns the columns of history.csv."""
-        with (self / "history.csv").open(newline="") as file:
+        return {name: [float(value) for value in values] for name, values in self.read_table("history").items()}
+
+    def read_table(self, name: str) -> dict[str, list[str]]:
+        """Returns the columns of a CSV file, named without its ending, as text."""
+        with (self / f"{name}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+        return {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
 
     def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
-        """Writes a file by a function of an open file."""
-        with self._replacing(name) as temporary, temporary.open("wb") as file:
-            writer(file)
+        """Writes a file by a function of an open file.
+
+        Raises:
+            OSError: it could not be written, whatever the function would have made of that.
+        """
+        content = io.BytesIO()
+        writer(content)
+        with self._replacing(name) as temporary:
+            try:
+                temporary.write_bytes(content.getbuffer())
+            except OSError as error:
+                error.filename = error.filename or str(self / name)
+                raise
 
     def remove(self, name: str) -> None:
         """Removes a file if it is there."""
@@ -178,7 +201,12 @@ class RunDir:
 
 def signed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings that can change a result, by their dotted keys."""
-    return {key: value for key, value in _flat(config).items() if key not in NOT_SIGNED}
+    return {key: _as_number(value) for key, value in _flat(config).items() if key not in NOT_SIGNED}
+
+
+def _as_number(value: Any) -> Any:
+    """Returns 1 for 1.0 too: which of the two was typed changes no result."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def signature(config: Mapping[str, Any], fingerprint: str) -> str:

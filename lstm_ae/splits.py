@@ -98,6 +98,32 @@ class Holdout:
             yield np.flatnonzero(last < boundary), np.flatnonzero(first >= boundary)
 
 
+class OverlappingHoldout:
+    """The report's own split: windows drawn by chance, so that those of training overlap with those that validate.
+
+    What it measures is flattered: nearly every day that validates was seen in training. It is here to show by how much.
+
+    Args:
+        validation: The share that validates.
+        random_state: The seed of the draw.
+    """
+
+    allows_overlap = True
+
+    def __init__(self, validation: float = 0.1, random_state: int = 0) -> None:
+        self._holdout = Holdout(validation, random_state)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Returns 1."""
+        return 1
+
+    def split(
+        self, X: np.ndarray, y: np.ndarray | None = None, groups: np.ndarray | None = None
+    ) -> Iterator[tuple[Positions, Positions]]:
+        """Yields the one split, as positions in X, whatever the dates."""
+        yield from self._holdout.split(X[:, :0])
+
+
 class WalkForward:
     """Splits by date: of n_splits + 1 stretches of days, fold k validates on stretch k + 1 and trains on all before it.
 
@@ -153,7 +179,8 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
     Raises:
         ValueError: `fold` is out of range, or a side is empty.
     """
-    if fold is None and not isinstance(splitter, Holdout):
+    holdouts = (Holdout, OverlappingHoldout)
+    if fold is None and not isinstance(splitter, holdouts):
         splitter = Holdout(random_state=getattr(splitter, "random_state", None) or 0)
     rest = np.flatnonzero(~data.test)
     spans = np.zeros((len(rest), 0)) if data.days is None else data.days[rest]
@@ -163,20 +190,21 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
     if by_group and groups is None:
         raise ValueError("`split` by groups needs a dataset with groups, and this one has none. Use split=kfold.")
     n_folds = splitter.get_n_splits(spans, labels, groups)
-    if fold is not None and isinstance(splitter, Holdout):
-        raise ValueError(f"`fold` must be null with split=holdout, got {fold}. Use split=kfold fold={fold}.")
+    if fold is not None and isinstance(splitter, holdouts):
+        raise ValueError(f"`fold` must be null with split=holdout, got {fold}. Use fold=null, or split=kfold.")
     if fold is not None and not 0 <= fold < n_folds:
         raise ValueError(f"`fold` must lie in 0..{n_folds - 1}, got {fold}. Use `fold=null` for a holdout run.")
     splits = splitter.split(spans, labels, groups)
     for _ in range(fold or 0):
         next(splits)
     train, validation = (rest[side] for side in next(splits))
-    apart = train[~data.sharing_steps(train, validation)]
+    overlap_allowed = getattr(splitter, "allows_overlap", False)
+    apart = train if overlap_allowed else train[~data.sharing_steps(train, validation)]
     if not len(apart) or not len(validation):
         raise ValueError(
             f"`split` leaves {len(apart)} training and {len(validation)} validation sequences"
             + (f" ({len(train) - len(apart)} of training overlapped with validation)" if len(train) else "")
-            + ". Overlapping windows stand on one side only. Use split=holdout or split=walk_forward, "
-            "split.shuffle=false split.random_state=null with split=kfold, or more data."
+            + ". Overlapping windows stand on one side only. Use more data, a smaller dataset.window, or another "
+            "split: holdout, walk_forward, or kfold with split.shuffle=false split.random_state=null."
         )
     return apart, validation

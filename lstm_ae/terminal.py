@@ -94,9 +94,10 @@ def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: 
         for name, _, *values in rows:
             shown = zip(("train", "validation", "test", "skill over it"), values, strict=True)
             log.info("%s: %s %s", headline, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None))
+    figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
         f"Run directory: {path}",
-        f"Figures:       {path / 'figures'}",
+        *figures,
         "Next: change a value (python run.py model.hidden_size=32), "
         "or compare some (python run.py --multirun model.hidden_size=8,16,32)",
     ):

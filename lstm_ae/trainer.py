@@ -256,10 +256,9 @@ def choose_device(name: str) -> str:
         ValueError: there is no such device on this machine.
     """
     if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        return str(torch.empty(0, device=name).device)  # with its number, as tensors name it
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` must be usable on this machine, got {name!r}: {reason}. Use device=auto.") from None
-    return name

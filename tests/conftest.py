@@ -6,12 +6,14 @@ import tests.shapes  # noqa: F401  # the hook finds it by its name
 
 install_import_hook("lstm_ae", "tests.shapes.check")
 
+import hashlib  # noqa: E402
 import logging  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from hydra.core.hydra_config import HydraConfig  # noqa: E402
@@ -34,6 +36,38 @@ def composed() -> Iterator[Callable[..., DictConfig]]:
     """A function from overrides to a composed configuration, with Hydra's own node."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3", job_name="run"):
         yield lambda *overrides: compose("config", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a few hundred images in MNIST's own format, in place of the real files."""
+    from lstm_ae.data import mnist
+
+    folder = tmp_path_factory.mktemp("mnist")
+    sums = write_mnist(folder / "MNIST" / "raw")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mnist, "FILES", sums)
+        patch.setenv("LSTM_AE_DATA", str(folder))
+        yield folder
+
+
+def write_mnist(raw: Path) -> dict[str, str]:
+    """Writes random images in MNIST's format, 240 to train and 120 to test, and returns the files' MD5 sums."""
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sums = {}
+    for part, count in (("train", 240), ("t10k", 120)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8).tobytes()
+        labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
+        head = (count).to_bytes(4, "big")
+        contents = {
+            f"{part}-images-idx3-ubyte": b"\x00\x00\x08\x03" + head + 2 * (28).to_bytes(4, "big") + images,
+            f"{part}-labels-idx1-ubyte": b"\x00\x00\x08\x01" + head + labels,
+        }
+        for name, content in contents.items():
+            (raw / name).write_bytes(content)
+            sums[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return sums
 
 
 @pytest.fixture

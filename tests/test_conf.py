@@ -12,10 +12,21 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
 # What an option needs beside it.
+IMAGES = ["dataset=digits", "task=classification"]
+PRICES = ["dataset=sp500", "dataset.symbols=[AAPL,MSFT,XOM,KO,GE]"]
 NEEDS = {
     "split=kfold": ["fold=0"],
-    "split=group_kfold": ["dataset=sp500", "fold=0"],
-    "split=walk_forward": ["dataset=sp500", "fold=0"],
+    "split=group_kfold": [*PRICES, "fold=0"],
+    "split=walk_forward": [*PRICES, "fold=0"],
+    "task=classification": ["dataset=digits", "model=v4"],
+    "task=prediction": [*PRICES, "model=predictor_v3"],
+    "task=last_day": [*PRICES, "model=predictor_v1"],
+    **{f"model={name}": IMAGES for name in ("v1", "v2", "v3", "v4", "v3_experimental", "v4_experimental")},
+    "model=pooled_classifier": IMAGES,
+    "model=predictor_v1": [*PRICES, "task=last_day"],
+    **{
+        f"model={name}": [*PRICES, "task=prediction"] for name in ("predictor_v2", "predictor_v3", "residual_predictor")
+    },
 }
 OPTIONS = [
     f"{path.parent.name}={path.stem}"
@@ -26,7 +37,7 @@ PRESETS = [f"experiment={path.stem}" for path in FILES if path.parent.name == "e
 
 
 @pytest.mark.parametrize("option", OPTIONS + PRESETS)
-def test_every_option_composes_and_builds(composed, option):
+def test_every_option_composes_and_builds(composed, small_mnist, option):
     config = composed(option, *NEEDS.get(option, []))
     data = load(config)
     components = build(config, data)

@@ -13,7 +13,7 @@ from lstm_ae.data.toy import load_toy
 
 PRICES = {
     "path": None, "column": "close", "symbols": None, "start": None, "end": None, "window": 5, "stride": 1,
-    "test_share": 0.2, "scaling": "minmax",
+    "test_share": 0.2, "test_part": "latest", "scaling": "minmax", "scaler_sees": "training",
 }  # fmt: skip
 
 
@@ -128,6 +128,27 @@ class TestPrices:
         assert set(data.groups) == {0}
         assert data.notes == ("BBB is left out: its 4 days hold no window of 5.",)
 
+    def test_a_gap_stays_a_gap_where_the_other_companies_are_left_out(self, tmp_path):
+        frame = write_prices(tmp_path / "p.csv")
+        frame.loc[7, "close"] = np.nan
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "symbols": ["AAA"]})
+        assert not ((data.days[:, 0] <= 7) & (data.days[:, 1] >= 7)).any()
+
+    def test_a_company_called_na_is_a_company(self, tmp_path):
+        write_prices(tmp_path / "p.csv", symbols=("NA", "BBB"))
+        assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).group_names == ("BBB", "NA")
+
+    def test_the_reports_own_protocol_tests_on_windows_that_training_overlaps(self, tmp_path):
+        write_prices(tmp_path / "p.csv")
+        leaky = {"test_part": "shuffled", "scaler_sees": "everything"}
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), **leaky})
+        test, rest = np.flatnonzero(data.test), np.flatnonzero(~data.test)
+        assert data.sharing_steps(test, rest).mean() > 0.9
+        scaled = SequencePart(data, test, data.fit_scaling(rest)).batch(torch.arange(len(test))).inputs
+        assert scaled.min() >= 0
+        assert scaled.max() <= 1
+
     def test_symbols_start_and_end_choose(self, tmp_path):
         write_prices(tmp_path / "p.csv", symbols=("AAA", "BBB", "CCC"))
         chosen = {"symbols": ["CCC", "AAA"], "start": "2020-01-06", "end": "2020-02-10"}
@@ -162,7 +183,10 @@ class TestPrices:
             (None, "`path` must name a CSV file, and there is none at"),
             ("", "`path` must name a CSV file with rows, and .* has none"),
             ("date,symbol,close\n", "`path` must name a CSV file with rows, and .* has none"),
-            ("date,symbol,Close\n2020-01-01,A,1\n", "must have a column `close`; .* Use dataset.column=Close"),
+            (
+                "date,symbol,Close\n2020-01-01,A,1\n",
+                "must have a column `close`; .* Use dataset.column=Close, a column of prices",
+            ),
             ("date,close\n2020-01-01,1\n", "must have a column `symbol` or `Name`"),
         ],
     )
@@ -179,9 +203,12 @@ class TestPrices:
             ({"window": 41}, "`window` is longer than every company's unbroken history: 41 days.* 40 days with"),
             ({"symbols": ["ZZZ"]}, "`symbols` must name companies of the data, got 'ZZZ'. Use some of: AAA, BBB"),
             ({"start": "soon"}, "`start` must be a day, got 'soon'. Use dataset.start=2010-01-31"),
-            ({"start": "2030-01-01"}, "`start` and `end` must enclose days with prices, got 2030-01-01 to None"),
+            (
+                {"start": "2030-01-01"},
+                "`start` and `end` must enclose days with prices of the companies, got 2030-01-01 to None",
+            ),
             ({"window": 1}, "`window` must be at least 2, got 1"),
-            ({"scaling": "max"}, "`scaling` must be one of none, fixed, minmax, standard, relative, got 'max'"),
+            ({"scaling": "max"}, "`scaling` must be one of relative, minmax, standard, none, got 'max'"),
         ],
     )
     def test_bad_values_are_named(self, tmp_path, change, message):
@@ -215,11 +242,15 @@ class TestScaling:
             assert scaled.mean() == pytest.approx(0, abs=1e-5)
             assert scaled.std(unbiased=False) == pytest.approx(1, abs=1e-5)
 
-    def test_relative_is_the_change_since_the_first_day(self, data):
+    def test_relative_is_the_change_since_the_first_day_over_the_largest_in_training(self, data):
         data = data("relative")
-        batch = part_of(data, np.arange(len(data))).batch(torch.arange(len(data)))
+        train = np.flatnonzero(~data.test)
+        fitted = data.fit_scaling(train)
         raw = data.windows()[data.starts]
-        assert torch.allclose(batch.inputs, raw / raw[:, :1] - 1, atol=1e-6)
+        change = raw / raw[:, :1] - 1
+        inputs = SequencePart(data, np.arange(len(data)), fitted).batch(torch.arange(len(data))).inputs
+        assert torch.allclose(inputs, change / change[train].abs().max(), atol=1e-5)
+        assert inputs[train].abs().max() == pytest.approx(1, abs=1e-5)
 
     @pytest.mark.parametrize("scaling", ["none", "minmax", "standard", "relative"])
     def test_values_come_back_in_dollars(self, data, scaling):
@@ -227,24 +258,23 @@ class TestScaling:
         part, positions = part_of(data, np.arange(len(data))), torch.arange(len(data))
         assert torch.allclose(part.unscaled(part.batch(positions).inputs, positions), data.windows()[data.starts])
 
-    @pytest.mark.parametrize("scaling", ["minmax", "standard"])
+    @pytest.mark.parametrize("scaling", ["minmax", "standard", "relative"])
     def test_what_the_scaler_was_not_fitted_on_does_not_move_it(self, data, scaling):
         data = data(scaling)
         train = np.flatnonzero(~data.test)
-        before = data.fit_scaling(train)
+        before = SequencePart(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
         data.values[~torch.from_numpy(data.steps_of(train))] *= 100
-        after = data.fit_scaling(train)
-        assert torch.equal(before.shift, after.shift)
-        assert torch.equal(before.scale, after.scale)
+        after = SequencePart(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
+        assert torch.equal(before.inputs, after.inputs)
 
     def test_a_constant_series_is_not_divided_by_zero(self):
         values = torch.full((6, 1), 3.0)
-        fitted = Scaling("minmax").fit(values, torch.arange(2), None, np.ones(6, dtype=bool))
+        fitted = Scaling("minmax").fit(values, torch.arange(2), 5, None, np.ones(6, dtype=bool))
         assert fitted.scale.item() == 1
 
     def test_relative_refuses_a_window_that_begins_at_zero(self):
         with pytest.raises(ValueError, match="divides by the first step of a window, and one is 0"):
-            Scaling("relative").fit(torch.zeros(6, 1), torch.arange(2), None, np.ones(6, dtype=bool))
+            Scaling("relative").fit(torch.zeros(6, 1), torch.arange(2), 5, None, np.ones(6, dtype=bool))
 
 
 def test_the_fingerprint_sees_a_changed_value():

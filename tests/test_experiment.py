@@ -204,7 +204,7 @@ class TestDryRun:
         (["trainer.gradient_clipping=0"], "`gradient_clipping` must be a finite number above 0, got 0"),
         (["split=kfold", "fold=7"], "`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run"),
         (["split=walk_forward", "fold=0"], "`split=walk_forward` needs dates"),
-        (["seed=-1"], "`seed` must be at least 0, got -1. Use seed=0"),
+        (["seed=-1"], "`seed` must be at least 0 and below 4294967296, got -1. Use seed=0"),
         (["objective=accuracy"], "`objective` must be one of loss, reconstruction_mse, got 'accuracy'"),
         (
             ["dataset=sp500", "dataset.path=nowhere.csv"],

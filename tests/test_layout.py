@@ -20,7 +20,7 @@ ALLOWED = {
     "run_dir": set(),
     "plots": {"run_dir"},
     "terminal": set(),
-    "experiment": {"types", "data", "splits", "baselines", "trainer", "run_dir", "plots", "terminal"},
+    "experiment": {"types", "data", "splits", "tasks", "baselines", "trainer", "run_dir", "plots", "terminal"},
 }
 
 

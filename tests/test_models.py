@@ -4,8 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from lstm_ae.models import Autoencoder, BottleneckAutoencoder
-from lstm_ae.models.layers import set_forget_bias
+from lstm_ae.models import (
+    Autoencoder,
+    BottleneckAutoencoder,
+    InputClassifier,
+    NextStepPredictor,
+    PooledClassifier,
+    ReconstructionClassifier,
+    ResidualPredictor,
+    ShiftedSequencePredictor,
+    StateClassifier,
+    TwinClassifier,
+)
+from lstm_ae.models.layers import last_and_highest, set_chrono_bias, set_forget_bias
 
 VARIANTS = {
     "autoencoder": lambda features: Autoencoder(features, hidden_size=5),
@@ -14,6 +25,121 @@ VARIANTS = {
         features, hidden_size=5, num_layers=2, bidirectional=True, dropout=0.2, forget_bias=1.0, reverse_target=True
     ),
 }
+
+
+SIZES = {"classes": 4, "hidden_size": 5}
+CLASSIFIERS = {
+    "v1": lambda features: InputClassifier(features, time=7, **SIZES),
+    "v2": lambda features: ReconstructionClassifier(features, **SIZES),
+    "v3": lambda features: TwinClassifier(features, head_layers=1, **SIZES),
+    "v4": lambda features: TwinClassifier(features, head_layers=2, **SIZES),
+    "v3_experimental": lambda features: StateClassifier(features, encoders=1, **SIZES),
+    "v4_experimental": lambda features: StateClassifier(features, encoders=2, **SIZES),
+    "pooled": lambda features: PooledClassifier(features, time=7, **SIZES),
+    "pooled, one direction": lambda features: PooledClassifier(
+        features, time=7, bidirectional=False, pooling="both", dropout=0.1, chrono=True, **SIZES
+    ),
+}
+PREDICTORS = {
+    "predictor_v1": lambda features: NextStepPredictor(features, hidden_size=5),
+    "predictor_v2": lambda features: ShiftedSequencePredictor(features, hidden_size=5, hide_last=True),
+    "predictor_v3": lambda features: ShiftedSequencePredictor(features, hidden_size=5),
+    "residual_predictor": lambda features: ResidualPredictor(features, hidden_size=5),
+}
+
+
+@pytest.mark.parametrize("features", [1, 28])
+@pytest.mark.parametrize("variant", CLASSIFIERS)
+def test_a_classifier_reconstructs_and_scores_each_class_and_all_of_it_learns(variant, features):
+    torch.manual_seed(1)
+    model = CLASSIFIERS[variant](features)
+    inputs = torch.rand(16, 7, features)
+    output = model(inputs)
+    assert output.reconstruction.shape == inputs.shape
+    assert output.prediction.shape == (16, 4)
+    _assert_everything_learns(
+        model, (output.reconstruction - inputs).square().mean() + output.prediction.square().sum()
+    )
+
+
+@pytest.mark.parametrize("features", [1, 28])
+@pytest.mark.parametrize("variant", PREDICTORS)
+def test_a_predictor_reconstructs_and_predicts_and_all_of_it_learns(variant, features):
+    torch.manual_seed(0)
+    model = PREDICTORS[variant](features)
+    if variant == "residual_predictor":
+        torch.nn.init.normal_(model.head.weight)  # it begins at zero, which stops the gradient of what comes before
+    inputs = torch.rand(6, 7, features)
+    output = model(inputs)
+    assert output.reconstruction.shape == inputs.shape
+    assert output.prediction.shape == (6, 1 if variant == "predictor_v1" else 7, features)
+    _assert_everything_learns(
+        model, (output.reconstruction - inputs).square().mean() + output.prediction.square().sum()
+    )
+
+
+def _assert_everything_learns(model, loss):
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_v2_to_v4_classify_a_reconstructions_last_step_alone():
+    """With one value a time step that is a single number: why they fail pixel by pixel."""
+    for variant in ("v2", "v3", "v4"):
+        linear = [module for module in CLASSIFIERS[variant](1).modules() if isinstance(module, nn.Linear)]
+        assert linear[0].in_features == 1
+
+
+def test_the_experimental_variants_classify_an_encoders_last_state():
+    shared, apart = CLASSIFIERS["v3_experimental"](3), CLASSIFIERS["v4_experimental"](3)
+    inputs = torch.rand(2, 7, 3)
+    for model, encoder in ((shared, shared.autoencoder.encoder), (apart, apart.encoder)):
+        states, _ = encoder(inputs)
+        assert torch.allclose(model(inputs).prediction, model.classifier(states[:, -1]))
+    assert sum(isinstance(module, nn.LSTM) for module in shared.modules()) == 2
+    assert sum(isinstance(module, nn.LSTM) for module in apart.modules()) == 3
+
+
+def test_predictor_v2_does_not_see_the_last_day_and_v3_does():
+    inputs = torch.rand(2, 7, 1)
+    other = inputs.clone()
+    other[:, -1] += 1
+    for variant, same in (("predictor_v2", True), ("predictor_v3", False)):
+        model = PREDICTORS[variant](1)
+        assert torch.equal(model(inputs).prediction, model(other).prediction) == same
+
+
+def test_the_residual_predictor_begins_as_persistence_and_does_not_look_ahead():
+    model = ResidualPredictor(features=1, hidden_size=5)
+    inputs = torch.rand(2, 7, 1)
+    assert torch.equal(model(inputs).prediction, inputs)
+    torch.nn.init.normal_(model.head.weight)
+    other = inputs.clone()
+    other[:, 4:] += 1
+    assert torch.equal(model(inputs).prediction[:, :4], model(other).prediction[:, :4])
+
+
+def test_reading_in_segments_changes_no_number():
+    torch.manual_seed(0)
+    lstm = nn.LSTM(2, 6, batch_first=True)
+    inputs = torch.randn(3, 130, 2)
+    _, last, highest = last_and_highest(lstm, inputs, keep_states=False)
+    states, last_whole, highest_whole = last_and_highest(lstm, inputs, keep_states=True)
+    assert torch.allclose(last, last_whole, atol=1e-6)
+    assert torch.allclose(highest, highest_whole, atol=1e-6)
+    assert torch.allclose(states[:, -1], last, atol=1e-6)
+
+
+def test_chrono_biases_span_memories_up_to_the_longest():
+    lstm = nn.LSTM(1, 400, batch_first=True)
+    set_chrono_bias(lstm, longest=784)
+    forget = lstm.bias_ih_l0[400:800]
+    memories = forget.exp()
+    assert 1 <= memories.min() < 20
+    assert 750 < memories.max() <= 783
+    assert torch.equal(lstm.bias_ih_l0[:400], -forget)
+    assert not lstm.bias_hh_l0[:800].any()
 
 
 @pytest.mark.parametrize("features", [1, 28])

@@ -43,7 +43,7 @@ def test_prices_are_drawn_in_dollars_against_dates():
 
 def test_losses_are_drawn_with_the_epoch_whose_weights_were_kept():
     history = {"epoch": [1.0, 2.0], "train.loss": [0.5, 0.4], "validation.loss": [0.6, 0.7]}
-    figure = plots._loss(history, 1, "Autoencoder (hidden_size 3)")
+    figure = plots._curves(history, {"best_epoch": 1, "test": {}}, "Autoencoder (hidden_size 3)")
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["train", "validation", "weights kept: epoch 1"]
     assert "Autoencoder (hidden_size 3)" in figure.get_suptitle()

@@ -7,7 +7,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from lstm_ae.data.sp500 import load_sp500
 from lstm_ae.data.toy import load_toy
-from lstm_ae.splits import Holdout, WalkForward, select
+from lstm_ae.splits import Holdout, OverlappingHoldout, WalkForward, select
 
 TOY = load_toy(sequences=100, length=50, seed=0, test_share=0.2)
 
@@ -20,7 +20,7 @@ def prices(tmp_path_factory):
     pd.concat(
         pd.DataFrame({"date": dates, "symbol": symbol, "close": 10 + rng.random(120)}) for symbol in "ABCDE"
     ).to_csv(path, index=False)
-    return load_sp500(str(path), "close", None, None, None, window=6, stride=1, test_share=0.1, scaling="minmax")
+    return load_sp500(str(path), "close", None, None, None, 6, 1, 0.1, "latest", "minmax", "training")
 
 
 def steps(data, index):
@@ -93,7 +93,7 @@ def test_without_a_fold_another_splitter_gives_a_holdout_run():
     [
         (KFold(5), 7, r"`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run."),
         (KFold(5), -1, r"`fold` must lie in 0..4, got -1"),
-        (Holdout(0.2), 1, "`fold` must be null with split=holdout, got 1. Use split=kfold fold=1."),
+        (Holdout(0.2), 1, "`fold` must be null with split=holdout, got 1. Use fold=null, or split=kfold."),
         (WalkForward(3), 0, "`split=walk_forward` needs dates, and this dataset has none. Use split=kfold."),
         (GroupKFold(3), 0, "`split` by groups needs a dataset with groups, and this one has none. Use split=kfold."),
     ],
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_said_with_the_cure(splitter, fold, message):
 
 
 def test_shuffled_folds_of_overlapping_windows_are_refused(prices):
-    with pytest.raises(ValueError, match=r"leaves \d+ training .* overlapped with validation.*split=walk_forward"):
+    with pytest.raises(ValueError, match=r"leaves \d+ training .* overlapped with validation.*walk_forward"):
         select(KFold(2, shuffle=True, random_state=0), 0, _dense(prices))
 
 
@@ -118,6 +118,11 @@ def load_like(prices, window):
 
     starts = prices.starts[:0].new_tensor([s for g in range(5) for s in range(g * 120, g * 120 + 120 - window + 1)])
     return dataclasses.replace(prices, length=window, starts=starts, test=np.zeros(len(starts), dtype=bool))
+
+
+def test_the_reports_own_split_overlaps_and_the_others_do_not(prices):
+    train, validation = select(OverlappingHoldout(0.2), None, prices)
+    assert prices.sharing_steps(validation, train).mean() > 0.9
 
 
 def test_bad_shares_and_counts_are_named():

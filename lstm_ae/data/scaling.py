@@ -35,22 +35,27 @@ class Scaling:
     Attributes:
         method: `minmax`: to [0, 1], and `standard`: to mean 0 and deviation 1, each with a scaler a group;
             `relative`: each sequence over its own first step, less one, so that it begins at 0 (a price's change since
-            the window's first day); `fixed`: by `shift` and `scale` below; `none`.
+            the window's first day), and over the largest such change in training, so that what a decoder bounded by
+            tanh can return is enough; `fixed`: by `shift` and `scale` below; `none`.
         shift: Subtracted where the method is `fixed`.
         scale: Divided by where the method is `fixed`.
+        sees: `training` steps alone, or `everything`, which lets the test part leak into the scale.
     """
 
     method: str = "none"
     shift: float = 0.0
     scale: float = 1.0
+    sees: str = "training"
 
     def __post_init__(self) -> None:
         checks.one_of("scaling", self.method, METHODS)
+        checks.one_of("scaler_sees", self.sees, ("training", "everything"))
 
     def fit(
         self,
         values: Shaped[Tensor, "steps features"],
         starts: Int64[Tensor, " sequences"],
+        length: int,
         group_of_step: Int[np.ndarray, " steps"] | None,
         seen: Bool[np.ndarray, " steps"],
     ) -> FittedScaling:
@@ -60,11 +65,10 @@ class Scaling:
             ValueError: nothing was seen, or the first step of a window is 0 where the method is `relative`.
         """
         features = values.shape[1]
+        if self.sees == "everything":
+            seen = np.ones_like(seen)
         if self.method == "relative":
-            first = values[starts].float()
-            if not (first != 0).all():
-                raise ValueError("`scaling=relative` divides by the first step of a window, and one is 0. Use minmax.")
-            return FittedScaling(first, first, torch.arange(len(starts)))
+            return _relative(values.float(), starts, length, seen)
         if self.method in ("none", "fixed"):
             by = (self.shift, self.scale) if self.method == "fixed" else (0.0, 1.0)
             shifts, scales = (torch.full((1, features), value) for value in by)
@@ -73,6 +77,20 @@ class Scaling:
         statistics = _extremes if self.method == "minmax" else _moments
         shift, scale = _by_group(values.numpy(), groups, seen, statistics)
         return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), torch.from_numpy(groups)[starts])
+
+
+def _relative(values: Tensor, starts: Tensor, length: int, seen: np.ndarray) -> FittedScaling:
+    first = values[starts]
+    if not (first != 0).all():
+        raise ValueError("`scaling=relative` divides by the first step of a window, and one is 0. Use minmax.")
+    unseen_before = torch.from_numpy(np.concatenate([[0], np.cumsum(~seen)]))
+    trained = starts[unseen_before[starts + length] == unseen_before[starts]]
+    largest = torch.zeros(values.shape[1])
+    for offset in range(length):
+        change = (values[trained + offset] / values[trained] - 1).abs()
+        largest = torch.maximum(largest, change.amax(dim=0)) if len(trained) else largest
+    largest[largest == 0] = 1.0
+    return FittedScaling(first, first * largest, torch.arange(len(starts)))
 
 
 def _by_group(

@@ -3,6 +3,7 @@
 Windows that overlap share the table's memory, and whether two sequences overlap can be read off their starts.
 """
 
+import copy
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
@@ -79,9 +80,7 @@ class SequenceData:
 
     def windows(self) -> Tensor:
         """Returns a view (steps - length + 1, length, features): the stretch that begins at each row."""
-        features = self.features
-        size = (len(self.values) - self.length + 1, self.length, features)
-        return self.values.as_strided(size, (features, features, 1))
+        return _windows(self.values, self.length)
 
     def steps_of(self, index: np.ndarray) -> Bool[np.ndarray, " steps"]:
         """Returns which rows of the table the sequences at `index` cover."""
@@ -116,7 +115,7 @@ class SequenceData:
 
     def fit_scaling(self, index: np.ndarray) -> FittedScaling:
         """Returns the scalers of all sequences, fitted on the steps that the sequences at `index` cover."""
-        return self.scaling.fit(self.values, self.starts, self.group_of_step, self.steps_of(index))
+        return self.scaling.fit(self.values, self.starts, self.length, self.group_of_step, self.steps_of(index))
 
     def sharing_steps(self, index: np.ndarray, others: np.ndarray) -> Bool[np.ndarray, " batch"]:
         """Returns which of the sequences at `index` have a time step in common with one of `others`."""
@@ -155,6 +154,7 @@ class SequencePart:
 
     def __init__(self, data: SequenceData, index: np.ndarray, scaling: FittedScaling, ahead: int = 0) -> None:
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        self._values, self._length = data.values, data.length
         self._windows = data.windows()
         self._starts = data.starts[rows]
         self._labels = None if data.labels is None else data.labels[rows]
@@ -169,6 +169,7 @@ class SequencePart:
 
     def batch(self, positions: Int[Tensor, " batch"]) -> Batch:
         """Returns the scaled sequences at these positions of the part."""
+        positions = positions.to(self._starts.device)
         row = self._row.index_select(0, positions)
         shift, scale = self._shift.index_select(0, row), self._scale.index_select(0, row)  # (batch, features)
         raw = self._windows.index_select(0, self._starts.index_select(0, positions)).float()  # a copy: scaled in place
@@ -191,7 +192,14 @@ class SequencePart:
         """Returns this part with its data on `device`; on the device where they are already, itself."""
         if self._starts.device == torch.device(device):
             return self
-        moved = SequencePart.__new__(SequencePart)
+        moved = copy.copy(self)
         for name, value in vars(self).items():
-            setattr(moved, name, value.to(device) if isinstance(value, Tensor) else value)
+            if isinstance(value, Tensor) and name != "_windows":  # that view, moved, would be copied window by window
+                setattr(moved, name, value.to(device))
+        moved._windows = _windows(moved._values, self._length)
         return moved
+
+
+def _windows(values: Tensor, length: int) -> Tensor:
+    steps, features = values.shape
+    return values.as_strided((steps - length + 1, length, features), (features, features, 1))

@@ -21,7 +21,9 @@ def load_sp500(
     window: int,
     stride: int,
     test_share: float,
+    test_part: str,
     scaling: str,
+    scaler_sees: str,
 ) -> SequenceData:
     """Returns every window of `window` consecutive trading days of one company, in dollars.
 
@@ -40,7 +42,9 @@ def load_sp500(
         window: Trading days a sequence.
         stride: Trading days from the start of one window to the next.
         test_share: The share of the trading days that is the test part.
+        test_part: `latest`, or `shuffled`: windows drawn from all days, which overlap with those of training.
         scaling: `minmax` or `standard`, a scaler a company, or `relative`, see `lstm_ae.data.scaling`.
+        scaler_sees: `training` days alone, or `everything`, which is how test prices leak into training.
 
     Raises:
         ValueError: the file or one of the values above cannot be used; the text names the cure.
@@ -48,6 +52,8 @@ def load_sp500(
     checks.at_least("window", window, 2)
     checks.at_least("stride", stride, 1)
     checks.share("test_share", test_share)
+    checks.one_of("test_part", test_part, ("latest", "shuffled"))
+    checks.one_of("scaling", scaling, ("relative", "minmax", "standard", "none"))
     prices = _shipped_prices() if path is None else read_prices(Path(path).expanduser(), column)
     prices = _select(prices, symbols, start, end)
     table = prices.stack().dropna().swaplevel().sort_index(level=0, sort_remaining=True)
@@ -61,15 +67,19 @@ def load_sp500(
             f"`window` is longer than every company's unbroken history: {window} days, and the longest company has "
             f"{longest} days with a price. Use a smaller window (dataset.window) or a longer stretch of time."
         )
-    boundary = round(len(prices) * (1 - test_share))
-    first, last = day_of_step[starts], day_of_step[starts + window - 1]
-    starts = starts[(last < boundary) | (first >= boundary)]
+    if test_part == "shuffled":
+        test = np.random.default_rng(0).random(len(starts)) < test_share
+    else:
+        boundary = round(len(prices) * (1 - test_share))
+        first, last = day_of_step[starts], day_of_step[starts + window - 1]
+        starts = starts[(last < boundary) | (first >= boundary)]
+        test = day_of_step[starts] >= boundary
     return SequenceData(
         values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),
         starts=torch.from_numpy(starts),
         length=window,
-        test=day_of_step[starts] >= boundary,
-        scaling=Scaling(scaling),
+        test=test,
+        scaling=Scaling(scaling, sees=scaler_sees),
         group_of_step=group_of_step,
         group_names=names,
         day_of_step=day_of_step,
@@ -89,7 +99,7 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"`path` must name a CSV file, and there is none at {path}. Use dataset.path=FILE.csv.")
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])  # NA is a symbol too
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -97,7 +107,7 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
     if frame.empty:
         raise ValueError(f"`path` must name a CSV file with rows, and {path} has none. Use dataset.path=FILE.csv.")
     symbol = "symbol" if "symbol" in frame else "Name"
-    _require_columns(frame, path, ("date", symbol, column))
+    _require_columns(frame, path, ("date", symbol), column)
     dates = pd.to_datetime(frame["date"], format="ISO8601", errors="coerce")
     _refuse(frame["date"], dates.isna(), path, "has a date that cannot be read", "Write days as 2017-12-31")
     values = pd.to_numeric(frame[column], errors="coerce")
@@ -118,17 +128,16 @@ def _shipped_prices() -> pd.DataFrame:
     return load_sp500_dataset().sort_index(axis=1)
 
 
-def _require_columns(frame: pd.DataFrame, path: Path, columns: tuple[str, ...]) -> None:
-    for column in columns:
+def _require_columns(frame: pd.DataFrame, path: Path, keys: tuple[str, ...], price: str) -> None:
+    for column in (*keys, price):
         if column not in frame:
             wanted = "`symbol` or `Name`" if column == "Name" else f"`{column}`"
             near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
-            cure = (
-                f"dataset.column={near[0]}" if near and column == columns[-1] else "dataset.column=COLUMN for a price"
-            )
-            raise ValueError(
-                f"`path` must have a column {wanted}; {path} has {', '.join(map(str, frame.columns))}. Use {cure}."
-            )
+            cure = f"Use dataset.column={near[0] if near else 'COLUMN'}, a column of prices."
+            if column != price:
+                cure = "Name the columns so, in the first line of the file, with commas between them."
+            found = ", ".join(map(str, frame.columns))
+            raise ValueError(f"`path` must have a column {wanted}; {path} has: {found}. {cure}")
 
 
 def _refuse(values: pd.Series, bad: "pd.Series[bool]", path: Path, problem: str, cure: str) -> None:
@@ -147,10 +156,10 @@ def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, 
                 raise ValueError(f"`symbols` must name companies of the data, got {symbol!r}. Use some of: {known}.")
         prices = prices[sorted(set(symbols))]
     first, last = _day("start", start, prices.index[0]), _day("end", end, prices.index[-1])
-    chosen = prices.loc[first:last].dropna(how="all")
-    if chosen.empty:
+    chosen = prices.loc[first:last]
+    if chosen.isna().all(axis=None):
         raise ValueError(
-            f"`start` and `end` must enclose days with prices, got {start} to {end}. "
+            f"`start` and `end` must enclose days with prices of the companies, got {start} to {end}. "
             f"Use days within {prices.index[0]:%Y-%m-%d}..{prices.index[-1]:%Y-%m-%d}."
         )
     return chosen

@@ -84,8 +84,8 @@ def build(config: DictConfig, data: SequenceData) -> Components:
     train, validation, test = (SequencePart(data, part, scaling, task.ahead) for part in parts)
     torch.manual_seed(config.seed)
     sizes = {"features": data.features, "time": data.length - task.ahead, "classes": len(data.classes)}
+    _check_model(task, str(get_object(config.model._target_).answers))
     model: nn.Module = _build("model", config.model, **sizes).to(trainer.device)
-    _check_model(task, model)
     optimizer = _build("optimizer", config.optimizer, params=model.parameters())
     steps = trainer.steps(train)
     scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps)
@@ -112,9 +112,8 @@ def _check_task(task: Task, data: SequenceData) -> None:
         )
 
 
-def _check_model(task: Task, model: nn.Module) -> None:
+def _check_model(task: Task, answer: str) -> None:
     """Refuses a model that answers another question."""
-    answer = str(model.answers)
     if answer not in task.takes:
         said = {"nothing": "only reconstructs", "classes": "names classes", "step": "predicts only the last step",
                 "sequence": "predicts every next step"}  # fmt: skip
@@ -161,7 +160,7 @@ def _build(group: str, node: DictConfig, **known: Any) -> Any:
     try:
         made = instantiate(node, **({} if node.get("_partial_") else known), _convert_="all")
         return made(**known) if node.get("_partial_") else made
-    except (InstantiationException, ValueError, TypeError) as error:
+    except (InstantiationException, ValueError, TypeError, ArithmeticError) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         raise ConfigError(f"In `{group}` ({node._target_}): {cause}") from error
 

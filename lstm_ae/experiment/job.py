@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import random
+import re
 import shlex
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from lstm_ae.experiment.components import Components, ConfigError, build, load
 from lstm_ae.experiment.evaluation import measure
 from lstm_ae.run_dir import CHECKPOINT, ENDED, METRICS, SAMPLES, WEIGHTS, RunDir, RunDirError, find_finished, signature
 from lstm_ae.types import HIGHER_IS_BETTER
+
+HIGHEST_SEED = 2**32  # of numpy and scikit-learn
 
 log = logging.getLogger("lstm_ae")
 
@@ -64,6 +67,18 @@ def _explain(error: Exception, path: Path) -> str:
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 
+def _command(*overrides: str) -> str:
+    return shlex.join(["python", "run.py", *overrides])
+
+
+def _quoted(value: str) -> str:
+    """Returns a value as Hydra's grammar wants it."""
+    if re.fullmatch(r"[\w./:+-]+", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 @contextlib.contextmanager
 def _status_kept(run_dir: RunDir) -> Iterator[None]:
     """Writes into the status how the block ended, where it did not end well."""
@@ -72,9 +87,12 @@ def _status_kept(run_dir: RunDir) -> Iterator[None]:
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             run_dir.end("interrupted", error="KeyboardInterrupt")
-        overrides = [f"hydra.run.dir={run_dir.path}", *HydraConfig.get().overrides.task]
-        command = "python run.py " + " ".join(map(shlex.quote, overrides))
-        raise KeyboardInterrupt(f"The checkpoint is kept; this goes on from it:\n  {command}") from None
+        kept = (run_dir / CHECKPOINT).exists()
+        what = (
+            "The checkpoint is kept; this goes on from it" if kept else "There is no checkpoint yet; this starts again"
+        )
+        command = _command(f"hydra.run.dir={_quoted(str(run_dir.path))}", *HydraConfig.get().overrides.task)
+        raise KeyboardInterrupt(f"{what}:\n  {command}") from None
     except RunDirError:
         raise
     except Exception as error:
@@ -90,19 +108,22 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     status = run_dir.status()
     own = signature(resolved, fingerprint)
     if status.get("signature") == own and status["state"] in ENDED and not config.dry_run:
-        return _stored_score(run_dir, config.objective, status["state"])
+        return _finished_before(config, run_dir, status["state"])
     _seed(config.seed)
     components = build(config, data)
     trainer = components.trainer
-    run_dir.begin(resolved, environment.describe(trainer.device, trainer.threads), fingerprint)
-    _write_hydra(config, run_dir)
+    reused = _find_finished(run_dir, own) if config.dry_run else None
+    if reused is None or reused != run_dir.path:
+        run_dir.begin(resolved, environment.describe(trainer.device, trainer.threads), fingerprint)
+        _write_hydra(config, run_dir)
     for note in data.notes:
         log.info(note)
     log.info("%d training, %d validation and %d test sequences of %d steps with %d features",
         len(components.train), len(components.validation), len(components.test), data.length, data.features,
     )  # fmt: skip
-    reused = _reuse(components, run_dir, own) if config.dry_run else None
-    if not reused:
+    if reused:
+        _reuse(components, reused)
+    else:
         _train(components, run_dir, config)
     metrics, tables = measure(components)
     for name, table in tables.items():
@@ -112,10 +133,7 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     arrays = samples.collect(components)
     run_dir.write(SAMPLES, lambda file: np.savez_compressed(file, **arrays))
     run_dir.write_json(METRICS, metrics)
-    if config.figures:
-        from lstm_ae import plots
-
-        plots.draw(run_dir)
+    _draw(config, run_dir)
     state = "diverged" if components.training.diverged else "finished"
     run_dir.end(state, **({"reused": str(reused)} if reused else {}))
     run_dir.remove(CHECKPOINT)
@@ -123,14 +141,29 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     return _stored_score(run_dir, config.objective, state)
 
 
+def _draw(config: DictConfig, run_dir: RunDir) -> None:
+    if config.figures:
+        from lstm_ae import plots
+
+        plots.draw(run_dir)
+
+
+def _finished_before(config: DictConfig, run_dir: RunDir, state: str) -> float:
+    """Returns the stored score of a run that has ended, and draws its figures if they are wanted and not there."""
+    log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, run_dir.path)
+    if not (run_dir / "figures").exists():
+        _draw(config, run_dir)
+    return _stored_score(run_dir, config.objective, state)
+
+
 def _check_run_keys(config: DictConfig) -> None:
-    if config.seed < 0:
-        raise ConfigError(f"`seed` must be at least 0, got {config.seed}. Use seed=0.")
+    if not 0 <= config.seed < HIGHEST_SEED:
+        raise ConfigError(f"`seed` must be at least 0 and below {HIGHEST_SEED}, got {config.seed}. Use seed=0.")
 
 
 def _seed(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # of libraries that draw from the global generator
+    np.random.seed(seed)  # noqa: NPY002  # of libraries that draw from the global generator
     torch.manual_seed(seed)
 
 
@@ -153,27 +186,27 @@ def _train(components: Components, run_dir: RunDir, config: DictConfig) -> None:
             "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
 
 
-def _reuse(components: Components, run_dir: RunDir, own: str) -> Path:
-    """Takes up the weights and the history of the finished run with this signature.
-
-    Returns:
-        Where that run lies.
-    """
+def _find_finished(run_dir: RunDir, own: str) -> Path:
+    """Returns where the finished run with this signature lies: in the directory itself, or anywhere under multirun/."""
     root = Path(HydraConfig.get().runtime.cwd) / "multirun"
-    found = find_finished(root, own)
+    found = find_finished(run_dir.path, own) or find_finished(root, own)
     if found is None:
-        command = shlex.join(["python", "run.py", *(o for o in HydraConfig.get().overrides.task if "dry_run" not in o)])
+        command = _command(*(override for override in HydraConfig.get().overrides.task if "dry_run" not in override))
         raise ConfigError(
             f"`dry_run=true` needs a finished run with these settings and data under {root}, and there is none. "
             f"Train it first: {command}"
         )
+    return found
+
+
+def _reuse(components: Components, found: Path) -> None:
+    """Takes up the weights and the history of a finished run."""
     log.info("Nothing is trained: the weights are those of %s", found)
     source, training = RunDir(found), components.training
     training.best_weights = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     training.best_epoch = source.read_json(METRICS)["best_epoch"]
-    return found
 
 
 def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:

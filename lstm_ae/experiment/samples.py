@@ -29,7 +29,7 @@ def collect(components: Components) -> dict[str, Any]:
     data, task = components.data, components.task
     positions = _choose(data, components.test.index, COUNT)
     batch, output = _answer(components, positions)
-    index = components.test.index[positions]
+    index = components.test.index[positions.numpy()]
 
     def own_unit(values: Tensor) -> np.ndarray:
         return components.test.unscaled(values, positions).numpy()
@@ -94,7 +94,7 @@ def _last_days(components: Components) -> dict[str, Any]:
     """Returns the last day of the last test window of each company, as it was and as it was predicted."""
     positions = _choose(components.data, components.test.index, MOST_COMPANIES)
     batch, output = _answer(components, positions)
-    names = [_name(components.data, one) for one in components.test.index[positions].tolist()]
+    names = [_name(components.data, one) for one in components.test.index[positions.numpy()].tolist()]
     shown = {
         "last_target": present(batch.target, "targets"),
         "last_prediction": present(output.prediction, "predictions"),
