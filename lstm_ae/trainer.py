@@ -75,8 +75,8 @@ class Trainer:
         batch_size: Sequences a step.
         gradient_clipping: Largest global norm of the gradient, None for none.
         patience: Stop after so many epochs without a better validation score, None for never.
-        curriculum: Epochs on coarser images that come first, by how many pixels' sides are averaged into one: {4: 10}
-            is ten epochs on images of a sixteenth of the pixels. Their scores choose no weights.
+        curriculum: Epochs on coarser images that come first, as pairs of a factor and a number of epochs: [[4, 10]] is
+            ten epochs on images of 4 x 4 pixels averaged into one. Their scores choose no weights.
         checkpoint_every: Epochs between checkpoints.
         device: `auto`, or what `torch.device` takes.
         threads: CPU threads, None for `DEFAULT_THREADS`.
@@ -88,7 +88,7 @@ class Trainer:
         batch_size: int = 128,
         gradient_clipping: float | None = 1.0,
         patience: int | None = None,
-        curriculum: dict[int, int] | None = None,
+        curriculum: list[list[int]] | None = None,
         checkpoint_every: int = 1,
         device: str = "auto",
         threads: int | None = None,
@@ -98,11 +98,17 @@ class Trainer:
         checks.at_least("checkpoint_every", checkpoint_every, 1)
         if gradient_clipping is not None:
             checks.above("gradient_clipping", gradient_clipping, 0, cure="Use gradient_clipping=null for no clipping.")
+        for pair in curriculum or []:
+            if len(pair) != 2 or min(pair) < 1:
+                raise ValueError(
+                    f"`curriculum` must hold pairs of a factor and epochs, both at least 1, got {pair}. "
+                    "Use trainer.curriculum=[[4,10]], or null for none."
+                )
         if patience is not None:
             checks.at_least("patience", patience, 1, cure="Use patience=null to train through all epochs.")
         if threads is not None:
             checks.at_least("threads", threads, 1, cure="Use threads=null for the default.")
-        self._factors = [factor for factor, count in (curriculum or {}).items() for _ in range(count)]
+        self._factors = [factor for factor, count in (curriculum or []) for _ in range(count)]
         self.epochs = len(self._factors) + epochs
         self.batch_size = batch_size
         self.gradient_clipping = gradient_clipping

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import math
 
 import numpy as np
@@ -97,11 +98,29 @@ class TestDirectory:
         assert run_in(path, *SMALL) == score
         assert {entry: entry.stat().st_mtime_ns for entry in before} == before
 
+    def test_starting_it_again_says_so(self, path, run_in, caplog):
+        caplog.set_level(logging.INFO)
+        run_in(path, *SMALL)
+        assert f"This run ended before (finished): nothing is trained, and {path} is left as it is" in caplog.messages
+
+    def test_a_number_typed_another_way_is_the_same_run(self, path, score, run_in):
+        assert run_in(path, *SMALL, "trainer.gradient_clipping=1") == score
+
+    def test_what_goes_wrong_before_it_begins_leaves_its_status_as_it_was(self, path, run_in, monkeypatch):
+        monkeypatch.setattr(job, "load", _fail)
+        with pytest.raises(JobError, match="no data"):
+            run_in(path, *SMALL)
+        assert read(path, "status.json")["state"] == "finished"
+
     def test_another_configuration_is_refused_and_changes_nothing(self, path, run_in):
         before = {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()}
         with pytest.raises(JobError, match=r"holds another:\n  model.hidden_size: 3 there, 4 now"):
             run_in(path, *SMALL, "model.hidden_size=4")
         assert {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()} == before
+
+
+def _fail(config):
+    raise ValueError("no data")
 
 
 def test_two_runs_of_one_configuration_give_identical_numbers(run_in, tmp_path):
@@ -181,6 +200,14 @@ class TestDryRun:
         assert (path / "figures" / "reconstruction.png").exists()
         assert read(path, "status.json")["reused"] == str(tmp_path / "multirun" / "day" / "7")
 
+    def test_in_the_finished_runs_own_directory_it_evaluates_and_keeps_everything(self, run_in, tmp_path):
+        run_in(tmp_path / "run", *SMALL, cwd=tmp_path)
+        before = results(tmp_path / "run")
+        run_in(tmp_path / "run", *SMALL, "dry_run=true", "figures=true", cwd=tmp_path)
+        assert results(tmp_path / "run") == before
+        assert read(tmp_path / "run", "status.json")["state"] == "finished"
+        assert (tmp_path / "run" / "figures" / "loss.png").exists()
+
     def test_without_such_a_run_it_says_what_to_run(self, run_in, tmp_path):
         with pytest.raises(
             JobError, match=r"`dry_run=true` needs a finished run .* there is none. Train it first: pyth"
@@ -234,6 +261,24 @@ def test_a_price_file_gives_figures_in_dollars(run_in, tmp_path):
         assert samples["series"].shape == (2, 80)
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"data.png", "loss.png", "reconstruction.png"}
+
+
+def test_one_company_and_one_test_sequence_are_enough(run_in, tmp_path):
+    from tests.test_data import write_prices
+
+    write_prices(tmp_path / "p.csv", days=60, symbols=("AAA",))
+    overrides = [f"dataset.path={tmp_path / 'p.csv'}", "dataset.window=6", "trainer=smoke", "figures=false"]
+    run_in(tmp_path / "one company", "dataset=sp500", *overrides)
+    run_in(tmp_path / "one sequence", *SMALL, "dataset.sequences=5")
+    with np.load(tmp_path / "one sequence" / "samples.npz") as samples:
+        assert samples["inputs"].shape == (1, 50, 1)
+
+
+def test_a_curriculum_trains_on_coarser_images_first_and_keeps_weights_of_whole_ones(run_in, small_mnist, tmp_path):
+    overrides = ["experiment=mnist_pixels", "trainer.curriculum=[[14,2],[7,1]]", "trainer.epochs=1", "figures=false"]
+    run_in(tmp_path / "run", *overrides, "model.hidden_size=3", "split.validation=0.9")
+    metrics = read(tmp_path / "run", "metrics.json")
+    assert (metrics["epochs"], metrics["best_epoch"]) == (4, 4)
 
 
 def test_an_occupied_log_is_not_touched(run_in, tmp_path):

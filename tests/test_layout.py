@@ -20,6 +20,7 @@ ALLOWED = {
     "run_dir": set(),
     "plots": {"run_dir"},
     "terminal": set(),
+    "compare": {"run_dir"},
     "experiment": {"types", "data", "splits", "tasks", "baselines", "trainer", "run_dir", "plots", "terminal"},
 }
 

@@ -1,5 +1,6 @@
 """The trainer: the same seed gives the same history, resumed or not, and it stops when it should."""
 
+import copy
 import math
 
 import numpy as np
@@ -123,6 +124,9 @@ def test_every_sequence_is_seen_once_an_epoch_in_a_new_order():
         def to(self, device):
             return self
 
+        def coarser(self, factor):
+            return self
+
     rows = Trainer(epochs=2, batch_size=16).train(start(), Reconstruction(), Watched(), VALIDATION, seed=0)
     for _ in range(2):
         orders.append([])
@@ -186,6 +190,21 @@ def test_means_are_over_sequences_and_not_over_batches():
     assert evaluate(model, task, part)["loss"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_part_on_a_gpu_is_asked_for_batches_by_positions_from_anywhere():
+    """Stands in for a GPU: torch checks the devices of what meets, and computes nothing."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        part = copy.copy(VALIDATION)
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and name != "_windows":
+                setattr(part, name, mode.from_tensor(value))
+        moved = part.to("cuda:0")
+        assert moved._windows.shape == part._windows.shape
+        batch = moved.batch(torch.arange(4))
+        assert batch.inputs.device == torch.device("cuda:0")
+
+
 def test_a_baseline_is_evaluated_as_a_model_is():
     scores = evaluate(lambda inputs: Output(reconstruction=inputs), Reconstruction(), VALIDATION)
     assert scores == {"loss": 0, "reconstruction_mse": 0}
@@ -202,6 +221,7 @@ def test_seeds_of_epochs_differ_between_runs_and_epochs():
         ({"epochs": 1, "batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         ({"epochs": 1, "gradient_clipping": 0}, "`gradient_clipping` must be a finite number above 0, got 0. Use gra"),
         ({"epochs": 1, "patience": 0}, "`patience` must be at least 1, got 0. Use patience=null"),
+        ({"epochs": 1, "curriculum": [[4]]}, r"`curriculum` must hold pairs of a factor and epochs, .* got \[4\]. Use"),
         ({"epochs": 1, "threads": 0}, "`threads` must be at least 1, got 0"),
         ({"epochs": 1, "checkpoint_every": 0}, "`checkpoint_every` must be at least 1, got 0"),
         (

