@@ -25,6 +25,9 @@ class RunKeys:
     objective: str = MISSING
     figures: bool = True
     dry_run: bool = False
+    retry_failed: bool = False
+    fail_fast: bool = False
+    list_jobs: bool = False
     dataset: Any = MISSING
     split: Any = MISSING
     task: Any = MISSING

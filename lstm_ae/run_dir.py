@@ -24,6 +24,9 @@ NOT_SIGNED = frozenset(
     {
         "dry_run",
         "figures",
+        "retry_failed",
+        "fail_fast",
+        "list_jobs",
         "dataset.path",
         "dataset.root",
         "trainer.device",
@@ -201,7 +204,7 @@ class RunDir:
 
 def signed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings that can change a result, by their dotted keys."""
-    return {key: _as_number(value) for key, value in _flat(config).items() if key not in NOT_SIGNED}
+    return {key: _as_number(value) for key, value in flat(config).items() if key not in NOT_SIGNED}
 
 
 def _as_number(value: Any) -> Any:
@@ -239,11 +242,17 @@ def find_finished(root: Path, wanted: str) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a nested mapping as one of dotted keys.
+
+    Example:
+        >>> flat({"seed": 0, "model": {"hidden_size": 8}})
+        {'seed': 0, 'model.hidden_size': 8}
+    """
+    leaves: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
 
 
 def _finite(value: Any) -> Any:

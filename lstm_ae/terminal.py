@@ -19,11 +19,13 @@ class EpochDisplay:
     Args:
         epochs: How many there are at most.
         done: How many were done before, where a run is resumed.
+        bar: Whether a terminal gets a bar; a sweep has one of its own.
         console: Where to.
     """
 
-    def __init__(self, epochs: int, done: int, console: Console | None = None) -> None:
+    def __init__(self, epochs: int, done: int, bar: bool = True, console: Console | None = None) -> None:
         self.epochs = epochs
+        self.bar = bar
         self._progress = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
@@ -38,7 +40,7 @@ class EpochDisplay:
     @contextmanager
     def live(self) -> Iterator["EpochDisplay"]:
         """Shows the bar while the block runs, where there is a terminal; log lines then go to the file alone."""
-        if not self._progress.console.is_terminal:
+        if not self.bar or not self._progress.console.is_terminal:
             yield self
             return
         streams = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
-from lstm_ae.types import HIGHER_IS_BETTER, Output, Part, Task
+from lstm_ae.metrics import HIGHER_IS_BETTER
+from lstm_ae.types import Output, Part, Task
 
 #: Sequences a batch where nothing is learnt: larger is faster, until it no longer fits the processor's cache.
 EVALUATION_BATCH = 512

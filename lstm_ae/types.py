@@ -11,9 +11,6 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-#: Metrics of which more is better. Of every other one less is.
-HIGHER_IS_BETTER = frozenset({"accuracy", "direction_accuracy"})
-
 
 @dataclass(frozen=True)
 class Batch:

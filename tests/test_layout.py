@@ -11,17 +11,29 @@ PACKAGE = Path(__file__).parents[1] / "lstm_ae"
 ALLOWED = {
     "types": set(),
     "checks": set(),
+    "metrics": set(),
     "data": {"types", "checks"},
     "splits": {"types", "checks"},
     "models": {"types", "checks"},
     "tasks": {"types", "checks"},
     "baselines": {"types"},
-    "trainer": {"types", "checks"},
+    "trainer": {"types", "checks", "metrics"},
     "run_dir": set(),
     "plots": {"run_dir"},
     "terminal": set(),
-    "compare": {"run_dir"},
-    "experiment": {"types", "data", "splits", "tasks", "baselines", "trainer", "run_dir", "plots", "terminal"},
+    "compare": {"run_dir", "metrics"},
+    "experiment": {
+        "types",
+        "data",
+        "splits",
+        "tasks",
+        "baselines",
+        "trainer",
+        "metrics",
+        "run_dir",
+        "plots",
+        "terminal",
+    },
 }
 
 

@@ -47,7 +47,7 @@ def test_the_signature_sees_results_and_not_places():
     def changed(**more):
         return signature({**CONFIG, **more}, "data")
 
-    same = {"trainer": {"epochs": 5, "device": "cuda", "threads": 8}, "dry_run": True}
+    same = {"trainer": {"epochs": 5, "device": "cuda", "threads": 8}, "dry_run": True, "retry_failed": True}
     assert signature(CONFIG, "data") == changed(**same) == changed(dataset={"path": "b.csv", "window": 30})
     assert signature(CONFIG, "data") != signature(CONFIG, "other data")
     assert signature(CONFIG, "data") != changed(seed=1)

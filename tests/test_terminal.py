@@ -24,7 +24,7 @@ def console(terminal):
 
 def test_a_terminal_gets_a_bar_with_loss_epoch_time_and_time_left():
     screen = console(terminal=True)
-    with EpochDisplay(4, 0, screen).live() as display:
+    with EpochDisplay(4, 0, console=screen).live() as display:
         display.show(ROW)
     text = screen.file.getvalue()
     for part in ("2/4", "loss 0.5 validation 0.25", "1.5 s/epoch", "-:--:--"):
@@ -34,7 +34,7 @@ def test_a_terminal_gets_a_bar_with_loss_epoch_time_and_time_left():
 def test_elsewhere_each_epoch_is_a_plain_line(caplog):
     caplog.set_level(logging.INFO)
     screen = console(terminal=False)
-    with EpochDisplay(4, 0, screen).live() as display:
+    with EpochDisplay(4, 0, console=screen).live() as display:
         display.show(ROW)
     assert caplog.messages == ["epoch 2/4: loss 0.5, validation loss 0.25, lr 0.01, 1.5 s"]
     assert screen.file.getvalue() == ""
@@ -45,7 +45,7 @@ def test_while_the_bar_is_live_log_lines_go_to_the_file_alone():
     root = logging.getLogger()
     root.addHandler(handler)
     try:
-        with EpochDisplay(4, 0, console(terminal=True)).live() as display:
+        with EpochDisplay(4, 0, console=console(terminal=True)).live() as display:
             display.show(ROW)
             assert handler.level == logging.WARNING
         assert handler.level == logging.NOTSET

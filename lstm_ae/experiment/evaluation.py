@@ -12,9 +12,10 @@ from torch import Tensor
 from lstm_ae.baselines import fit_baselines, skill
 from lstm_ae.data.sequences import SequencePart
 from lstm_ae.experiment.components import Components
+from lstm_ae.metrics import HIGHER_IS_BETTER
 from lstm_ae.tasks import Prediction
 from lstm_ae.trainer import EVALUATION_BATCH, evaluate
-from lstm_ae.types import HIGHER_IS_BETTER, Output, present
+from lstm_ae.types import Output, present
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -15,18 +15,34 @@ import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_ae import terminal
 from lstm_ae.experiment import environment, samples
 from lstm_ae.experiment.components import Components, ConfigError, build, load
 from lstm_ae.experiment.evaluation import measure
-from lstm_ae.run_dir import CHECKPOINT, ENDED, METRICS, SAMPLES, WEIGHTS, RunDir, RunDirError, find_finished, signature
-from lstm_ae.types import HIGHER_IS_BETTER
+from lstm_ae.metrics import HIGHER_IS_BETTER
+from lstm_ae.run_dir import (
+    CHECKPOINT,
+    ENDED,
+    METRICS,
+    SAMPLES,
+    STATUS,
+    WEIGHTS,
+    RunDir,
+    RunDirError,
+    find_finished,
+    signature,
+)
 
 HIGHEST_SEED = 2**32  # of numpy and scikit-learn
 
 log = logging.getLogger("lstm_ae")
+
+
+class NotStartedError(ConfigError):
+    """A job of a sweep that was not to be started; its directory is left as it was."""
 
 
 class JobError(HydraException):
@@ -55,6 +71,16 @@ def run(config: DictConfig) -> float:
         raise
     except Exception as error:
         raise JobError(_explain(error, run_dir.path)) from error
+
+
+def check(config: DictConfig) -> None:
+    """Builds all that a job is made of and trains nothing.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    _check_run_keys(config)
+    build(config, load(config))
 
 
 def _explain(error: Exception, path: Path) -> str:
@@ -93,7 +119,7 @@ def _status_kept(run_dir: RunDir) -> Iterator[None]:
         )
         command = _command(f"hydra.run.dir={_quoted(str(run_dir.path))}", *HydraConfig.get().overrides.task)
         raise KeyboardInterrupt(f"{what}:\n  {command}") from None
-    except RunDirError:
+    except (RunDirError, NotStartedError):
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
@@ -103,9 +129,11 @@ def _status_kept(run_dir: RunDir) -> Iterator[None]:
 
 def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float:
     _check_run_keys(config)
+    status = run_dir.status()
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _check_sweep(config, run_dir, status)
     data = load(config)
     fingerprint = data.fingerprint()
-    status = run_dir.status()
     own = signature(resolved, fingerprint)
     if status.get("signature") == own and status["state"] in ENDED and not config.dry_run:
         return _finished_before(config, run_dir, status["state"])
@@ -137,7 +165,8 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     state = "diverged" if components.training.diverged else "finished"
     run_dir.end(state, **({"reused": str(reused)} if reused else {}))
     run_dir.remove(CHECKPOINT)
-    terminal.show_result(metrics, components.task.headline, run_dir.path)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        terminal.show_result(metrics, components.task.headline, run_dir.path)
     return _stored_score(run_dir, config.objective, state)
 
 
@@ -154,6 +183,23 @@ def _finished_before(config: DictConfig, run_dir: RunDir, state: str) -> float:
     if not (run_dir / "figures").exists():
         _draw(config, run_dir)
     return _stored_score(run_dir, config.objective, state)
+
+
+def _check_sweep(config: DictConfig, run_dir: RunDir, status: dict[str, Any]) -> None:
+    """Refuses a job of a sweep that is not to be started, and keeps its lines out of the sweep's terminal.
+
+    Raises:
+        ConfigError: it failed before and is not to be retried, or another failed and `fail_fast` is set.
+    """
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.ERROR)
+    if status.get("state") == "failed" and not config.retry_failed:
+        raise NotStartedError(f"{status['error']} (it failed before; retry_failed=true tries it again)")
+    if config.fail_fast:
+        others = (RunDir(path.parent).status() for path in run_dir.path.parent.glob(f"*/{STATUS}"))
+        if any(other.get("state") == "failed" for other in others):
+            raise NotStartedError("not started, as another job failed and fail_fast=true")
 
 
 def _check_run_keys(config: DictConfig) -> None:
@@ -173,7 +219,7 @@ def _train(components: Components, run_dir: RunDir, config: DictConfig) -> None:
     if (run_dir / CHECKPOINT).exists():
         training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location=trainer.device, weights_only=True))
         log.info("Resumed after epoch %d", len(training.history))
-    shown = terminal.EpochDisplay(trainer.epochs, len(training.history))
+    shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=HydraConfig.get().mode != RunMode.MULTIRUN)
     parts = components.train, components.validation
     with shown.live():
         for row in trainer.train(training, components.task, *parts, seed=config.seed, objective=config.objective):

@@ -1,0 +1,123 @@
+"""Sweeps: checked before they start, resumed after anything, and clear about what failed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from lstm_ae.run_dir import RunDir
+from tests.conftest import ROOT, SMALL
+
+
+def states(folder):
+    return {int(path.parent.name): json.loads(path.read_text())["state"] for path in folder.glob("*/status.json")}
+
+
+def scores(folder):
+    frame = pd.read_csv(folder / "comparison.csv")
+    return dict(zip(frame["run"], frame["validation.loss"], strict=True))
+
+
+def test_a_grid_runs_every_combination_and_ranks_the_means_over_folds(command, tmp_path):
+    folder = tmp_path / "sweep"
+    done = command(*SMALL, "sweep=kfold", "split.n_splits=3", "optimizer.lr=0.1,0.01", f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert states(folder) == dict.fromkeys(range(6), "finished")
+    frame = pd.read_csv(folder / "comparison.csv")
+    assert sorted(zip(frame["fold"], frame["optimizer.lr"], strict=True)) == [
+        (fold, lr) for fold in range(3) for lr in (0.01, 0.1)
+    ]
+    best = frame.groupby("optimizer.lr")["validation.loss"].mean()
+    ranked = done.stdout.split("Ranked by validation.loss, mean over seeds and folds:")[1].splitlines()
+    assert ranked[1].split() == ["lr", "loss", "std", "n", "of"]
+    assert ranked[2].split()[:2] == [f"{best.idxmin():.4g}", f"{best.min():.4g}"]
+    assert ranked[2].split()[3:] == ["3", "3"]
+    assert "job 5 finished" in done.stdout
+    assert "epoch 1/3" not in done.stdout  # that is in each job's own log
+
+
+def test_a_sweep_killed_and_started_again_ends_with_the_same_table(command, tmp_path):
+    def arguments(name):
+        lrs = "optimizer.lr=0.1,0.01,0.001"
+        return ["--multirun", *SMALL, "trainer.epochs=8", lrs, f"hydra.sweep.dir={tmp_path}/{name}"]
+
+    assert command(*arguments("undisturbed")).returncode == 0
+    words = [sys.executable, str(ROOT / "run.py"), *arguments("killed")]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed" / "0" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "finished" not in states(tmp_path / "killed").values() or len(states(tmp_path / "killed")) < 3
+    again = command(*arguments("killed"))
+    assert again.returncode == 0, again.stderr
+    assert list(scores(tmp_path / "killed").values()) == list(scores(tmp_path / "undisturbed").values())
+
+
+def test_a_mistake_in_the_last_job_is_known_before_the_first_trains(command, tmp_path):
+    done = command("--multirun", *SMALL, "model.hidden_size=3,4,0", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "No job was started, as some cannot run:\n  job 2" in done.stderr
+    assert "`hidden_size` must be at least 1, got 0" in done.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_changed_sweep_is_refused_with_the_difference(command, tmp_path):
+    folder = tmp_path / "sweep"
+    RunDir(folder / "0").write_json("config.json", {"seed": 7})
+    done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={folder}")
+    assert done.returncode == 1
+    assert "seed: 7 there, 0 now" in done.stderr
+
+
+class TestFailures:
+    """One job cannot write its history, which no check before the sweep can know."""
+
+    @pytest.fixture
+    def sweep(self, command, tmp_path):
+        folder = tmp_path / "sweep"
+        (folder / "1").mkdir(parents=True)
+        (folder / "1" / "history.csv").mkdir()
+        base = ["--multirun", *SMALL, "seed=0,1,2", f"hydra.sweep.dir={folder}", "hydra.launcher.n_jobs=1"]
+        return folder, lambda *more: command(*base, *more)
+
+    def test_the_others_go_on_the_summary_names_it_and_a_retry_mends_it(self, sweep):
+        folder, run = sweep
+        done = run()
+        assert done.returncode == 1
+        assert states(folder) == {0: "finished", 1: "failed", 2: "finished"}
+        assert "1 of 3 jobs failed:" in done.stderr
+        assert f"{folder}/1: failed, " in done.stderr
+        assert "Traceback" in (folder / "1" / "run.log").read_text()
+        (folder / "1" / "history.csv").rmdir()
+        assert run().returncode == 1  # not tried again unasked
+        assert states(folder)[1] == "failed"
+        assert run("retry_failed=true").returncode == 0
+        assert states(folder)[1] == "finished"
+
+    def test_fail_fast_starts_no_further_job(self, sweep):
+        folder, run = sweep
+        assert run("fail_fast=true").returncode == 1
+        assert states(folder) == {0: "finished", 1: "failed"}
+
+
+def test_list_jobs_prints_the_jobs_and_their_directories_and_runs_none(command, tmp_path):
+    done = command("sweep=toy_grid", "list_jobs=true", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/sweep/17: optimizer.lr=0.001 model.hidden_size=32 trainer.gradient_clipping=5" in done.stdout
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_combinations_can_be_left_out_or_listed(command):
+    out = "hydra.sweeper.exclude=['optimizer.lr=0.1 model.hidden_size=32','optimizer.lr=0.001']"
+    done = command("sweep=toy_grid", "list_jobs=true", out)
+    assert done.stdout.count("trainer.gradient_clipping=") == 18 - 2 - 6
+    listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8','optimizer.lr=0.01 model.hidden_size=32']"
+    done = command("--multirun", "seed=0,1", "list_jobs=true", listed)
+    assert done.stdout.count("seed=") == 4
