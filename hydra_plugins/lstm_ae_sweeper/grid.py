@@ -1,7 +1,9 @@
 """The sweeper behind every sweep: its jobs are checked before the first trains, resumed, skipped and ranked."""
 
+import gc
 import itertools
 import logging
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,16 @@ class SweepError(HydraException):
     """Some jobs failed, or none could be started; the text names them."""
 
 
+def _speak() -> None:
+    """Gives the sweep's lines a handler of their own: each job sets up logging anew, and keeps its lines to its log."""
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+
+
 class GridSweeper(Sweeper):
     """Runs every combination of the values given, each as a job in a directory of its own.
 
@@ -63,6 +75,8 @@ class GridSweeper(Sweeper):
         Raises:
             SweepError: before any job is started, as one cannot run; or after all others ended, as some failed.
         """
+        gc.enable()  # run.py stops it until a job begins
+        _speak()
         jobs = self._combinations(arguments)
         folder = Path(str(self.config.hydra.sweep.dir))
         if self.config.list_jobs:
@@ -72,7 +86,7 @@ class GridSweeper(Sweeper):
         self._check(jobs, folder)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        from hydra_plugins.lstm_ae_sweeper import watch
+        from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         with watch.Watch(folder, len(jobs)):
             results = self._launch(jobs, folder)
@@ -117,7 +131,7 @@ class GridSweeper(Sweeper):
 
     def _launch(self, jobs: list[list[str]], folder: Path) -> Any:
         """Launches all jobs; a worker that is killed is one failed job, and those that are left are launched again."""
-        from hydra_plugins.lstm_ae_sweeper import watch
+        from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         while True:
             try:

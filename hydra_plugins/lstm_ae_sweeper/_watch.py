@@ -1,4 +1,7 @@
-"""What a sweep shows while it runs and when it ends, from its jobs' status files alone: it serves every launcher."""
+"""What a sweep shows while it runs and when it ends, from its jobs' status files alone: it serves every launcher.
+
+The underscore keeps Hydra, which imports every plugin module whenever it starts, from loading pandas each time.
+"""
 
 import logging
 import threading
