@@ -59,8 +59,9 @@ def test_our_toy_grid_reproduces_the_published_one():
 def test_a_run_is_kept_without_weights_and_an_unfinished_one_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
     run = RunDir(tmp_path / "run")
-    for name in ("config.json", "environment.json", "metrics.json"):
+    for name in ("environment.json", "metrics.json"):
         run.write_json(name, {})
+    run.write_json("config.json", {"dataset": {"root": "/home/me/data", "features": 28}})
     run.write_text("model.pt", "weights")
     run.write_text("figures/small.png", "s")
     run.write_text("figures/large.png", "l" * 300_000)
@@ -69,6 +70,8 @@ def test_a_run_is_kept_without_weights_and_an_unfinished_one_is_refused(tmp_path
         reference.keep(run.path, "mine")
     run.write_json("status.json", {"state": "finished"})
     reference.main(["--keep", str(run.path), "mine"])
+    config = RunDir(tmp_path / "reference" / "ours" / "mine").read_json("config.json")
+    assert config == {"dataset": {"root": None, "features": 28}}
     kept = {str(path.relative_to(tmp_path)) for path in (tmp_path / "reference").rglob("*") if path.is_file()}
     assert {path.removeprefix("reference/ours/mine/") for path in kept} == {
         "config.json", "environment.json", "metrics.json", "status.json", "figures/small.png",

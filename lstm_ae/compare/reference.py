@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_ae.run_dir import METRICS, STATUS, RunDir
+from lstm_ae.run_dir import CONFIG, METRICS, STATUS, RunDir
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "multirun" / "reference"
 BEGIN, END = "<!-- reference table: begin -->", "<!-- reference table: end -->"
-KEPT = ("config.json", "environment.json", METRICS, STATUS)
+KEPT = (CONFIG, "environment.json", METRICS, STATUS)
 LARGEST_FIGURE = 200_000  # bytes
 
 
@@ -121,6 +121,9 @@ def keep(run: Path, name: str) -> None:
         target.mkdir(parents=True)
         for file in (*KEPT, *(path.name for path in job.glob("*.csv"))):
             shutil.copyfile(job / file, target / file)
+        config = RunDir(target).read_json(CONFIG)
+        places = {"path", "root"} & config.get("dataset", {}).keys()  # of this machine, and of no other
+        RunDir(target).write_json(CONFIG, config | {"dataset": config.get("dataset", {}) | dict.fromkeys(places)})
         for figure in job.glob("figures/*.png"):
             if figure.stat().st_size < LARGEST_FIGURE:
                 (target / "figures").mkdir(exist_ok=True)
