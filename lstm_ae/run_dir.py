@@ -123,6 +123,8 @@ class RunDir:
         self.write_json("environment.json", environment)
         where = {"host": socket.gethostname(), "pid": os.getpid()}
         status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
+        if "kills" in self.status():  # how often a sweep's worker was killed while it ran this
+            status["kills"] = self.status()["kills"]
         self.write_json(STATUS, status)
         self.begun = True
         return own

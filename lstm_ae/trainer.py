@@ -203,7 +203,7 @@ class Trainer:
         """Tells the scheduler."""
         scheduler = training.scheduler
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(-score if higher_is_better else score)
+            scheduler.step(1 - score if higher_is_better else score)
         elif not hasattr(scheduler, "total_steps"):
             scheduler.step()
 
@@ -232,19 +232,23 @@ def evaluate(answer: Callable[[Tensor], Output], task: Task, part: Part) -> dict
 
 
 class _Sums:
-    """Sums of scores, kept on the device so that no step waits for a number."""
+    """Scores of batches, kept on the device so that no step waits for a number."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._scores: dict[str, list[Tensor]] = {}
+        self._counts: list[int] = []
 
     def add(self, loss: Tensor, metrics: Mapping[str, Tensor], count: int) -> None:
-        for name, value in {"loss": loss, **metrics}.items():
-            self._sums[name] = self._sums.get(name, 0) + value * count
-        self._count += count
+        self._scores.setdefault("loss", []).append(loss)
+        for name, value in metrics.items():
+            self._scores.setdefault(name, []).append(value)
+        self._counts.append(count)
 
     def means(self) -> dict[str, float]:
-        return {name: float(value) / self._count for name, value in self._sums.items()}
+        """Returns the means over sequences, summed in double precision."""
+        counts = torch.tensor(self._counts, dtype=torch.float64)
+        stacked = {name: torch.stack(values).cpu().double() for name, values in self._scores.items()}
+        return {name: float(values @ counts / counts.sum()) for name, values in stacked.items()}
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -76,6 +76,46 @@ def test_a_changed_sweep_is_refused_with_the_difference(command, tmp_path):
     assert "seed: 7 there, 0 now" in done.stderr
 
 
+def test_the_ranking_averages_over_seeds(command, tmp_path):
+    done = command(*SMALL, "sweep=seeds", "seed=0,1", "optimizer.lr=0.1,0.01", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    ranked = done.stdout.split("Ranked by")[1].splitlines()
+    assert ranked[1].split() == ["lr", "loss", "std", "n", "of"]
+    assert [row.split()[3:] for row in ranked[2:4]] == [["2", "2"], ["2", "2"]]
+
+
+def test_a_smaller_sweep_in_the_directory_of_a_larger_is_refused(command, tmp_path):
+    RunDir(tmp_path / "sweep" / "2").write_json("config.json", {})
+    done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "holds jobs beyond these 2: 2. Name another directory." in done.stderr
+
+
+def test_a_job_that_another_process_holds_is_named_and_the_sweep_fails(command, tmp_path):
+    with RunDir(tmp_path / "sweep" / "1").locked():
+        done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "1 of 2 jobs failed:" in done.stderr
+    assert f"{tmp_path}/sweep/1: not started, `hydra.run.dir` must be free" in done.stderr
+
+
+def test_a_killed_worker_is_no_dead_sweep(tmp_path):
+    """The worker is killed in mid-training; joblib then stops the other too, and both jobs resume."""
+    folder = tmp_path / "sweep"
+    words = [sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=20"]
+    process = subprocess.Popen(
+        [*words, "seed=0,1,2", f"hydra.sweep.dir={folder}", "hydra.launcher.n_jobs=2"], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "0" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(json.loads((folder / "0" / "status.json").read_text())["pid"], signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert states(folder) == dict.fromkeys(range(3), "finished")
+    assert "Resumed after epoch" in (folder / "0" / "run.log").read_text()
+
+
 class TestFailures:
     """One job cannot write its history, which no check before the sweep can know."""
 
@@ -105,6 +145,9 @@ class TestFailures:
         folder, run = sweep
         assert run("fail_fast=true").returncode == 1
         assert states(folder) == {0: "finished", 1: "failed"}
+        (folder / "1" / "history.csv").rmdir()
+        assert run("fail_fast=true", "retry_failed=true").returncode == 0
+        assert states(folder) == dict.fromkeys(range(3), "finished")
 
 
 def test_list_jobs_prints_the_jobs_and_their_directories_and_runs_none(command, tmp_path):
@@ -118,6 +161,11 @@ def test_combinations_can_be_left_out_or_listed(command):
     out = "hydra.sweeper.exclude=['optimizer.lr=0.1 model.hidden_size=32','optimizer.lr=0.001']"
     done = command("sweep=toy_grid", "list_jobs=true", out)
     assert done.stdout.count("trainer.gradient_clipping=") == 18 - 2 - 6
+    done = command("sweep=toy_grid", "list_jobs=true", "hydra.sweeper.exclude=['optimizer.lr=1e-1']")
+    assert done.returncode == 1
+    assert (
+        "must name combinations of this sweep, as they are typed, and no job has ['optimizer.lr=1e-1']" in done.stderr
+    )
     listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8','optimizer.lr=0.01 model.hidden_size=32']"
     done = command("--multirun", "seed=0,1", "list_jobs=true", listed)
     assert done.stdout.count("seed=") == 4

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lstm_ae.compare import table as comparison
-from lstm_ae.run_dir import STATUS, RunDir, RunDirError
+from lstm_ae.run_dir import ENDED, STATUS, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
 POLL = 0.5  # seconds between two looks at the status files
@@ -78,38 +78,46 @@ class Watch:
             self._progress.update(self._task, completed=len(self._seen), text=text)
 
 
-def close(folder: Path, metric: str) -> str:
+def close(folder: Path, errors: list[str | None], metric: str) -> str:
     """Writes comparison.csv, shows the ranking, and returns what to say of the jobs that failed; nothing if none did.
 
     Args:
         folder: The sweep's directory.
+        errors: What the launcher returned for each job: an error, or None.
         metric: By which the jobs are ranked.
     """
     frame = comparison.load(folder)
-    frame.to_csv(folder / "comparison.csv", index=False)
-    _show(comparison.rank(frame, metric), metric)
+    if len(frame):
+        frame.to_csv(folder / "comparison.csv", index=False)
+        _show(comparison.rank(frame, metric), metric)
     for line in (f"Sweep directory: {folder}", f"Every job: {folder / 'comparison.csv'}"):
         log.info(line)
-    failed = frame[~frame["state"].isin(["finished", "diverged"])]
-    lines = [f"  {row.run}: {row.state}, {row.error}" for row in failed.itertuples()]
+    states = _states(folder, len(errors))
+    lines = []
+    for number, error in enumerate(errors):
+        status = states.get(number, {})
+        if error or status.get("state") not in ENDED:
+            said = status.get("error") or error or "it never began"
+            lines.append(f"  {folder / str(number)}: {status.get('state', 'not started')}, {said}")
     cure = "The others ended. The same command with the same hydra.sweep.dir and retry_failed=true tries these again."
-    return "\n".join([f"{len(lines)} of {len(frame)} jobs failed:", *lines, cure]) if lines else ""
+    return "\n".join([f"{len(lines)} of {len(errors)} jobs failed:", *lines, cure]) if lines else ""
 
 
-def mark_killed(folder: Path, jobs: int) -> int:
-    """Marks jobs that say `running` though no process holds them as failed, and returns how many there were."""
-    killed = 0
+def mark_killed(folder: Path, jobs: int) -> None:
+    """Marks jobs that say `running` though no process holds them as interrupted, and at the second time as failed.
+
+    Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume.
+    """
     time.sleep(POLL)  # a process that was just killed may still hold its lock
     for number, status in _states(folder, jobs).items():
         run = RunDir(folder / str(number))
         if status.get("state") == "running":
             try:
                 with run.locked():
-                    run.end("failed", error="the worker was killed, for want of memory perhaps")
-                    killed += 1
+                    kills = status.get("kills", 0) + 1
+                    run.end("failed" if kills > 1 else "interrupted", error="its worker was killed", kills=kills)
             except RunDirError:
                 continue  # another process still works in it
-    return killed
 
 
 def _states(folder: Path, jobs: int) -> dict[int, dict[str, Any]]:

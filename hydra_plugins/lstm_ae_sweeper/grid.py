@@ -10,12 +10,16 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+MOST_LAUNCHES = 10
 
 log = logging.getLogger("lstm_ae.sweep")
 
@@ -90,7 +94,8 @@ class GridSweeper(Sweeper):
 
         with watch.Watch(folder, len(jobs)):
             results = self._launch(jobs, folder)
-        failed = watch.close(folder, f"validation.{self.config.objective}")
+        errors = [None if job.status == JobStatus.COMPLETED else str(job._return_value) for job in results]
+        failed = watch.close(folder, errors, f"validation.{self.config.objective}")
         if failed:
             raise SweepError(failed)
         return results
@@ -103,6 +108,14 @@ class GridSweeper(Sweeper):
         listed = [combination.split() for combination in self._jobs] if self._jobs else [[]]
         jobs = [[*given, *overrides] for given, overrides in itertools.product(listed, product)]
         kept = [job for job in jobs if not any(combination <= set(job) for combination in self._exclude)]
+        idle = [
+            " ".join(combination) for combination in self._exclude if not any(combination <= set(job) for job in jobs)
+        ]
+        if idle:
+            raise SweepError(
+                f"`hydra.sweeper.exclude` must name combinations of this sweep, as they are typed, and no job has "
+                f"{idle}. One of its jobs is: {' '.join(jobs[0])}"
+            )
         if not kept:
             raise SweepError("`hydra.sweeper.exclude` must leave at least one job, and leaves none. Exclude less.")
         return kept
@@ -116,29 +129,42 @@ class GridSweeper(Sweeper):
         from lstm_ae.experiment import check
         from lstm_ae.run_dir import RunDir, RunDirError
 
-        wrong = []
+        others = [path.name for path in folder.glob("*") if path.name.isdigit() and int(path.name) >= len(jobs)]
+        if others:
+            raise SweepError(
+                f"`hydra.sweep.dir` must be new or hold this same sweep, and {folder} holds jobs beyond these "
+                f"{len(jobs)}: {', '.join(sorted(others, key=int))}. Name another directory."
+            )
+        wrong, before = [], HydraConfig.instance().cfg
         for number, overrides in enumerate(jobs):
             try:
                 composed = self._context.config_loader.load_sweep_config(self.config, overrides)
+                HydraConfig.instance().set_config(composed)  # what was chosen of each group is named in errors
                 with open_dict(composed):
                     del composed["hydra"]
                 RunDir(folder / str(number)).claim(OmegaConf.to_container(composed, resolve=True))
                 check(composed)
             except (HydraException, RunDirError, ValueError) as error:
                 wrong.append(f"  job {number} ({' '.join(overrides)}): {error}")
+        HydraConfig.instance().cfg = before
         if wrong:
             raise SweepError("No job was started, as some cannot run:\n" + "\n".join(wrong))
 
-    def _launch(self, jobs: list[list[str]], folder: Path) -> Any:
-        """Launches all jobs; a worker that is killed is one failed job, and those that are left are launched again."""
+    def _launch(self, jobs: list[list[str]], folder: Path) -> list[Any]:
+        """Launches all jobs; a worker that is killed is no dead sweep: the jobs that have not ended are launched again.
+
+        Raises:
+            SweepError: the launcher fails again and again.
+        """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
-        while True:
+        for _ in range(MOST_LAUNCHES):
             try:
-                return self._launcher.launch(jobs, initial_job_idx=0)
+                return list(self._launcher.launch(jobs, initial_job_idx=0))
             except KeyboardInterrupt:
                 raise
             except Exception as error:
-                if not watch.mark_killed(folder, len(jobs)):
-                    raise SweepError(f"The launcher failed: {error}") from error
-                log.warning("A worker was killed; the other jobs go on")
+                failure = error
+                log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
+                watch.mark_killed(folder, len(jobs))
+        raise SweepError(f"The launcher failed {MOST_LAUNCHES} times, at last with: {failure}")

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.run_dir import CONFIG, METRICS, STATUS, flat
+from lstm_ae.run_dir import CONFIG, METRICS, NOT_SIGNED, STATUS, flat
 
-#: Settings over which a score is averaged: runs that differ in nothing else repeat one another.
-REPEATS = ("seed", "fold")
+#: Settings over which a score is averaged, with what follows them: runs that differ in nothing else repeat one another.
+REPEATS = ("seed", "fold", "split.random_state")
 
 
 def find_runs(*paths: str | Path) -> Iterator[Path]:
@@ -50,7 +50,7 @@ def settings(frame: pd.DataFrame) -> list[str]:
     """Returns the columns that hold settings and differ between the runs."""
     known = ("train.", "validation.", "test.", "baseline.", "skill.", "interval.", "skill_interval.")
     other = ("run", "state", "error", "parameters", "epochs", "seconds", "best_epoch")
-    keys = [key for key in frame.columns if key not in other and not str(key).startswith(known)]
+    keys = [key for key in frame.columns if key not in {*other, *NOT_SIGNED} and not str(key).startswith(known)]
     return [key for key in keys if frame[key].astype(str).nunique() > 1]
 
 

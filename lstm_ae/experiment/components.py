@@ -88,7 +88,7 @@ def build(config: DictConfig, data: SequenceData) -> Components:
     model: nn.Module = _build("model", config.model, **sizes).to(trainer.device)
     optimizer = _build("optimizer", config.optimizer, params=model.parameters())
     steps = trainer.steps(train)
-    scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps)
+    scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps, T_max=trainer.epochs)
     return Components(data, train, validation, test, task, trainer, Training(model, optimizer, scheduler))
 
 
@@ -149,13 +149,13 @@ def _build(group: str, node: DictConfig, **known: Any) -> Any:
     Args:
         group: The key of the group.
         node: Its values.
-        known: What only the job knows; a component is given what it names as a parameter.
+        known: What only the job knows; a component is given what it names as a parameter and the node does not set.
     """
     target = get_object(node._target_)
     plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
     values = {key: value for key, value in plain.items() if not key.startswith("_")}
     parameters = inspect.signature(target).parameters
-    known = {name: value for name, value in known.items() if name in parameters}
+    known = {name: value for name, value in known.items() if name in parameters and name not in values}
     _check(group, target, values, [name for name in parameters if name not in known])
     try:
         made = instantiate(node, **({} if node.get("_partial_") else known), _convert_="all")

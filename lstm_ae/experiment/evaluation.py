@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from lstm_ae.baselines import fit_baselines, skill
-from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sequences import SequenceData, SequencePart
 from lstm_ae.experiment.components import Components
 from lstm_ae.metrics import HIGHER_IS_BETTER
 from lstm_ae.tasks import Prediction
@@ -19,6 +19,7 @@ from lstm_ae.types import Output, present
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST_BLOCKS = 5  # of a bootstrap
 
 
 def measure(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -46,6 +47,8 @@ def measure(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFr
         more, tables = _classification(components)
     elif isinstance(task, Prediction):
         more, tables = _prediction(components, task, baselines)
+        for name in ("direction_accuracy", "last_day_direction_accuracy"):
+            metrics["test"][name] = more.pop(name)
     else:
         more, tables = {}, {}
     return metrics | more, tables
@@ -101,43 +104,57 @@ def _classification(components: Components) -> tuple[dict[str, Any], dict[str, p
 def _prediction(
     components: Components, task: Prediction, baselines: Mapping[str, Callable[[Tensor], Output]]
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """Returns intervals of the direction accuracy and of each skill, and the table of companies, on the test part.
+    """Returns the direction accuracy, intervals of it and of each skill, and tables by company and horizon.
 
-    Neighbouring windows share days. The direction is therefore counted on the last day of each window alone, which
-    with windows a day apart is each day of each company once, and skills are resampled by blocks as long as a window.
+    Neighbouring windows share days. Skills are therefore resampled by the calendar day of what was predicted; and the
+    direction's interval counts the last day of each window alone, which with windows a day apart is each day of each
+    company once. It takes these as independent, which companies of one day are not quite.
     """
     data, test, model = components.data, components.test, components.training.model
     batch = test.batch(torch.arange(len(test)))
     predictions = {"model": answers(model, test, components.trainer.device)}
     predictions |= {name: answers(answer, test, "cpu") for name, answer in baselines.items()}
-    squared = {}
-    for name, prediction in predictions.items():
-        predicted, target, _ = task.compared(batch, Output(prediction=prediction))
-        squared[name] = (predicted - target).square().mean(dim=(1, 2)).numpy()
-    ends = (predictions["model"], present(batch.target, "targets"), batch.inputs)
-    last, truth, before = (values[:, -1, 0].numpy() for values in ends)
-    moved: np.ndarray = truth != before
-    right = (np.sign(last - before) == np.sign(truth - before)) & moved
-    dollars = np.abs(last - truth) * np.abs(batch.scale[:, 0].numpy())
-    order = test.index if data.days is None else data.days[test.index, 1]
-    blocks = data.length
-    intervals = {
-        name: _skill_interval(squared["model"], squared[name], np.asarray(order), blocks) for name in baselines
-    }
+    compared = {name: task.compared(batch, Output(prediction=made)) for name, made in predictions.items()}
+    squared = {name: (made - truth).square().mean(dim=2).numpy() for name, (made, truth, _) in compared.items()}
+    right, moved = _directions(*compared["model"])
+    last_right, last_moved = right[:, -1], moved[:, -1]
+    dollars = (compared["model"][0] - compared["model"][1])[:, -1, 0].abs() * batch.scale[:, 0].abs()
+    day = _target_days(data, test.index, squared["model"].shape[1])
     more = {
-        "interval": {"direction_accuracy": interval(int(right.sum()), int(moved.sum()))},
-        "skill_interval": intervals,
+        "direction_accuracy": float(right.sum() / max(moved.sum(), 1)),
+        "last_day_direction_accuracy": float(last_right.sum() / max(last_moved.sum(), 1)),
+        "interval": {"last_day_direction_accuracy": interval(int(last_right.sum()), int(last_moved.sum()))},
+        "skill_interval": {
+            name: _skill_interval(squared["model"], squared[name], day, data.length) for name in baselines
+        },
     }
     tables = {}
     if data.groups is not None:
-        frame = pd.DataFrame({"company": np.array(data.group_names)[data.groups[test.index]],
-                              "last_day_mae_usd": dollars,
-                              "prediction_mse": squared["model"], "persistence_mse": squared["persistence"],
-                              "right": right, "moved": moved})  # fmt: skip
-        tables["companies"] = _companies(frame)
+        columns = {
+            "company": np.array(data.group_names)[data.groups[test.index]],
+            "prediction_mse": squared["model"].mean(axis=1),
+            "persistence_mse": squared["persistence"].mean(axis=1),
+            "last_day_mae_usd": dollars.numpy(),
+            "right": last_right,
+            "moved": last_moved,
+        }
+        tables["companies"] = _companies(pd.DataFrame(columns))
     if task.multi_step:
         tables["multi_step"] = _multi_step(components)
     return more, tables
+
+
+def _directions(predicted: Tensor, target: Tensor, before: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where the direction was right and where there was one, (sequences, steps), of the first feature."""
+    made, truth, start = (values[:, :, 0].numpy() for values in (predicted, target, before))
+    moved = truth != start
+    return (np.sign(made - start) == np.sign(truth - start)) & moved, moved
+
+
+def _target_days(data: SequenceData, index: np.ndarray, steps: int) -> np.ndarray:
+    """Returns the day, or without dates the row, of each of the last `steps` targets, (sequences, steps)."""
+    rows = data.starts.numpy()[index][:, None] + np.arange(data.length - steps, data.length)
+    return rows if data.day_of_step is None else data.day_of_step[rows]
 
 
 def _companies(frame: pd.DataFrame) -> pd.DataFrame:
@@ -156,22 +173,23 @@ def _companies(frame: pd.DataFrame) -> pd.DataFrame:
 def _skill_interval(model: np.ndarray, baseline: np.ndarray, day: np.ndarray, block: int) -> list[float | None]:
     """Returns the 95 % interval of the skill, by a moving-block bootstrap over days.
 
-    All companies of a day are drawn together, as they move together, and days in blocks, as windows share them (Kuensch
-    1989, https://doi.org/10.1214/aos/1176347265).
+    All that was predicted of a day is drawn together, as companies move together, and days in blocks, as neighbouring
+    days resemble each other (Kuensch 1989, https://doi.org/10.1214/aos/1176347265). Nothing is returned where the days
+    make fewer than five blocks.
 
     Args:
-        model: The squared error of each sequence.
+        model: The squared error of each prediction.
         baseline: The baseline's.
-        day: The day of each.
+        day: The day that was predicted.
         block: Days a block.
     """
-    days, of_day = np.unique(day, return_inverse=True)
-    sums = np.stack([np.bincount(of_day, weights=errors) for errors in (model, baseline)])  # (2, days)
-    block = min(block, len(days))
+    days, of_day = np.unique(day.ravel(), return_inverse=True)
+    sums = np.stack([np.bincount(of_day, weights=errors.ravel()) for errors in (model, baseline)])  # (2, days)
+    if len(days) < FEWEST_BLOCKS * block:
+        return [None, None]
     running = np.concatenate([np.zeros((2, 1)), np.cumsum(sums, axis=1)], axis=1)
     of_block = running[:, block:] - running[:, :-block]  # (2, blocks)
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(of_block.shape[1], size=(RESAMPLES, max(1, len(days) // block)))
+    drawn = np.random.default_rng(0).integers(of_block.shape[1], size=(RESAMPLES, len(days) // block))
     errors = of_block[:, drawn].sum(axis=2)  # (2, resamples)
     if not (errors[1] > 0).all():
         return [None, None]

@@ -74,13 +74,17 @@ def run(config: DictConfig) -> float:
 
 
 def check(config: DictConfig) -> None:
-    """Builds all that a job is made of and trains nothing.
+    """Builds all that a job is made of, scores two sequences, and trains nothing.
 
     Raises:
         ConfigError: a value cannot be used.
     """
     _check_run_keys(config)
-    build(config, load(config))
+    components = build(config, load(config))
+    batch = components.validation.batch(torch.arange(min(2, len(components.validation))))
+    model = components.training.model.eval()
+    with torch.no_grad():
+        components.task.score(batch, model.cpu()(batch.inputs))
 
 
 def _explain(error: Exception, path: Path) -> str:
@@ -194,11 +198,14 @@ def _check_sweep(config: DictConfig, run_dir: RunDir, status: dict[str, Any]) ->
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.setLevel(logging.ERROR)
+    if status.get("state") in ENDED:
+        return
     if status.get("state") == "failed" and not config.retry_failed:
         raise NotStartedError(f"{status['error']} (it failed before; retry_failed=true tries it again)")
     if config.fail_fast:
-        others = (RunDir(path.parent).status() for path in run_dir.path.parent.glob(f"*/{STATUS}"))
-        if any(other.get("state") == "failed" for other in others):
+        began = (run_dir.path.parent / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
+        others = [path for path in run_dir.path.parent.glob(f"*/{STATUS}") if path.stat().st_mtime >= began]
+        if any(RunDir(path.parent).status().get("state") == "failed" for path in others):
             raise NotStartedError("not started, as another job failed and fail_fast=true")
 
 
