@@ -94,8 +94,9 @@ def _skills(metrics: dict[str, Any]) -> str:
     shown = []
     for name, value in metrics["skill"].items():
         low, high = intervals.get(name, (None, None))
-        between = "" if low is None else f" ({low:.3f} to {high:.3f})"
-        shown.append(f"{name}: {'none' if value is None else f'{value:.3f}'}{between}")
+        between = "" if low is None else f" ({low:.4f} to {high:.4f})"
+        digits = 3 if low is None else 4
+        shown.append(f"{name}: {'none' if value is None else f'{value:.{digits}f}'}{between}")
     return "; ".join(shown)
 
 
