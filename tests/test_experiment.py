@@ -132,8 +132,8 @@ def test_two_runs_of_one_configuration_give_identical_numbers(run_in, tmp_path):
 def test_another_seed_gives_other_numbers_on_the_same_test_data(run_in, tmp_path):
     for seed in (0, 1):
         run_in(tmp_path / str(seed), *SMALL, f"seed={seed}")
-    first, second = (np.load(tmp_path / name / "samples.npz") for name in ("0", "1"))
-    assert np.array_equal(first["inputs"], second["inputs"])
+    with np.load(tmp_path / "0" / "samples.npz") as first, np.load(tmp_path / "1" / "samples.npz") as second:
+        assert np.array_equal(first["inputs"], second["inputs"])
     assert results(tmp_path / "0") != results(tmp_path / "1")
 
 

@@ -68,9 +68,8 @@ def rank(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     scores = frame.reindex(columns=[metric])[metric].astype(float)
     scores = scores.mask(frame["state"] == "diverged", -math.inf if higher else math.inf)
     scores = scores.where(frame["state"].isin(["finished", "diverged"]))
-    by = [frame[key].astype(object).where(frame[key].notna(), None).map(_plain) for key in keys] or [
-        scores.map(lambda _: "all")
-    ]
+    by = [frame[key].astype(object).where(frame[key].notna(), None).map(_plain) for key in keys]
+    by = by or [scores.map(lambda _: "all").rename("runs")]
     grouped = pd.DataFrame({"score": scores}).groupby(by, dropna=False, sort=False)["score"]
     table = pd.DataFrame({metric: grouped.mean(), "std": grouped.std(), "n": grouped.count(), "of": grouped.size()})
     table = table.sort_values(metric, ascending=not higher, na_position="last").reset_index()
