@@ -6,7 +6,7 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -67,7 +67,7 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra hands to a sweeper."""
-        self.config = config
+        self.config = self._config = config
         self._context = hydra_context
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -82,20 +82,20 @@ class GridSweeper(Sweeper):
         gc.enable()  # run.py stops it until a job begins
         _speak()
         jobs = self._combinations(arguments)
-        folder = Path(str(self.config.hydra.sweep.dir))
-        if self.config.list_jobs:
+        folder = Path(str(self._config.hydra.sweep.dir))
+        if self._config.list_jobs:
             for number, overrides in enumerate(jobs):
                 log.info("%s: %s", folder / str(number), " ".join(overrides))
             return None
         self._check(jobs, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        OmegaConf.save(self._config, folder / "multirun.yaml")
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         with watch.Watch(folder, len(jobs)):
             results = self._launch(jobs, folder)
         errors = [None if job.status == JobStatus.COMPLETED else str(job._return_value) for job in results]
-        failed = watch.close(folder, errors, f"validation.{self.config.objective}")
+        failed = watch.close(folder, errors, f"validation.{self._config.objective}")
         if failed:
             raise SweepError(failed)
         return results
@@ -138,11 +138,11 @@ class GridSweeper(Sweeper):
         wrong, before = [], HydraConfig.instance().cfg
         for number, overrides in enumerate(jobs):
             try:
-                composed = self._context.config_loader.load_sweep_config(self.config, overrides)
+                composed = self._context.config_loader.load_sweep_config(self._config, overrides)
                 HydraConfig.instance().set_config(composed)  # what was chosen of each group is named in errors
                 with open_dict(composed):
                     del composed["hydra"]
-                RunDir(folder / str(number)).claim(OmegaConf.to_container(composed, resolve=True))
+                RunDir(folder / str(number)).claim(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
                 check(composed)
             except (HydraException, RunDirError, ValueError) as error:
                 wrong.append(f"  job {number} ({' '.join(overrides)}): {error}")

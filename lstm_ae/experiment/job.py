@@ -9,7 +9,7 @@ import shlex
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,11 +62,11 @@ def run(config: DictConfig) -> float:
     logging.raiseExceptions = False  # a log that cannot be written must not hide why
     run_dir = RunDir(HydraConfig.get().runtime.output_dir)
     try:
-        resolved = OmegaConf.to_container(config, resolve=True)
+        resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
         with run_dir.locked():
-            run_dir.claim(resolved)  # type: ignore[arg-type]  # the root is a mapping
+            run_dir.claim(resolved)
             with _status_kept(run_dir):
-                return _job(config, resolved, run_dir)  # type: ignore[arg-type]
+                return _job(config, resolved, run_dir)
     except JobError:
         raise
     except Exception as error:
