@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.utils import get_object
 
 from lstm_ae.experiment.components import build, load
 
@@ -23,6 +24,7 @@ NEEDS = {
     "task=last_day": [*PRICES, "model=predictor_v1"],
     **{f"model={name}": IMAGES for name in ("v1", "v2", "v3", "v4", "v3_experimental", "v4_experimental")},
     "model=pooled_classifier": IMAGES,
+    "model=pooled_pixels": [*IMAGES, "task.reconstruction_dominance=0"],
     "model=predictor_v1": [*PRICES, "task=last_day"],
     **{
         f"model={name}": [*PRICES, "task=prediction"] for name in ("predictor_v2", "predictor_v3", "residual_predictor")
@@ -46,10 +48,29 @@ def test_every_option_composes_and_builds(composed, small_mnist, option):
     assert score.loss.isfinite()
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_another_model_of_the_same_answer_can_be_put_into_a_preset(composed, small_mnist, preset):
+    others = {"classes": ["model=v2", "model=pooled_classifier"], "sequence": ["model=predictor_v3"],
+              "nothing": ["model=bottleneck"]}  # fmt: skip
+    answer = get_object(composed(preset).model._target_).answers
+    for other in others[answer]:
+        config = composed(preset, other)
+        build(config, load(config))
+
+
 def _first(count):
     import torch
 
     return torch.arange(count)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "sweep"])
+def test_every_sweep_composes_with_its_grid(composed, name):
+    config = composed(f"sweep={name}")
+    assert config.hydra.sweeper._target_.endswith("GridSweeper")
+    if name != "grid":
+        assert config.hydra.mode.name == "MULTIRUN"  # no --multirun is needed
+        assert config.hydra.sweeper.params
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
