@@ -14,7 +14,7 @@ from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 from tests.test_experiment import read, results
 
-LONG = (*SMALL, "dataset.sequences=2000", "trainer.epochs=40")
+LONG = (*SMALL, "dataset.sequences=2000", "trainer.epochs=100")  # seconds: it must not end before it is stopped
 
 
 def start(*arguments, **options):
@@ -97,9 +97,8 @@ def test_a_run_killed_in_mid_training_and_started_again_ends_like_an_undisturbed
 
 
 def test_ctrl_c_ends_with_a_message_and_keeps_the_checkpoint(tmp_path):
-    process = start(
-        *LONG, f"hydra.run.dir={tmp_path}/run", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    endless = (*LONG, "trainer.epochs=100000", f"hydra.run.dir={tmp_path}/run")
+    process = start(*endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for_epoch(tmp_path / "run", 3, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)

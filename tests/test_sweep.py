@@ -102,7 +102,7 @@ def test_a_job_that_another_process_holds_is_named_and_the_sweep_fails(command, 
 def test_a_killed_worker_is_no_dead_sweep(tmp_path):
     """The worker is killed in mid-training; joblib then stops the other too, and both jobs resume."""
     folder = tmp_path / "sweep"
-    words = [sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=20"]
+    words = [sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=60"]
     process = subprocess.Popen(
         [*words, "seed=0,1,2", f"hydra.sweep.dir={folder}", "hydra.launcher.n_jobs=2"], cwd=ROOT, stdout=subprocess.PIPE
     )
