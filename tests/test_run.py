@@ -19,7 +19,12 @@ LONG = (*SMALL, "dataset.sequences=2000", "trainer.epochs=100")  # seconds: it m
 
 def start(*arguments, **options):
     words = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
-    return subprocess.Popen(words, cwd=ROOT, **options)
+    # A shell that starts this in the background has children ignore Ctrl-C; a person's shell does not.
+    return subprocess.Popen(words, cwd=ROOT, preexec_fn=_heed_ctrl_c, **options)
+
+
+def _heed_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_epoch(path, epoch, process):
@@ -101,7 +106,10 @@ def test_ctrl_c_ends_with_a_message_and_keeps_the_checkpoint(tmp_path):
     process = start(*endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for_epoch(tmp_path / "run", 3, process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert "Interrupted. The checkpoint is kept; this goes on from it:" in stderr
     assert "Traceback" not in stderr
