@@ -26,7 +26,8 @@ class RunKeys:
     seed: int = MISSING
     fold: int | None = None
     objective: str = MISSING
-    figures: bool = True
+    evaluate_test: bool = True
+    figures: bool | None = None
     dry_run: bool = False
     retry_failed: bool = False
     fail_fast: bool = False

@@ -1,5 +1,9 @@
-"""Figures, drawn from a run directory alone: they can be drawn again, elsewhere and later."""
+"""Figures, drawn from a run directory alone: they can be drawn again, elsewhere and later.
 
+python -m lstm_ae.plots RUN...   draws those of finished runs, such as a sweep's jobs, which draw none themselves
+"""
+
+import argparse
 import functools
 import textwrap
 from collections.abc import Callable, Mapping
@@ -39,8 +43,8 @@ def draw(run_dir: RunDir) -> list[str]:
         "loss": lambda: _curves(history, metrics, subtitle),
     }
     if "reconstruction" in samples:
-        error = metrics["test"].get("reconstruction_mse")
-        figures["reconstruction"] = lambda: _reconstruction(samples, subtitle, error)
+        error = _judged(metrics).get("reconstruction_mse")
+        figures["reconstruction"] = lambda: _reconstruction(samples, subtitle, _part(metrics), error)
     if (run_dir / "confusion.csv").exists():
         figures["confusion"] = lambda: _confusion(run_dir.read_table("confusion"), metrics, subtitle)
     if "prediction" in samples:
@@ -52,6 +56,16 @@ def draw(run_dir: RunDir) -> list[str]:
         names.append(f"figures/{name}.png")
         run_dir.write(names[-1], functools.partial(make().savefig, format="png", dpi=DOTS_PER_INCH))
     return names
+
+
+def _part(metrics: Mapping[str, Any]) -> str:
+    """Returns the part that is judged: test, or validation where test was left alone."""
+    return "test" if metrics["test"] else "validation"
+
+
+def _judged(metrics: Mapping[str, Any]) -> Mapping[str, float]:
+    judged: Mapping[str, float] = metrics[_part(metrics)]
+    return judged
 
 
 def _describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -75,11 +89,11 @@ def _data(samples: Samples) -> Figure:
         return _prices(samples)
     count = min(3, len(samples["inputs"]))
     if samples["kind"] == "image":
-        figure, axes = _figure(1, count, 3.2, "Test samples, a row of pixels a time step")
+        figure, axes = _figure(1, count, 3.2, "Samples, a row of pixels a time step")
         for ax, image, name in zip(axes[0], samples["inputs"], samples["names"], strict=False):
             _image(ax, image, str(name))
         return figure
-    figure, axes = _figure(count, 1, 1.9 * count, "Test sequences", sharex=True)
+    figure, axes = _figure(count, 1, 1.9 * count, "Sequences", sharex=True)
     for ax, values, name in zip(axes[:, 0], samples["inputs"], samples["names"], strict=False):
         ax.plot(values, color=ORIGINAL, marker=".", linewidth=1)
         ax.set_title(str(name), fontsize=9)
@@ -106,8 +120,8 @@ def _prices(samples: Samples) -> Figure:
 
 def _curves(history: History, metrics: Mapping[str, Any], subtitle: str) -> Figure:
     """Loss against epochs, and accuracy where there is one."""
-    accuracy = metrics["test"].get("accuracy")
-    reached = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
+    accuracy = _judged(metrics).get("accuracy")
+    reached = "" if accuracy is None else f", {_part(metrics)} accuracy {accuracy:.4f}"
     panels = ["loss"] if accuracy is None else ["loss", "accuracy"]
     title = f"{' and '.join(panels).capitalize()} against epochs{reached}\n{subtitle}"
     figure, axes = _figure(1, len(panels), 4.0, title)
@@ -132,7 +146,7 @@ def _curve(ax: Axes, history: History, name: str, best_epoch: int) -> None:
 def _confusion(table: Mapping[str, list[str]], metrics: Mapping[str, Any], subtitle: str) -> Figure:
     classes = table["class"]
     counts = np.array([[int(count) for count in table[name]] for name in classes]).T  # a row a true class
-    title = f"Test sequences by class, accuracy {metrics['test']['accuracy']:.4f}\n{subtitle}"
+    title = f"{_part(metrics).capitalize()} sequences by class, accuracy {_judged(metrics)['accuracy']:.4f}\n{subtitle}"
     figure, axes = _figure(1, 1, 5.5, title)
     ax = axes[0, 0]
     image = ax.imshow(counts / counts.sum(axis=1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
@@ -150,7 +164,8 @@ def _confusion(table: Mapping[str, list[str]], metrics: Mapping[str, Any], subti
 def _prediction(samples: Samples, history: History, metrics: Mapping[str, Any], subtitle: str) -> Figure:
     """The report's four panels."""
     parts = [f"{name} {value:.3g}" for name, value in metrics["skill"].items() if value is not None]
-    title = f"Prediction, test MSE {metrics['test']['prediction_mse']:.3g}, skill over {', '.join(parts)}\n{subtitle}"
+    error = f"{_part(metrics)} MSE {_judged(metrics)['prediction_mse']:.3g}"
+    title = f"Prediction, {error}, skill over {', '.join(parts)}\n{subtitle}"
     figure, axes = _figure(2, 2, 7.5, title)
     losses, last, reconstructed, predicted = axes.ravel()
     for name, colour in (("reconstruction_mse", ORIGINAL), ("prediction_mse", MODEL)):
@@ -166,7 +181,7 @@ def _prediction(samples: Samples, history: History, metrics: Mapping[str, Any], 
     last.plot(places, samples["last_target"], "o", color=ORIGINAL, label="price")
     last.plot(places, samples["last_prediction"], "x", color=MODEL, label="prediction")
     last.set_xticks(places, samples["last_names"], rotation=90, fontsize=7)
-    last.set_title("last day of the last test window", fontsize=9)
+    last.set_title("last day of the last window", fontsize=9)
     time = _time(samples, 0)
     if "reconstruction" in samples:
         _pair(reconstructed, time[:-1], samples["inputs"][0], samples["reconstruction"][0], "reconstruction")
@@ -201,7 +216,7 @@ def _multi_step(samples: Samples, table: Mapping[str, list[str]], subtitle: str)
     for name, style in (("multi_step", MODEL), ("one_step", ORIGINAL), ("persistence", "#7570b3")):
         ax.plot(horizon, [float(value) for value in table[f"{name}_mse"]], color=style, label=name.replace("_", "-"))
     ax.set_xlabel("horizon (steps after the first half)")
-    ax.set_ylabel("test MSE, scaled")
+    ax.set_ylabel("MSE, scaled")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
     return figure
@@ -221,10 +236,10 @@ def _value_name(samples: Samples) -> str:
     return f"price ({samples['unit']})" if samples["kind"] == "price" else str(samples["unit"])
 
 
-def _reconstruction(samples: Samples, subtitle: str, error: float | None) -> Figure:
+def _reconstruction(samples: Samples, subtitle: str, part: str, error: float | None) -> Figure:
     inputs, reconstruction, names = samples["inputs"], samples["reconstruction"], samples["names"]
-    of_test = "" if error is None else f", test mean squared error {error:.3g} on scaled values"
-    title = f"Test samples and their reconstructions{of_test}\n{subtitle}"
+    of_part = "" if error is None else f", mean squared error {error:.3g} on scaled values"
+    title = f"{part.capitalize()} samples and their reconstructions{of_part}\n{subtitle}"
     count = len(inputs)
     if samples["kind"] == "image":
         figure, axes = _figure(2, count, 5.0, title)
@@ -249,3 +264,18 @@ def _image(ax: Axes, image: np.ndarray, title: str, like: np.ndarray | None = No
     ax.imshow(image, cmap="gray", vmin=like.min(), vmax=like.max())
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()
+
+
+def main() -> None:
+    """Draws the figures of the runs that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m lstm_ae.plots", description="Draws the figures of finished runs.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the directory of a finished run")
+    for run in parser.parse_args().runs:
+        if not (RunDir(run) / SAMPLES).exists():
+            parser.exit(1, f"`RUN` must be the directory of a finished run, and {run} has no {SAMPLES}.\n")
+        for name in draw(RunDir(run)):
+            print(RunDir(run) / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -59,8 +59,11 @@ class RunDir:
         return self.path / name
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, key: str = "hydra.run.dir") -> Iterator[None]:
         """Holds the directory for this process.
+
+        Args:
+            key: The setting that chose it, for the error.
 
         Raises:
             RunDirError: another process holds it.
@@ -71,7 +74,7 @@ class RunDir:
             lock.acquire(blocking=False)
         except Timeout:
             raise RunDirError(
-                f"`hydra.run.dir` must be free, and another process is writing in {self.path}. "
+                f"`{key}` must be free, and another process is writing in {self.path}. "
                 "Wait for it, or name another directory."
             ) from None
         try:
@@ -81,7 +84,10 @@ class RunDir:
 
     def status(self) -> dict[str, Any]:
         """Returns what status.json holds, and nothing where there is none."""
-        return self.read_json(STATUS) if (self / STATUS).exists() else {}
+        try:
+            return self.read_json(STATUS)
+        except FileNotFoundError:
+            return {}
 
     def claim(self, config: Mapping[str, Any]) -> None:
         """Refuses a directory that holds a run of another configuration.

@@ -124,6 +124,30 @@ class OverlappingHoldout:
         yield from self._holdout.split(X[:, :0])
 
 
+class Whole:
+    """One split: everything trains, and the same validates, which says nothing; for a model whose settings are chosen.
+
+    The weights kept are those with the best training loss; how many epochs to train is to be known beforehand.
+
+    Example:
+        >>> train, validation = next(Whole().split(np.zeros((8, 0))))
+        >>> len(train), len(validation)
+        (8, 8)
+    """
+
+    allows_overlap = True
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Returns 1."""
+        return 1
+
+    def split(
+        self, X: np.ndarray, y: np.ndarray | None = None, groups: np.ndarray | None = None
+    ) -> Iterator[tuple[Positions, Positions]]:
+        """Yields the one split, as positions in X."""
+        yield np.arange(len(X)), np.arange(len(X))
+
+
 class WalkForward:
     """Splits by date: of n_splits + 1 stretches of days, fold k validates on stretch k + 1 and trains on all before it.
 
@@ -179,7 +203,7 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
     Raises:
         ValueError: `fold` is out of range, or a side is empty.
     """
-    holdouts = (Holdout, OverlappingHoldout)
+    holdouts = (Holdout, OverlappingHoldout, Whole)
     if fold is None and not isinstance(splitter, holdouts):
         splitter = Holdout(random_state=getattr(splitter, "random_state", None) or 0)
     rest = np.flatnonzero(~data.test)

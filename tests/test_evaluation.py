@@ -122,3 +122,12 @@ def test_the_interval_of_a_skill_holds_the_skill_and_widens_with_fewer_days():
 def test_what_does_not_fit_is_refused_with_both_sides_and_what_fits(run_in, tmp_path, overrides, message):
     with pytest.raises(JobError, match=message.replace("`task` and `dataset`", "`task=.*` and `dataset=.*`")):
         run_in(tmp_path / "run", *overrides)
+
+
+def test_where_test_is_left_alone_the_validation_part_is_judged(run_in, tmp_path):
+    run_in(tmp_path, "dataset=digits", "task=classification", "model=v1", "evaluate_test=false", *QUICK)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test"] == {}
+    assert pd.read_csv(tmp_path / "classes.csv")["sequences"].sum() == 359  # a quarter of what is not test
+    error = 1 - metrics["baseline"]["logistic_regression"]["accuracy"]
+    assert metrics["skill"]["logistic_regression"] == pytest.approx(1 - (1 - metrics["validation"]["accuracy"]) / error)

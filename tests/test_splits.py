@@ -7,7 +7,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from lstm_ae.data.sp500 import load_sp500
 from lstm_ae.data.toy import load_toy
-from lstm_ae.splits import Holdout, OverlappingHoldout, WalkForward, select
+from lstm_ae.splits import Holdout, OverlappingHoldout, WalkForward, Whole, select
 
 TOY = load_toy(sequences=100, length=50, seed=0, test_share=0.2)
 
@@ -132,3 +132,10 @@ def test_bad_shares_and_counts_are_named():
         WalkForward(0)
     with pytest.raises(ValueError, match="`embargo` must be at least 0, got -1"):
         WalkForward(3, embargo=-1)
+
+
+def test_whole_trains_on_all_that_is_not_test(prices):
+    train, validation = select(Whole(), None, prices)
+    assert list(train) == list(validation) == list(np.flatnonzero(~prices.test))
+    with pytest.raises(ValueError, match="`fold` must be null"):
+        select(Whole(), 0, prices)

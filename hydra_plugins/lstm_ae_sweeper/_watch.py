@@ -4,22 +4,32 @@ The underscore keeps Hydra, which imports every plugin module whenever it starts
 """
 
 import logging
+import math
+import shlex
+import statistics
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hydra_plugins.lstm_ae_sweeper._stages import Combination
+from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome
 from lstm_ae.compare import table as comparison
-from lstm_ae.run_dir import ENDED, STATUS, RunDir, RunDirError
+from lstm_ae.metrics import HIGHER_IS_BETTER
+from lstm_ae.run_dir import ENDED, METRICS, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
 POLL = 0.5  # seconds between two looks at the status files
+STAGES = "stage_one", "stage_two"
 MOST_ROWS = 20  # of the closing table
 
 
@@ -28,24 +38,26 @@ class Watch:
 
     Args:
         folder: The sweep's directory.
-        jobs: How many there are.
+        jobs: Its jobs.
+        objective: The validation metric by which they are judged.
+        name: What to call them.
     """
 
-    def __init__(self, folder: Path, jobs: int) -> None:
-        self._folder, self._jobs = folder, jobs
+    def __init__(self, folder: Path, jobs: Sequence[Job], objective: str, name: str) -> None:
+        self._folder, self._jobs, self._objective = folder, jobs, objective
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._seen: dict[int, str] = {}
-        self._best: tuple[float, int] | None = None
+        self._ended: set[Job] = set()
+        self._best: tuple[float, Job] | None = None
         console = Console()
-        columns = (TextColumn("jobs"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[text]}"),
+        columns = (TextColumn(name), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[text]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
         self._progress = Progress(*columns, console=console) if console.is_terminal else None
 
     def __enter__(self) -> "Watch":
-        self._before = _states(self._folder, self._jobs)
+        self._before = {job: _status(self._folder, job) for job in self._jobs}
         if self._progress is not None:
-            self._task = self._progress.add_task("", total=self._jobs, text="")
+            self._task = self._progress.add_task("", total=len(self._jobs), text="")
             self._progress.start()
         self._thread.start()
         return self
@@ -64,53 +76,143 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        states = _states(self._folder, self._jobs)
-        for number, status in states.items():
-            state = str(status.get("state"))
-            if state in ("finished", "failed", "diverged") and self._seen.get(number) != state:
-                self._seen[number] = state
-                again = self._before.get(number, {}).get("end") == status.get("end")
-                if self._progress is None and not again:
-                    log.info("job %d %s%s (%d of %d)", number, state, _reason(status), len(self._seen), self._jobs)
+        states = Counter({"done": len(self._ended)})
+        for job in self._jobs:
+            if job not in self._ended:
+                status = _status(self._folder, job)
+                state = str(status.get("state", "to come"))
+                again = self._before[job].get("end") == status.get("end")
+                if state in ENDED or (state == "failed" and not again):
+                    self._note(job, status, again)
+                    state = "done"
+                states[state] += 1
         if self._progress is not None:
-            count = pd.Series([str(status.get("state")) for status in states.values()]).value_counts()
-            text = ", ".join(f"{n} {state}" for state, n in count.items())
-            self._progress.update(self._task, completed=len(self._seen), text=text)
+            text = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+            if self._best is not None:
+                text += f"; best {self._objective} {self._best[0]:.4g}: {self._best[1]}"
+            self._progress.update(self._task, completed=len(self._ended), text=text)
+
+    def _note(self, job: Job, status: dict[str, Any], again: bool) -> None:
+        """Notes a job that has ended, and says so where there is no live display."""
+        self._ended.add(job)
+        state = status["state"]
+        score = _score(self._folder, job, self._objective) if state in ENDED else None
+        best = math.inf if self._best is None else order(self._objective, self._best[0])
+        if score is not None and order(self._objective, score) < best:
+            self._best = score, job
+        if self._progress is None and not again:
+            scored = "" if score is None else f", {self._objective} {score:.4g}"
+            log.info(
+                "job %s %s%s%s (%d of %d)", job.path, state, scored, _reason(status), len(self._ended), len(self._jobs)
+            )
 
 
-def close(folder: Path, errors: list[str | None], metric: str) -> str:
+def close(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], objective: str) -> str:
     """Writes comparison.csv, shows the ranking, and returns what to say of the jobs that failed; nothing if none did.
 
     Args:
         folder: The sweep's directory.
-        errors: What the launcher returned for each job: an error, or None.
-        metric: By which the jobs are ranked.
+        jobs: Its jobs.
+        outcomes: How each ended.
+        objective: The validation metric by which they are ranked.
     """
     frame = comparison.load(folder)
     if len(frame):
         frame.to_csv(folder / "comparison.csv", index=False)
-        _show(comparison.rank(frame, metric), metric)
-    for line in (f"Sweep directory: {folder}", f"Every job: {folder / 'comparison.csv'}"):
+        metric = f"validation.{objective}"
+        show_table(comparison.rank(frame, metric), f"Ranked by {metric}, mean over seeds and folds")
+    for line in (f"Sweep directory: {folder}", f"More: python -m lstm_ae.compare {shlex.quote(str(folder))}"):
         log.info(line)
-    states = _states(folder, len(errors))
+    return failures(folder, jobs, outcomes)
+
+
+def close_stages(
+    folder: Path,
+    combinations: Sequence[Combination],
+    objective: str,
+    settings: dict[str, Any],
+    test: dict[str, float] | None,
+) -> None:
+    """Writes two_stage.json, and shows every combination, its scores and what became of it, the winner first.
+
+    Args:
+        folder: The sweep's directory.
+        combinations: All of them.
+        objective: The validation metric by which they are judged.
+        settings: How the stages were run.
+        test: The winner's metrics on the test part; None where there is no winner.
+    """
+    ordered = sorted(combinations, key=lambda one: _place(one, objective))
+    entries = [
+        {
+            "number": one.number,
+            "overrides": one.overrides,
+            **{stage: {"mean": one.mean(stage), "std": one.std(stage), "scores": one.scores.get(stage, {})}
+               for stage in STAGES},
+            "dropped": one.dropped,
+        }
+        for one in ordered
+    ]  # fmt: skip
+    RunDir(folder).write_json(
+        "two_stage.json",
+        settings | {"combinations": entries, "winner": None if test is None else ordered[0].number, "test": test},
+    )
+    rows = []
+    for one in ordered:
+        scores = {"stage one": one.mean("stage_one"), "stage two": one.mean("stage_two"), "std": one.std("stage_two")}
+        numbers = {name: math.nan if value is None else value for name, value in scores.items()}
+        words = dict(word.split("=", 1) for word in one.overrides)
+        rows.append({"": one.number, **words, **numbers, "what became of it": one.dropped or "winner"})
+    table = pd.DataFrame(rows)
+    fixed = [key for key in rows[0] if "=" not in key and key in words and table[key].nunique() == 1]
+    show_table(table.drop(columns=fixed), f"Two stages, mean validation {objective}")
+    if test is not None:
+        log.info("The winner, trained on all training data, on the test part: %s",
+            ", ".join(f"{name} {value:.4g}" for name, value in test.items()))  # fmt: skip
+    log.info("Sweep directory: %s", folder)
+
+
+def _place(one: Combination, objective: str) -> tuple[float, ...]:
+    """Returns what sorts combinations: the winner, those of stage two, and the others, each by its means."""
+    means = [one.mean(stage) for stage in reversed(STAGES)]
+    return (
+        one.dropped is not None,
+        *(math.inf if mean is None else order(objective, mean) for mean in means),
+        one.number,
+    )
+
+
+def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
+    """Returns the mean of the jobs' best epochs, at least 1."""
+    return max(1, round(statistics.fmean(RunDir(folder / path).read_json(METRICS)["best_epoch"] for path in jobs)))
+
+
+def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
+    """Returns the job's metrics on the test part, None if it did not end."""
+    run = RunDir(folder / job.path)
+    return run.read_json(METRICS)["test"] if run.status().get("state") in ENDED else None
+
+
+def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
+    """Returns what to say of the jobs that failed; nothing if none did."""
     lines = []
-    for number, error in enumerate(errors):
-        status = states.get(number, {})
-        if error or status.get("state") not in ENDED:
-            said = status.get("error") or error or "it never began"
-            lines.append(f"  {folder / str(number)}: {status.get('state', 'not started')}, {said}")
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if outcome.score is None:
+            status = _status(folder, job)
+            said = status.get("error") or outcome.error or "it never began"
+            lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {said}")
     cure = "The others ended. The same command with the same hydra.sweep.dir and retry_failed=true tries these again."
-    return "\n".join([f"{len(lines)} of {len(errors)} jobs failed:", *lines, cure]) if lines else ""
+    return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""
 
 
-def mark_killed(folder: Path, jobs: int) -> None:
+def mark_killed(folder: Path, jobs: Sequence[Job]) -> None:
     """Marks jobs that say `running` though no process holds them as interrupted, and at the second time as failed.
 
     Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume.
     """
     time.sleep(POLL)  # a process that was just killed may still hold its lock
-    for number, status in _states(folder, jobs).items():
-        run = RunDir(folder / str(number))
+    for job in jobs:
+        run, status = RunDir(folder / job.path), _status(folder, job)
         if status.get("state") == "running":
             try:
                 with run.locked():
@@ -120,35 +222,54 @@ def mark_killed(folder: Path, jobs: int) -> None:
                 continue  # another process still works in it
 
 
-def _states(folder: Path, jobs: int) -> dict[int, dict[str, Any]]:
-    states = {}
-    for number in range(jobs):
-        if (folder / str(number) / STATUS).exists():
-            states[number] = RunDir(folder / str(number)).status()
-    return states
+def _status(folder: Path, job: Job) -> dict[str, Any]:
+    return RunDir(folder / job.path).status()
+
+
+def _score(folder: Path, job: Job, objective: str) -> float | None:
+    """Returns the score of a job that has ended; None if it is not finite."""
+    score: float | None = RunDir(folder / job.path).read_json(METRICS)["validation"][objective]
+    return score
+
+
+def order(objective: str, score: float) -> float:
+    """Returns a number that is smaller for a better score."""
+    return -score if objective in HIGHER_IS_BETTER else score
+
+
+def draw_best(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], objective: str) -> None:
+    """Draws the figures of the best job, where any has a score."""
+    scored = [
+        (order(objective, end.score), job) for job, end in zip(jobs, outcomes, strict=True) if end.score is not None
+    ]
+    best, job = min(scored, default=(math.inf, None), key=lambda pair: pair[0])
+    if job is not None and math.isfinite(best):
+        from lstm_ae import plots
+
+        plots.draw(RunDir(folder / job.path))
+        log.info("Figures of the best: %s", folder / job.path / "figures")
 
 
 def _reason(status: dict[str, Any]) -> str:
     return f": {status['error']}" if status.get("error") else ""
 
 
-def _show(ranked: pd.DataFrame, metric: str) -> None:
-    """Shows the ranking: a table on a terminal, plain lines elsewhere."""
-    names = comparison.short_names([str(column) for column in ranked.columns])
-    shown = ranked.head(MOST_ROWS).rename(columns=names)
+def show_table(table: pd.DataFrame, title: str) -> None:
+    """Shows a table: framed on a terminal, plain lines elsewhere."""
+    names = comparison.short_names([str(column) for column in table.columns])
+    shown = table.head(MOST_ROWS).rename(columns=names)
     console = Console()
     if console.is_terminal:
-        view = Table(title=f"Ranked by {metric}, mean over seeds and folds")
+        view = Table(title=title)
         for column in shown.columns:
             view.add_column(str(column), justify="right")
         for row in shown.itertuples(index=False):
-            view.add_row(*(_text(value) for value in row))
+            view.add_row(*(escape(_text(value)) for value in row))
         console.print(view)
     else:
-        text = shown.map(_text).to_string(index=False)
-        log.info("Ranked by %s, mean over seeds and folds:\n%s", metric, text)
-    if len(ranked) > MOST_ROWS:
-        log.info("... and %d more", len(ranked) - MOST_ROWS)
+        log.info("%s:\n%s", title, shown.map(_text).to_string(index=False))
+    if len(table) > MOST_ROWS:
+        log.info("... and %d more", len(table) - MOST_ROWS)
 
 
 def _text(value: Any) -> str:

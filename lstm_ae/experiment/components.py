@@ -46,6 +46,7 @@ class Components:
         train: The part that is learnt from.
         validation: The part that chooses the weights.
         test: The part that is looked at once, at the end.
+        judged: The part that is set beside the baselines, "test"; or "validation", where test is to be left alone.
         task: Gives the loss and the metrics.
         trainer: The epoch loop.
         training: The model with its initial weights, its optimizer and its scheduler.
@@ -55,9 +56,21 @@ class Components:
     train: SequencePart
     validation: SequencePart
     test: SequencePart
+    judged: str
     task: Task
     trainer: Trainer
     training: Training
+
+    @property
+    def parts(self) -> dict[str, SequencePart]:
+        """The parts that may be looked at, by name."""
+        parts = {"train": self.train, "validation": self.validation}
+        return parts | ({"test": self.test} if self.judged == "test" else {})
+
+    @property
+    def shown(self) -> SequencePart:
+        """The part that is judged."""
+        return self.parts[self.judged]
 
 
 def build(config: DictConfig, data: SequenceData) -> Components:
@@ -89,7 +102,9 @@ def build(config: DictConfig, data: SequenceData) -> Components:
     optimizer = _build("optimizer", config.optimizer, params=model.parameters())
     steps = trainer.steps(train)
     scheduler = _build("scheduler", config.scheduler, optimizer=optimizer, total_steps=steps, T_max=trainer.epochs)
-    return Components(data, train, validation, test, task, trainer, Training(model, optimizer, scheduler))
+    judged = "test" if config.evaluate_test else "validation"
+    training = Training(model, optimizer, scheduler)
+    return Components(data, train, validation, test, judged, task, trainer, training)
 
 
 def _check_task(task: Task, data: SequenceData) -> None:

@@ -28,14 +28,15 @@ def measure(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFr
     model = training.model
     model.load_state_dict(training.best_weights)
     model.eval()
-    parts = {"train": components.train, "validation": components.validation, "test": components.test}
-    metrics: dict[str, Any] = {name: evaluate(model, task, part.to(trainer.device)) for name, part in parts.items()}
+    metrics: dict[str, Any] = {"train": {}, "validation": {}, "test": {}}
+    for name, part in components.parts.items():
+        metrics[name] = evaluate(model, task, part.to(trainer.device))
     classes = len(components.data.classes)
     code_size = cast(int, model.code_size)
     baselines = fit_baselines(task.name, components.train, code_size, classes)
     judge = task.without_reconstruction()
-    metrics["baseline"] = {name: evaluate(answer, judge, components.test) for name, answer in baselines.items()}
-    error = _error(metrics["test"], task.headline)
+    metrics["baseline"] = {name: evaluate(answer, judge, components.shown) for name, answer in baselines.items()}
+    error = _error(metrics[components.judged], task.headline)
     metrics["skill"] = {name: skill(error, _error(of, task.headline)) for name, of in metrics["baseline"].items()}
     metrics |= {
         "best_epoch": training.best_epoch,
@@ -48,7 +49,7 @@ def measure(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFr
     elif isinstance(task, Prediction):
         more, tables = _prediction(components, task, baselines)
         for name in ("direction_accuracy", "last_day_direction_accuracy"):
-            metrics["test"][name] = more.pop(name)
+            metrics[components.judged][name] = more.pop(name)
     else:
         more, tables = {}, {}
     return metrics | more, tables
@@ -80,10 +81,10 @@ def interval(successes: int, trials: int) -> list[float | None]:
 
 
 def _classification(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """Returns the accuracy's interval, the confusion matrix and the accuracy of each class, on the test part."""
-    test, classes = components.test, components.data.classes
-    said = answers(components.training.model, test, components.trainer.device).argmax(dim=1)
-    labels = present(test.batch(torch.arange(len(test))).labels, "labels")
+    """Returns the accuracy's interval, the confusion matrix and the accuracy of each class, on the judged part."""
+    part, classes = components.shown, components.data.classes
+    said = answers(components.training.model, part, components.trainer.device).argmax(dim=1)
+    labels = present(part.batch(torch.arange(len(part))).labels, "labels")
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     confusion.index_put_((labels, said), torch.ones_like(said), accumulate=True)
     right, total = confusion.diagonal(), confusion.sum(dim=1)
@@ -110,16 +111,16 @@ def _prediction(
     direction's interval counts the last day of each window alone, which with windows a day apart is each day of each
     company once. It takes these as independent, which companies of one day are not quite.
     """
-    data, test, model = components.data, components.test, components.training.model
-    batch = test.batch(torch.arange(len(test)))
-    predictions = {"model": answers(model, test, components.trainer.device)}
-    predictions |= {name: answers(answer, test, "cpu") for name, answer in baselines.items()}
+    data, part, model = components.data, components.shown, components.training.model
+    batch = part.batch(torch.arange(len(part)))
+    predictions = {"model": answers(model, part, components.trainer.device)}
+    predictions |= {name: answers(answer, part, "cpu") for name, answer in baselines.items()}
     compared = {name: task.compared(batch, Output(prediction=made)) for name, made in predictions.items()}
     squared = {name: (made - truth).square().mean(dim=2).numpy() for name, (made, truth, _) in compared.items()}
     right, moved = _directions(*compared["model"])
     last_right, last_moved = right[:, -1], moved[:, -1]
     dollars = (compared["model"][0] - compared["model"][1])[:, -1, 0].abs() * batch.scale[:, 0].abs()
-    day = _target_days(data, test.index, squared["model"].shape[1])
+    day = _target_days(data, part.index, squared["model"].shape[1])
     more = {
         "direction_accuracy": float(right.sum() / max(moved.sum(), 1)),
         "last_day_direction_accuracy": float(last_right.sum() / max(last_moved.sum(), 1)),
@@ -131,7 +132,7 @@ def _prediction(
     tables = {}
     if data.groups is not None:
         columns = {
-            "company": np.array(data.group_names)[data.groups[test.index]],
+            "company": np.array(data.group_names)[data.groups[part.index]],
             "prediction_mse": squared["model"].mean(axis=1),
             "persistence_mse": squared["persistence"].mean(axis=1),
             "last_day_mae_usd": dollars.numpy(),
@@ -211,11 +212,11 @@ def roll_out(model: Callable[[Tensor], Output], known: Tensor, steps: int) -> Te
 
 
 def _multi_step(components: Components) -> pd.DataFrame:
-    """Returns the errors on the test part by horizon: of the roll-out, of single steps, and of persistence."""
-    test, model, device = components.test, components.training.model, components.trainer.device
+    """Returns the errors on the judged part by horizon: of the roll-out, of single steps, and of persistence."""
+    part, model, device = components.shown, components.training.model, components.trainer.device
     sums: dict[str, Any] = {}
-    for positions in torch.arange(len(test)).split(EVALUATION_BATCH):
-        batch = test.batch(positions)
+    for positions in torch.arange(len(part)).split(EVALUATION_BATCH):
+        batch = part.batch(positions)
         half = (batch.inputs.shape[1] + 1) // 2
         inputs, truth = batch.inputs.to(device), present(batch.target, "targets")[:, half - 1 :]
         with torch.no_grad():
@@ -227,7 +228,7 @@ def _multi_step(components: Components) -> pd.DataFrame:
             error = predicted - truth
             sums[f"{name}_mse"] = sums.get(f"{name}_mse", 0) + error.square().mean(dim=2).sum(dim=0)
             sums[f"{name}_mae"] = sums.get(f"{name}_mae", 0) + (error.abs() * scale).mean(dim=2).sum(dim=0)
-    columns = {name: (value / len(test)).numpy() for name, value in sums.items()}
+    columns = {name: (value / len(part)).numpy() for name, value in sums.items()}
     unit = "_usd" if components.data.unit == "USD" else ""
     renamed = {f"{name}{unit}" if name.endswith("_mae") else name: value for name, value in columns.items()}
     return pd.DataFrame({"horizon": np.arange(1, len(next(iter(columns.values()))) + 1), **renamed})

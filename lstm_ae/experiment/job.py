@@ -175,7 +175,8 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
 
 
 def _draw(config: DictConfig, run_dir: RunDir) -> None:
-    if config.figures:
+    wanted = HydraConfig.get().mode != RunMode.MULTIRUN if config.figures is None else config.figures
+    if wanted:
         from lstm_ae import plots
 
         plots.draw(run_dir)

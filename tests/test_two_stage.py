@@ -1,0 +1,220 @@
+"""Two-stage KFold: what survives and wins is what a plain loop finds, whatever interrupts it."""
+
+import json
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hydra_plugins.lstm_ae_sweeper import _stages as stages
+from tests.conftest import ROOT, SMALL, write_mnist
+
+GRID = {"model.hidden_size": ("3", "6"), "optimizer.lr": ("0.1", "0.01", "0.0001")}
+
+
+def combinations(*means, stage="stage_one"):
+    return [
+        stages.Combination(number, (f"a={number}",), [()], {stage: {f"{number}_0": mean}})
+        for number, mean in enumerate(means)
+    ]
+
+
+def numbers(found):
+    return [one.number for one in found]
+
+
+class TestSurvivors:
+    def test_a_count_keeps_the_best(self):
+        assert numbers(stages.survivors(combinations(0.3, 0.1, 0.2), keep=2, higher=False)) == [1, 2]
+        assert numbers(stages.survivors(combinations(0.3, 0.1, 0.2), keep=2, higher=True)) == [0, 2]
+
+    def test_a_share_is_of_all_and_rounded_up(self):
+        assert numbers(stages.survivors(combinations(0.3, 0.1, 0.2), keep=0.5, higher=False)) == [1, 2]
+
+    def test_diverged_and_failed_ones_are_dropped_with_the_reason(self):
+        given = combinations(math.inf, 0.1, None)
+        assert numbers(stages.survivors(given, keep=3, higher=False)) == [1]
+        assert [one.dropped for one in given] == ["diverged: 0_0", None, "failed: 2_0"]
+        assert stages.survivors(combinations(math.inf, None), keep=1, higher=False) == []
+
+    def test_one_standard_error_keeps_all_within_that_of_the_best(self):
+        given = combinations(0.0, 0.0, 0.0)
+        for one, scores in zip(given, ((0.1, 0.3), (0.29, 0.31), (0.31, 0.31)), strict=True):
+            one.scores["stage_one"] = {"a": scores[0], "b": scores[1]}
+        error = statistics.stdev([0.1, 0.3]) / math.sqrt(2)  # 0.1
+        assert error == pytest.approx(0.1)
+        assert numbers(stages.survivors(given, keep="one_standard_error", higher=False)) == [0, 1]
+        assert given[2].dropped == "more than one standard error (0.1) from the best (0.2): number 3 of 3 in stage one"
+
+    @pytest.mark.parametrize("keep", [0, -1, 1.0, True, "best"])
+    def test_a_rule_that_is_none_is_refused(self, keep):
+        with pytest.raises(ValueError, match=r"keep` must be a count, a share below 1, or one_standard_error, got"):
+            stages.check_keep(keep, jobs=5)
+
+    def test_one_fold_has_no_standard_error(self):
+        with pytest.raises(ValueError, match=r"needs at least two jobs a combination in stage one, got 1\. Use "):
+            stages.check_keep("one_standard_error", jobs=1)
+
+
+def test_the_winner_is_the_best_of_stage_two_alone():
+    given = combinations(0.3, 0.1, math.inf, stage="stage_two")
+    assert stages.choose(given, higher=False) is given[1]
+    assert [one.dropped for one in given] == ["number 2 of 3 in stage two", None, "diverged: 2_0"]
+    assert stages.choose([], higher=False) is None
+
+
+def plain_loop(run_in, folder):
+    """What the sweep must find, without the sweep: the survivors, the winner's settings and its mean best epoch."""
+    common = [*SMALL, "split=kfold", "split.n_splits=3", "evaluate_test=false"]
+    grid = [(f"model.hidden_size={size}", f"optimizer.lr={lr}") for size in GRID["model.hidden_size"]
+            for lr in GRID["optimizer.lr"]]  # fmt: skip
+    scores = {one: run_in(folder / f"one_{number}", *common, *one, "fold=0", "split.random_state=0")
+              for number, one in enumerate(grid)}  # fmt: skip
+    kept = sorted(scores, key=scores.__getitem__)[:2]
+    means, epochs = {}, {}
+    for number, one in enumerate(kept):
+        runs = [folder / f"two_{number}_{fold}" for fold in range(3)]
+        means[one] = statistics.fmean(
+            run_in(run, *common, *one, f"fold={fold}", "split.random_state=1") for fold, run in enumerate(runs)
+        )
+        epochs[one] = statistics.fmean(json.loads((run / "metrics.json").read_text())["best_epoch"] for run in runs)
+    winner = min(means, key=means.__getitem__)
+    return set(kept), winner, means[winner], round(epochs[winner])
+
+
+@pytest.fixture(scope="module")
+def arguments():
+    grid = [f"{key}={','.join(values)}" for key, values in GRID.items()]
+    return [
+        "sweep=two_stage_kfold",
+        *SMALL[0:1],
+        *SMALL[2:],
+        "split.n_splits=3",
+        "hydra.sweeper.two_stage.keep=2",
+        *grid,
+    ]
+
+
+def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, command, tmp_path, arguments):
+    kept, winner, mean, epochs = plain_loop(run_in, tmp_path / "loop")
+    folder = tmp_path / "sweep"
+    done = command(*arguments, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((folder / "two_stage.json").read_text())
+    settings = {
+        tuple(word for word in one["overrides"] if word.split("=")[0] in GRID): one for one in told["combinations"]
+    }
+    assert {one for one, entry in settings.items() if entry["stage_two"]["scores"]} == kept
+    assert settings[winner]["number"] == told["winner"]
+    assert settings[winner]["dropped"] is None
+    assert settings[winner]["stage_two"]["mean"] == pytest.approx(mean, rel=1e-6)
+    assert (
+        sum(entry["dropped"].endswith("of 6 in stage one") for one, entry in settings.items() if one not in kept) == 4
+    )
+    config = json.loads((folder / "final" / "config.json").read_text())
+    assert config["trainer"]["epochs"] == epochs
+    assert config["split"]["_target_"] == "lstm_ae.splits.Whole"
+    assert "what became of it" in done.stdout
+
+
+def test_no_job_but_the_last_meets_the_test_data(command, tmp_path, arguments):
+    folder = tmp_path / "sweep"
+    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 0
+    tested = {
+        str(path.parent.relative_to(folder))
+        for path in folder.rglob("metrics.json")
+        if json.loads(path.read_text())["test"]
+    }
+    assert tested == {"final"}
+    told = json.loads((folder / "two_stage.json").read_text())
+    assert told["test"] == json.loads((folder / "final" / "metrics.json").read_text())["test"]
+    assert told["stage_one"]["random_state"] != told["stage_two"]["random_state"]
+
+
+@pytest.mark.parametrize("killed_at", ["stage_one/1_0/status.json", "stage_two/0_1/status.json", "final/status.json"])
+def test_killed_in_any_stage_and_started_again_it_chooses_the_same(command, tmp_path, killed_at):
+    grid = ["sweep=two_stage_kfold", *SMALL[1:], "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
+            "optimizer.lr=0.1,0.001"]  # fmt: skip
+    assert command(*grid, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
+    folder = tmp_path / "killed"
+    words = [sys.executable, str(ROOT / "run.py"), *grid, f"hydra.sweep.dir={folder}"]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not (folder / killed_at).exists() and process.poll() is None:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "two_stage.json").exists()
+    again = command(*grid, f"hydra.sweep.dir={folder}")
+    assert again.returncode == 0, again.stderr
+    assert (folder / "two_stage.json").read_text() == (tmp_path / "undisturbed" / "two_stage.json").read_text()
+
+
+def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_path, arguments):
+    folder = tmp_path / "sweep"
+    (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
+    done = command(*arguments, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 1
+    assert f"{folder}/stage_one/2_0: failed" in done.stderr
+    told = json.loads((folder / "two_stage.json").read_text())
+    assert {one["number"]: one["dropped"] for one in told["combinations"]}[2] == "failed: stage_one/2_0"
+    assert told["test"]
+
+
+def test_seeds_repeat_a_combination(command, tmp_path):
+    folder = tmp_path / "sweep"
+    done = command("sweep=two_stage_kfold", *SMALL, "split.n_splits=2", "seed=0,1", "optimizer.lr=0.1,0.01",
+                   "hydra.sweeper.two_stage.keep=one_standard_error", f"hydra.sweep.dir={folder}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads((folder / "two_stage.json").read_text())
+    assert [len(one["stage_one"]["scores"]) for one in told["combinations"]] == [2, 2]
+    configs = [json.loads(path.read_text()) for path in folder.glob("stage_one/*/config.json")]
+    assert {(config["seed"], config["split"]["random_state"]) for config in configs} == {(0, 0), (1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["fold=0,1"], "`fold` is chosen by the two stages"),
+        (["split=holdout"], "`split` must have folds for two stages"),
+        (["hydra.sweeper.two_stage.folds=[5]"], "folds` must hold folds in 0..4, got [5]. Use [0]."),
+        (["hydra.sweeper.two_stage.keep=0"], "keep` must be a count, a share below 1, or one_standard_error, got 0"),
+        (["model.hidden_size=3,0"], "No job was started, as some cannot run:\n  job stage_one/1_0"),
+    ],
+)
+def test_what_leaves_no_two_stages_is_refused_before_any_job_starts(command, tmp_path, more, said):
+    done = command("sweep=two_stage_kfold", *SMALL, *more, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_prices_in_folds_by_date(command, tmp_path):
+    small = ["dataset.symbols=[AAPL,MSFT]", "dataset.start=2019-01-01", "trainer.epochs=1", "model.hidden_size=2"]
+    done = command("sweep=two_stage_kfold", "dataset=sp500", "split=walk_forward", "split.n_splits=3",
+                   "split.embargo=30", *small, "optimizer.lr=0.1,0.01",
+                   f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    assert told["stage_two"] == {"folds": [0, 1, 2], "random_state": None}
+    assert (tmp_path / "sweep" / "final" / "figures" / "reconstruction.png").exists()
+
+
+def test_digits_row_by_row(tmp_path):
+    """The files' sums are those of the small files, in the process that runs the sweep."""
+    sums = write_mnist(tmp_path / "MNIST" / "raw")
+    patch = f"from lstm_ae.data import mnist; mnist.FILES = {sums!r}"
+    run = f"{patch}; import runpy; runpy.run_path('run.py', run_name='__main__')"
+    words = ["sweep=two_stage_kfold", "dataset=mnist_rows", "task=classification", "model=v1,v3_experimental",
+             "model.hidden_size=2", "trainer.epochs=1", "split.n_splits=2", "objective=accuracy",
+             "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}/sweep"]  # fmt: skip
+    options = {"capture_output": True, "text": True, "cwd": ROOT, "env": os.environ | {"LSTM_AE_DATA": str(tmp_path)}}
+    done = subprocess.run([sys.executable, "-c", run, *words], check=False, **options)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    means = {one["number"]: one["stage_one"]["mean"] for one in told["combinations"]}
+    assert told["winner"] == max(means, key=means.__getitem__)
