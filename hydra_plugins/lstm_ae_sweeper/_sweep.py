@@ -15,7 +15,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -161,26 +161,33 @@ class Sweep:
             raise SweepError("No job was started, as some cannot run:\n" + "\n".join(wrong))
 
     def run(self, jobs: Sequence[Job], name: str = "jobs") -> list[Outcome]:
-        """Runs jobs, showing how they go, and returns how each ended.
+        """Runs jobs and returns how each ended; see `launch`."""
+        results = self.launch(jobs, name)
+        return [
+            Outcome(result.return_value)
+            if result.status == JobStatus.COMPLETED
+            else Outcome(None, str(result._return_value))
+            for result in results
+        ]
+
+    def launch(self, jobs: Sequence[Job], name: str = "jobs") -> list[JobReturn]:
+        """Runs jobs, showing how they go, and returns what the launcher does.
+
+        A worker that is killed is no dead sweep: the jobs that have not ended are launched again.
 
         Args:
             jobs: What to run; those that have ended before return what they scored.
             name: What to call them.
 
         Raises:
-            SweepError: the launcher fails again and again.
+            SweepError: the launcher fails before any job begins, or again and again.
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         with watch.Watch(self.folder, jobs, self.objective, name):
-            results = self._launch(jobs)
-        return [
-            Outcome(result.return_value) if result.status == JobStatus.COMPLETED else Outcome(None, _error(result))
-            for result in results
-        ]
+            return self._launch(jobs)
 
-    def _launch(self, jobs: Sequence[Job]) -> list[Any]:
-        """A worker that is killed is no dead sweep: the jobs that have not ended are launched again."""
+    def _launch(self, jobs: Sequence[Job]) -> list[JobReturn]:
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         launcher = Plugins.instance().instantiate_launcher(
@@ -194,13 +201,10 @@ class Sweep:
                 raise
             except Exception as error:
                 failure = error
+                if not watch.settle(self.folder, jobs):
+                    break
                 log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
-                watch.mark_killed(self.folder, jobs)
-        raise SweepError(f"The launcher failed {MOST_LAUNCHES} times, at last with: {failure}")
-
-
-def _error(result: Any) -> str:
-    return str(result._return_value)
+        raise SweepError(f"The launcher failed: {failure}")
 
 
 def speak() -> None:

@@ -205,21 +205,39 @@ def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
     return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""
 
 
-def mark_killed(folder: Path, jobs: Sequence[Job]) -> None:
-    """Marks jobs that say `running` though no process holds them as interrupted, and at the second time as failed.
+def settle(folder: Path, jobs: Sequence[Job]) -> bool:
+    """Waits for jobs that still run, then marks those whose worker was killed: interrupted, the second time failed.
 
-    Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume.
+    Returns whether there were any of either; if not, no job had begun.
+
+    Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume. Those of a
+    cluster go on without the launcher, and take the next job when they have ended.
     """
-    time.sleep(POLL)  # a process that was just killed may still hold its lock
-    for job in jobs:
-        run, status = RunDir(folder / job.path), _status(folder, job)
-        if status.get("state") == "running":
-            try:
-                with run.locked():
-                    kills = status.get("kills", 0) + 1
-                    run.end("failed" if kills > 1 else "interrupted", error="its worker was killed", kills=kills)
-            except RunDirError:
-                continue  # another process still works in it
+    before, states, running = None, [_status(folder, job) for job in jobs], True
+    begun = any(_runs(status) for status in states)
+    while running or states != before:
+        time.sleep(POLL)  # also for a process that was just killed, and may still hold its lock
+        before, states = states, [_status(folder, job) for job in jobs]
+        running = any(_is_held(folder, job) for job, status in zip(jobs, states, strict=True) if _runs(status))
+    for job, status in zip(jobs, states, strict=True):
+        if _runs(status):
+            kills = status.get("kills", 0) + 1
+            state = "failed" if kills > 1 else "interrupted"
+            RunDir(folder / job.path).end(state, error="its worker was killed", kills=kills)
+    return begun
+
+
+def _runs(status: dict[str, Any]) -> bool:
+    return status.get("state") == "running"
+
+
+def _is_held(folder: Path, job: Job) -> bool:
+    """Returns whether a process works in a job's directory."""
+    try:
+        with RunDir(folder / job.path).locked():
+            return False
+    except RunDirError:
+        return True
 
 
 def _status(folder: Path, job: Job) -> dict[str, Any]:
@@ -230,6 +248,15 @@ def _score(folder: Path, job: Job, objective: str) -> float | None:
     """Returns the score of a job that has ended; None if it is not finite."""
     score: float | None = RunDir(folder / job.path).read_json(METRICS)["validation"][objective]
     return score
+
+
+def outcome(folder: Path, job: Job, objective: str) -> Outcome:
+    """Returns how a job ended, from its files."""
+    status = _status(folder, job)
+    if status.get("state") not in ENDED:
+        return Outcome(None, status.get("error"))
+    score = _score(folder, job, objective)
+    return Outcome(-order(objective, -math.inf) if score is None else score)
 
 
 def order(objective: str, score: float) -> float:

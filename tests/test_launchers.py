@@ -1,0 +1,130 @@
+"""Each launcher of `hydra/launcher=` runs a sweep for real: Ray with two nodes, submitit with its local executor."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL
+
+BIN = Path(sys.executable).parent
+GRID = (*SMALL, "seed=0,1,2,3", "optimizer.lr=0.1,0.01")
+
+
+def scores(folder):
+    return {path.parent.name: json.loads(path.read_text())["validation"] for path in folder.glob("*/metrics.json")}
+
+
+@pytest.fixture(scope="module")
+def expected(command, tmp_path_factory):
+    """What Hydra's own launcher gives, which runs one job after another in the process itself."""
+    folder = tmp_path_factory.mktemp("basic") / "sweep"
+    done = command("--multirun", *GRID, "hydra/launcher=basic", f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return scores(folder)
+
+
+def test_joblib(command, tmp_path, expected):
+    done = command("--multirun", *GRID, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert scores(tmp_path / "sweep") == expected
+    assert len({json.loads(path.read_text())["pid"] for path in tmp_path.glob("sweep/*/status.json")}) > 1
+
+
+def test_submitit(command, tmp_path, expected):
+    done = command("--multirun", *GRID, "hydra/launcher=submitit_local", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert scores(tmp_path / "sweep") == expected
+    assert len(list((tmp_path / "sweep" / ".submitit").glob("*/*_result.pkl"))) == 8
+
+
+def test_slurm_gets_the_cores_and_the_threads_of_a_job(composed):
+    launcher = composed("sweep=toy_grid", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=2").hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert launcher.cpus_per_task == 2
+    assert list(launcher.setup) == ["export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"]
+
+
+def test_ray_starts_by_itself(command, tmp_path, expected):
+    done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert scores(tmp_path / "sweep") == expected
+
+
+@contextlib.contextmanager
+def ray_node(log, variables, *arguments):
+    """A Ray node in processes of its own, until the block ends."""
+    words = [str(BIN / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats", *arguments]
+    with log.open("w") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=file, start_new_session=True, env=variables)
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """What joins a Ray head on a loopback address, with a second node beside it on another."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.2", 0))
+        address = f"127.0.0.2:{free.getsockname()[1]}"
+    variables = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    short = tempfile.mkdtemp(prefix="ray")  # the paths of Ray's sockets have at most 107 characters
+    port = address.rpartition(":")[2]
+    head = [
+        "--head",
+        "--node-ip-address=127.0.0.2",
+        f"--port={port}",
+        "--include-dashboard=false",
+        f"--temp-dir={short}",
+    ]
+    second = ["--node-ip-address=127.0.0.3", f"--address={address}"]
+    with ray_node(tmp_path / "head.log", variables, *head), ray_node(tmp_path / "second.log", variables, *second):
+        yield variables | {"RAY_ADDRESS": address}
+    shutil.rmtree(short, ignore_errors=True)
+
+
+def node_of(pid):
+    """The address of the Ray node whose worker a process is; None if it has ended."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        parent = next(line.split()[1] for line in lines if line.startswith("PPid:"))
+        words = Path(f"/proc/{parent}/cmdline").read_text().split("\0")
+        return next(word for word in words if word.startswith("--node_ip_address="))
+
+
+def test_ray_joins_a_cluster_and_uses_both_nodes(command, tmp_path, cluster, expected):
+    folder, nodes, over = tmp_path / "sweep", {}, threading.Event()
+
+    def look():
+        while not over.wait(0.05):
+            for path in folder.glob("*/status.json"):
+                nodes[path.parent.name] = nodes.get(path.parent.name) or node_of(json.loads(path.read_text())["pid"])
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={folder}", env=cluster)
+    over.set()
+    watcher.join()
+    assert done.returncode == 0, done.stderr
+    assert scores(folder) == expected
+    assert set(nodes.values()) - {None} == {"--node_ip_address=127.0.0.2", "--node_ip_address=127.0.0.3"}

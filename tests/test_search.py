@@ -1,0 +1,81 @@
+"""Optuna's search: stored beside its jobs, and continued from there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT, SMALL
+
+
+def arguments(folder, trials, *more):
+    small = [word for word in SMALL if not word.startswith("model.hidden_size")]
+    return ["sweep=search", *small, *more, f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={trials}"]
+
+
+def settings(folder):
+    configs = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/config.json")}
+    return {name: (config["optimizer"]["lr"], config["model"]["hidden_size"]) for name, config in configs.items()}
+
+
+@pytest.fixture(scope="module")
+def searched(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "sweep"
+    done = command(*arguments(folder, 4))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_it_tries_values_within_the_ranges_and_ranks_them(searched):
+    tried = settings(searched)
+    assert set(tried) == {"0", "1", "2", "3"}
+    assert len(set(tried.values())) == 4
+    assert all(0.001 <= lr <= 0.2 and 4 <= size <= 32 and isinstance(size, int) for lr, size in tried.values())
+    assert (searched / "comparison.csv").exists()
+
+
+def test_more_trials_go_on_after_those_that_ended(command, searched):
+    before, began = settings(searched), (searched / "0" / "status.json").read_bytes()
+    done = command(*arguments(searched, 6))
+    assert done.returncode == 0, done.stderr
+    assert "Search: 2 of 6 trials to go" in done.stdout
+    assert settings(searched).items() >= before.items()
+    assert set(settings(searched)) == set("012345")
+    assert (searched / "0" / "status.json").read_bytes() == began
+
+
+def test_another_search_is_refused(command, searched):
+    done = command(*arguments(searched, 9, "seed=3"))
+    assert done.returncode == 1
+    assert "must be new or hold this same search, and it holds that of: dataset.sequences=60" in done.stderr
+
+
+def test_interrupted_trials_resume_with_their_values_in_their_directories(command, tmp_path):
+    words = arguments(tmp_path / "sweep", 4, "trainer.epochs=300")
+    process = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *words], cwd=ROOT, start_new_session=True)
+    while not (tmp_path / "sweep" / "1" / "checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    begun = settings(tmp_path / "sweep")
+    again = command(*words)
+    assert again.returncode == 0, again.stderr
+    assert settings(tmp_path / "sweep").items() >= begun.items()
+    assert len(settings(tmp_path / "sweep")) == 4
+    assert "Resumed after epoch" in (tmp_path / "sweep" / "1" / "run.log").read_text()
+
+
+def test_a_mistake_is_known_before_the_first_job(command, tmp_path):
+    done = command(*arguments(tmp_path / "sweep", 2, "model.hidden_size=interval(4,8)"))
+    assert done.returncode == 1
+    assert "`model.hidden_size` must be of type int" in done.stderr
+
+
+def test_jobs_that_follow_from_scores_cannot_be_listed(command, tmp_path):
+    done = command(*arguments(tmp_path / "sweep", 2, "list_jobs=true"))
+    assert done.returncode == 1
+    assert "`list_jobs` must be false with sweep=search" in done.stderr
