@@ -86,7 +86,7 @@ def learning_curves(comparison: Comparison) -> Figure | str:
     ax.grid(alpha=0.25)
     handles, labels = ax.get_legend_handles_labels()
     more = len(drawn) - len(labels)
-    note = "" if more <= 0 else f"; the {more} others grey"
+    note = "" if more <= 0 else f", {more} other{'s' * (more > 1)} grey"
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     figure.suptitle(f"Learning curves, the best by {comparison.metric} named{note}", fontsize=12)
     if any(len(group.rows) > 1 for group in drawn):
@@ -158,7 +158,9 @@ def effect_panels(comparison: Comparison) -> Figure | str:
         _effect(ax, comparison, effects[effects["setting"] == key], key)
         if spans_decades(means):
             ax.set_yscale("log")
-            ax.set_ylim(bottom=means[np.isfinite(means)].min() / 3)  # an interval may reach below zero
+            ends = np.concatenate([means, effects["high"].to_numpy(float)])
+            ends = ends[np.isfinite(ends)]
+            ax.set_ylim(means[np.isfinite(means)].min() / 3, ends.max() * 2)  # an interval may reach below zero
     for ax in grid.ravel()[len(names) :]:
         ax.set_axis_off()
     for ax in grid[:, 0]:
@@ -181,7 +183,7 @@ def _effect(ax: Axes, comparison: Comparison, own: pd.DataFrame, key: str) -> No
         for value, diverged in zip(own["value"], own["diverged"], strict=True)
     ]
     ax.set_xticks(places, labels)
-    ax.tick_params(axis="x", rotation=40 if len(places) > 6 else 0)
+    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and own["diverged"].sum() == 0 else 0)
     ax.set_xlim(-0.5, len(places) - 0.5)
     explained = own["explained"].max()
     ax.set_title(f"{comparison.names[key]}: explains {explained:.0%}" if explained == explained else key, fontsize=10)
@@ -261,7 +263,8 @@ def cost_score(comparison: Comparison) -> Figure | str:
                 ax.plot(cost[rows], comparison.scores[rows], "o", color=group.colour or GREY, **style)
         if spans_decades(cost[finite]):
             ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            few = np.ptp(np.log10(cost[finite & (cost > 0)])) < 2.5
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
             ax.xaxis.set_major_formatter("{x:g}")
             ax.xaxis.set_minor_formatter(NullFormatter())
         if spans_decades(comparison.scores):

@@ -155,6 +155,7 @@ def _groups(
         label = ", ".join(
             shown(key, value) if key == "source" else f"{names[key]} {shown(key, value)}"
             for key, value in zip(keys, values, strict=True)
+            if value is not None
         )
         own = scores[members]
         own = own[~np.isnan(own)]
@@ -201,7 +202,7 @@ def shown(key: str, value: Any) -> str:
     """Returns a value as text, short: of a class its own name alone."""
     if value is None:
         return MISSING
-    if isinstance(value, float):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 1_000_000):
         return f"{value:.4g}"
     return str(value).rsplit(".", 1)[-1] if key.endswith("_target_") else str(value)
 

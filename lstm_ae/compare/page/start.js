@@ -1,0 +1,64 @@
+"use strict";
+// What is shared: the data, what is shown and selected, and how text is made. Data becomes text nodes, never markup.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const runs = new Map(data.runs.map((run) => [run.id, run]));
+const state = { shown: data.runs, selected: null, hovered: null };
+data.runs.forEach((run, place) => {
+  run.rank = run.score === null ? null : place + 1;
+});
+
+const find = (id) => document.getElementById(id);
+
+/** An element with attributes and children; a string among the children becomes a text node. */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+/** A value as one reads it. */
+function written(value) {
+  if (value === null || value === undefined) return "-";
+  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  return String(Number(value.toPrecision(4)));
+}
+
+const nameOf = (key) => data.names[key] ?? key;
+const groupOf = (run) => data.groups[run.group];
+
+/** The settings that tell a run from the others, in a line. */
+function described(run) {
+  const words = data.keys.filter((key) => run.shown[key] !== "-").map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`));
+  return words.join(", ");
+}
+
+/** Shows these runs and no others, everywhere. */
+function show(shown) {
+  state.shown = shown;
+  drawPlots();
+  listFigures();
+}
+
+/** Marks a run in the table and the plots for as long as the pointer is there. */
+function hover(id) {
+  if (state.hovered === id) return;
+  state.hovered = id;
+  markRows();
+  markPlots();
+}
+
+/** Selects a run, or none where it was selected already. */
+function select(id) {
+  state.selected = state.selected === id ? null : id;
+  const run = runs.get(state.selected);
+  find("selected").textContent = run ? `Selected: ${run.name} (${described(run) || run.state})` : "";
+  markRows();
+  markPlots();
+  if (run) {
+    compareWith(run);
+    openFigures(run);
+  }
+}
