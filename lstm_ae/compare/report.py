@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from lstm_ae.compare.series import Comparison, compare, plain, shown, spans_decades
+from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
 from lstm_ae.run_dir import NOT_SIGNED
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "runs.js")
@@ -78,11 +78,11 @@ def write(
 
 
 def embedded(value: Any) -> str:
-    """Returns JSON that cannot end the script element around it.
+    r"""Returns JSON that cannot end the script element around it.
 
     Example:
         >>> embedded({"name": "</script>"})
-        '{"name":"\\\\u003c/script\\\\u003e"}'
+        '{"name":"\\u003c/script\\u003e"}'
     """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 and U+2029 are escaped
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
@@ -93,7 +93,10 @@ def summary(comparison: Comparison) -> str:
     frame, metric = comparison.frame, comparison.metric
     counts = frame["state"].fillna("without a state").value_counts()
     others = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "finished")
-    what = f"{_runs(len(frame))}, {counts.get('finished', 0)} finished" + (f", {others}." if others else ".")
+    finished = counts.get("finished", 0)
+    what = f"{_runs(len(frame))}, {finished if others else 'all'} finished" + (f", {others}." if others else ".")
+    differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
+    what += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
     best = comparison.groups[0] if comparison.groups else None
     if best is None or not math.isfinite(best.mean):
         return f"{what} None of them has a {metric}."
@@ -152,7 +155,7 @@ def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
         "settings": settings,
         "metrics": metrics,
         "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},
-        "groups": [{"label": group.label, "colour": group.colour} for group in comparison.groups],
+        "groups": [{"label": group.label, "colour": _colour(group)} for group in comparison.groups],
         "effects": [_effect(dict(row), levels) for _, row in comparison.effects.iterrows()],
         "runs": [
             _run(comparison, row, levels) | {"name": names[row], "group": group_of[row], "values": values}
@@ -160,6 +163,11 @@ def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
         ],
         "picturesLeftOut": left_out,
     }
+
+
+def _colour(group: Group) -> int | None:
+    """Returns the place of a group's colour; the page has a lighter one for dark mode."""
+    return COLOURS.index(group.colour) if group.colour else None
 
 
 def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, Any]:

@@ -103,7 +103,12 @@ def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = Non
         frame: What `table.load` returned.
         metric: A column of it, such as `validation.loss`.
         effects: What `statistics.effects` returned; None works it out.
+
+    Raises:
+        ValueError: There is no run.
     """
+    if frame.empty:
+        raise ValueError("`frame` must have a run, got none. Name a directory that holds one, at any depth.")
     frame = frame.reset_index(drop=True)
     effects = _effects(frame, metric) if effects is None else effects
     explained = effects.groupby("setting", sort=False)["explained"].max().fillna(0) if len(effects) else pd.Series()

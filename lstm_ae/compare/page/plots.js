@@ -4,14 +4,13 @@ const MOST_KEYS = 6;
 const MOST_CELLS = 24;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const touch = matchMedia("(pointer: coarse)");
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** Text for Plotly, which reads some markup in it. */
 const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-const clipped = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
 const hint = (run) => safe(`${run.name}: ${clipped(described(run), 90)}`);
 const hasScore = (run) => run.score !== null;
-const colourOf = (run) => groupOf(run).colour ?? colour("grey");
+const colourOf = (run) => colour(groupOf(run).colour === null ? "grey" : `group-${groupOf(run).colour}`);
+const tickLength = () => (innerWidth < 700 ? 11 : 22);
 
 /** Runs by colour, grey ones first, so that a colour is never hidden below grey. */
 function byColour(list) {
@@ -34,9 +33,8 @@ function lines(members, pointsOf, options) {
 }
 
 function axis(title, logarithmic, more = {}) {
-  const numbers = logarithmic ? { type: "log", dtick: "D2", exponentformat: "power", minexponent: 3 } : { exponentformat: "power" };
-  if (logarithmic) delete numbers.dtick;
-  return { title: { text: safe(title), font: { size: 12 } }, gridcolor: colour("line"), zeroline: false, automargin: true, ...numbers, ...more };
+  const numbers = logarithmic ? { type: "log", tickformat: "~g", nticks: 7 } : { exponentformat: "e" };
+  return { title: { text: safe(title), font: { size: 12 }, standoff: 12 }, gridcolor: colour("line"), zeroline: false, automargin: true, ...numbers, ...more };
 }
 
 function layout(x, y, more = {}) {
@@ -113,7 +111,7 @@ function parallel(shown) {
   const ends = [0, 0.25, 0.5, 0.75, 1].map((at) => [at, lowest + at * (highest - lowest)]);
   const last = axes.length;
   if (scores.length) annotations.push(...ends.map(([at, value]) => ({ ...label(last, at, Number((data.logScore ? 10 ** value : value).toPrecision(2)).toString()), xanchor: "left", xshift: 6, bgcolor: "rgba(0,0,0,0)" })));
-  const ticks = { tickvals: [...axes.keys(), last], ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, 16))) };
+  const ticks = { tickvals: [...axes.keys(), last], ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, tickLength()))) };
   const x = axis("", false, { ...ticks, range: [-0.25, last + 0.4], gridcolor: colour("quiet"), fixedrange: true });
   return { traces, layout: layout(x, axis("", false, { visible: false, range: [-0.07, 1.07] }), { annotations }) };
 }
@@ -155,7 +153,7 @@ function heat(shown) {
     const diverged = members.filter((run) => run.state === "diverged").length;
     const good = mean === null || high === low ? 1 : data.higher ? (scaled(mean) - low) / (high - low) : (high - scaled(mean)) / (high - low);
     const text = mean === null ? (diverged ? "diverged" : "") : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
-    return { x, y, text, showarrow: false, font: { size: 11, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" } };
+    return { x, y, text, showarrow: false, font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" } };
   }));
   const trace = {
     type: "heatmap", z: means.map((row) => row.map((mean) => (mean === null ? null : scaled(mean)))), colorscale: "Cividis",

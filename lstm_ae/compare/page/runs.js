@@ -3,9 +3,9 @@
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 const cards = [
   { title: "Learning curves", wide: true, draw: curves, mark: curvePoints, here: data.runs.some((run) => run.curve.length),
-    note: "Thin: a run. Thick: the mean over the seeds and folds of its settings." },
+    note: data.runs.length > data.groups.length ? "Thin: a run. Thick: the mean over the seeds and folds of its settings." : "A line a run." },
   { title: "Parallel coordinates", wide: true, draw: parallel, mark: way, here: axes.length > 0 && scores.length > 0,
-    note: "A line a run, through its settings to its score. Dotted: diverged." },
+    note: `A line a run, through its settings to its score.${data.runs.some((run) => run.state === "diverged") ? " Dotted: diverged." : ""}` },
   { title: "Effect of a setting", draw: effects, mark: effectPoint, here: effectKey !== undefined && scores.length > 0, choose: true,
     note: "Diamonds: means over all runs with their 95 % intervals, the best filled. Dots: the runs shown." },
   { title: "Heat map", draw: heat, mark: heatMark, here: across !== undefined && scores.length > 0,
@@ -31,13 +31,11 @@ function chooser(card) {
 }
 
 function startPlots() {
-  const named = data.groups.filter((group) => group.colour);
+  const named = data.groups.filter((group) => group.colour !== null);
   const entries = named.map((group) => {
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = group.colour;
-    return element("li", {}, swatch, group.label);
+    return element("li", {}, swatch(group), group.label);
   });
-  if (data.groups.length > named.length) entries.push(element("li", {}, element("span", { class: "swatch", "aria-hidden": "true" }), "all others"));
+  if (data.groups.length > named.length) entries.push(element("li", {}, swatch(null), "all others"));
   find("legend").append(...entries);
   for (const card of cards) {
     const words = `${card.title} of ${data.runs.length} runs by ${data.metric}. ${card.note} The table above holds the same runs.`;

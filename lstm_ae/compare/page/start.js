@@ -29,10 +29,20 @@ function written(value) {
 const nameOf = (key) => data.names[key] ?? key;
 const groupOf = (run) => data.groups[run.group];
 
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const clipped = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
+
+/** A dot in the colour of a group, or grey. */
+function swatch(group) {
+  const made = element("span", { class: "swatch", "aria-hidden": "true" });
+  if (group && group.colour !== null) made.style.background = `var(--group-${group.colour})`;
+  return made;
+}
+
 /** The settings that tell a run from the others, in a line. */
 function described(run) {
-  const words = data.keys.filter((key) => run.shown[key] !== "-").map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`));
-  return words.join(", ");
+  const known = data.keys.filter((key) => run.shown[key] !== "-");
+  return known.map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`)).join(", ");
 }
 
 /** Shows these runs and no others, everywhere. */

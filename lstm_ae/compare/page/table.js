@@ -15,10 +15,14 @@ const settingColumns = data.keys.map((key) => ({
 const moreSettings = data.settings.filter((key) => !data.keys.includes(key)).map((key) => ({ key, name: key, value: valueOf(key) }));
 const metricColumns = data.metrics.map((key) => ({ key, name: key, value: valueOf(key), number: true }));
 const everyColumn = [...FIXED, ...settingColumns, ...moreSettings, ...metricColumns, STATE];
+for (const column of everyColumn) {
+  column.number ??= data.runs.every((run) => ["number", "object"].includes(typeof column.value(run))); // an object is null
+}
 
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
-  return [...FIXED, ...settingColumns, ...metricColumns.slice(0, FEW_NUMBERS), STATE];
+  const reasons = data.runs.some((run) => run.state !== "finished" || run.error) ? [STATE] : [];
+  return [...FIXED, ...settingColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
 }
 
 /** Compares two values: numbers, then words; what is missing comes last in either direction. */
@@ -56,9 +60,7 @@ function drawHead() {
 
 function cell(column, run) {
   if (column.key === "run") {
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    if (groupOf(run).colour) swatch.style.background = groupOf(run).colour;
-    return element("td", { class: "run" }, swatch, element("button", { type: "button", title: run.run }, run.name));
+    return element("td", { class: "run" }, swatch(groupOf(run)), element("button", { type: "button", title: run.run }, run.name));
   }
   if (column.key === "state") {
     const text = run.error ? `${run.state}: ${run.error}` : run.state;
@@ -69,7 +71,7 @@ function cell(column, run) {
     return element("td", { class: run.score === null ? "number score bad" : "number score" }, text);
   }
   const text = column.text ? column.text(run) : written(column.value(run));
-  return element("td", column.number || typeof column.value(run) === "number" ? { class: "number" } : {}, text);
+  return element("td", column.number ? { class: "number" } : {}, text);
 }
 
 function drawBody() {
@@ -95,13 +97,14 @@ function revealRow(id) {
 
 /** A term of the filter as a function of a run, or a string that says what is wrong with it. */
 function condition(term) {
-  const parts = term.match(/^([^=<>!]+)(!=|<=|>=|=|<|>)(.+)$/);
+  const parts = term.match(/^([^=<>!]+)(!=|<=|>=|=|<|>)(.*)$/);
   const word = term.toLowerCase();
-  if (!parts) return (run) => everyColumn.some((column) => written(column.value(run)).toLowerCase().includes(word)) || run.run.toLowerCase().includes(word) || (run.error ?? "").toLowerCase().includes(word);
+  if (!parts) return (run) => [run.run, run.error, ...everyColumn.map((column) => written(column.value(run)))].some((text) => (text ?? "").toLowerCase().includes(word));
   const [, key, sign, wanted] = parts;
   const named = everyColumn.filter((column) => [column.key, column.name].some((name) => name.toLowerCase() === key.toLowerCase()));
   const column = named[0] ?? everyColumn.find((other) => other.key.toLowerCase().endsWith(`.${key.toLowerCase()}`));
   if (!column) return `No column is called ${key}.`;
+  if (!wanted) return () => true; // still being typed
   return (run) => holds(column.text && Number.isNaN(Number(wanted)) ? column.text(run) : sortable(column, run), sign, wanted);
 }
 
