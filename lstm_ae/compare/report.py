@@ -22,6 +22,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
+from lstm_ae.compare.table import REPEATS
 from lstm_ae.run_dir import NOT_SIGNED
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "runs.js")
@@ -152,6 +153,7 @@ def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
         "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
         "keys": comparison.keys,
         "names": dict(comparison.names),
+        "repeats": [key for key in REPEATS if key in settings and "." not in key],
         "settings": settings,
         "metrics": metrics,
         "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},

@@ -52,12 +52,15 @@ function show(shown) {
   listFigures();
 }
 
+let marking = 0;
+
 /** Marks a run in the table and the plots for as long as the pointer is there. */
 function hover(id) {
   if (state.hovered === id) return;
   state.hovered = id;
   markRows();
-  markPlots();
+  clearTimeout(marking); // a pointer that sweeps over many rows draws for the last of them alone
+  marking = setTimeout(markPlots, 30);
 }
 
 /** Selects a run, or none where it was selected already. */

@@ -12,9 +12,11 @@ const STATE = { key: "state", name: "state", value: (run) => run.state };
 const settingColumns = data.keys.map((key) => ({
   key, name: nameOf(key), text: (run) => run.shown[key], value: key === "source" ? (run) => run.source : valueOf(key),
 }));
-const moreSettings = data.settings.filter((key) => !data.keys.includes(key)).map((key) => ({ key, name: key, value: valueOf(key) }));
+const repeatColumns = data.repeats.map((key) => ({ key, name: key, value: valueOf(key) }));
+const moreKeys = data.settings.filter((key) => ![...data.keys, ...data.repeats].includes(key));
+const moreSettings = moreKeys.map((key) => ({ key, name: key, value: valueOf(key) }));
 const metricColumns = data.metrics.map((key) => ({ key, name: key, value: valueOf(key), number: true }));
-const everyColumn = [...FIXED, ...settingColumns, ...moreSettings, ...metricColumns, STATE];
+const everyColumn = [...FIXED, ...settingColumns, ...repeatColumns, ...moreSettings, ...metricColumns, STATE];
 for (const column of everyColumn) {
   column.number ??= data.runs.every((run) => ["number", "object"].includes(typeof column.value(run))); // an object is null
 }
@@ -22,7 +24,7 @@ for (const column of everyColumn) {
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
   const reasons = data.runs.some((run) => run.state !== "finished" || run.error) ? [STATE] : [];
-  return [...FIXED, ...settingColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
+  return [...FIXED, ...settingColumns, ...repeatColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
 }
 
 /** Compares two values: numbers, then words; what is missing comes last in either direction. */
