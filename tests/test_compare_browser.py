@@ -138,7 +138,7 @@ def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, pa
     eventually(page, "cards[0].place.data.at(-1).x.length === 0")
     page.locator("#table tbody tr[data-run='5'] button").press("Enter")
     assert page.locator("tr[aria-selected=true]").get_attribute("data-run") == "5"
-    assert "Selected: 5 (lr 0.01, hidden_size 8)" in page.locator("#selected").inner_text()
+    assert "Selected: 5 (lr 0.01, hidden_size 8, seed 1)" in page.locator("#selected").inner_text()
 
     plot = page.locator("figure", has_text="Score against seconds").locator(".plot")
     plot.scroll_into_view_if_needed()
@@ -157,7 +157,7 @@ def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
     assert page.locator("#figures img").count() == 0
     page.locator("#figures summary").first.click()
     picture = page.locator("#figures img")
-    assert picture.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8"
+    assert picture.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8, seed 0"
     eventually(page, "document.querySelector('#figures img').naturalWidth === 1")
 
 

@@ -197,9 +197,10 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
     frame = comparison.frame
-    differ = [key for key in frame if key not in NO_SETTING and frame[key].astype(str).nunique(dropna=False) > 1]
+    columns = [str(key) for key in frame.columns]
+    differ = [key for key in columns if key not in NO_SETTING and frame[key].astype(str).nunique(dropna=False) > 1]
     settings = [key for key in differ if not key.startswith(PARTS) and key not in (*comparison.keys, *NOT_SIGNED)]
-    metrics = [key for key in frame if str(key).startswith(PARTS) and frame[key].notna().any()]
+    metrics = [key for key in columns if key.startswith(PARTS) and frame[key].notna().any()]
     first = [key for key in (comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}") if key in metrics]
     numbers = [key for key in NUMBERS if key in frame and frame[key].notna().any()]
     metrics = [*first, *numbers[:2], *(key for key in metrics if key not in first), *numbers[2:]]

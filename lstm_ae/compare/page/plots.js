@@ -112,8 +112,10 @@ function parallel(shown) {
   const last = axes.length;
   if (scores.length) annotations.push(...ends.map(([at, value]) => ({ ...label(last, at, Number((data.logScore ? 10 ** value : value).toPrecision(2)).toString()), xanchor: "left", xshift: 6, bgcolor: "rgba(0,0,0,0)" })));
   const ticks = { tickvals: [...axes.keys(), last], ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, tickLength()))) };
-  const x = axis("", false, { ...ticks, range: [-0.25, last + 0.4], gridcolor: colour("quiet"), fixedrange: true });
-  return { traces, layout: layout(x, axis("", false, { visible: false, range: [-0.07, 1.07] }), { annotations }) };
+  const tickangle = innerWidth < 700 && last > 2 ? 35 : 0;
+  const x = axis("", false, { ...ticks, tickangle, range: [-0.25, last + 0.1], gridcolor: colour("quiet"), fixedrange: true });
+  const y = axis("", false, { visible: false, range: [-0.07, 1.07] });
+  return { traces, layout: layout(x, y, { annotations, margin: { l: 20, r: 64, t: 10, b: 44 } }) };
 }
 
 const ticksOf = (key) => ({ tickvals: [...data.levels[key].keys()], ticktext: data.levels[key].map((text) => safe(clipped(text, 14))) });

@@ -3,15 +3,15 @@
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 const cards = [
   { title: "Learning curves", wide: true, draw: curves, mark: curvePoints, here: data.runs.some((run) => run.curve.length),
-    note: data.runs.length > data.groups.length ? "Thin: a run. Thick: the mean over the seeds and folds of its settings." : "A line a run." },
+    note: data.runs.length > data.groups.length ? "Thin: a run. Thick: the mean over the seeds and folds of its settings." : "One line per run." },
   { title: "Parallel coordinates", wide: true, draw: parallel, mark: way, here: axes.length > 0 && scores.length > 0,
-    note: `A line a run, through its settings to its score.${data.runs.some((run) => run.state === "diverged") ? " Dotted: diverged." : ""}` },
+    note: `One line per run, through its settings to its score.${data.runs.some((run) => run.state === "diverged") ? " Dotted: diverged." : ""}` },
   { title: "Effect of a setting", draw: effects, mark: effectPoint, here: effectKey !== undefined && scores.length > 0, choose: true,
     note: "Diamonds: means over all runs with their 95 % intervals, the best filled. Dots: the runs shown." },
   { title: "Heat map", draw: heat, mark: heatMark, here: across !== undefined && scores.length > 0,
     note: "Mean over the runs shown. A click selects the best run of a cell." },
   ...["seconds", "parameters"].map((key) => ({ title: `Score against ${key}`, ...costs(key),
-    here: data.runs.some((run) => hasScore(run) && (run.values[key] ?? null) !== null), note: "A point a run." })),
+    here: data.runs.some((run) => hasScore(run) && (run.values[key] ?? null) !== null), note: "One point per run." })),
 ].filter((card) => card.here);
 
 /** The settings of which the effect can be seen, to choose from. */
@@ -80,9 +80,11 @@ function markCard(card) {
 const drawPlots = () => cards.forEach(drawCard);
 const markPlots = () => cards.forEach(markCard);
 
+const placed = (run) => (run.rank === null ? run.state : `rank ${run.rank}`);
+
 function startDifference() {
   for (const [place, id] of ["first", "second"].entries()) {
-    const options = data.runs.map((run) => element("option", { value: run.id }, clipped(`${run.rank ?? run.state}: ${run.name} (${described(run)})`, 90)));
+    const options = data.runs.map((run) => element("option", { value: run.id }, clipped(`${placed(run)}: ${run.name} (${described(run)})`, 90)));
     find(id).append(...options);
     find(id).selectedIndex = Math.min(place, data.runs.length - 1);
     find(id).addEventListener("change", drawDifference);
@@ -112,7 +114,7 @@ function drawDifference() {
 
 /** A run's figures, closed; its pictures are made when it is opened. */
 function folded(run) {
-  const summary = element("summary", {}, [run.rank ?? run.state, run.name].join(": "), element("span", { class: "quiet" }, ` ${described(run)}`));
+  const summary = element("summary", {}, `${placed(run)}: ${run.name}`, element("span", { class: "quiet" }, ` ${described(run)}`));
   const details = element("details", { "data-run": run.id }, summary);
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector("img")) return;

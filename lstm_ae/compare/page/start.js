@@ -39,10 +39,12 @@ function swatch(group) {
   return made;
 }
 
-/** The settings that tell a run from the others, in a line. */
+/** The settings, and the seed or fold, that tell a run from the others, in a line. */
 function described(run) {
   const known = data.keys.filter((key) => run.shown[key] !== "-");
-  return known.map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`)).join(", ");
+  const words = known.map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`));
+  const repeated = data.repeats.filter((key) => (run.values[key] ?? null) !== null).map((key) => `${key} ${run.values[key]}`);
+  return [...words, ...repeated].join(", ");
 }
 
 /** Shows these runs and no others, everywhere. */
