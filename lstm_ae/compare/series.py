@@ -19,6 +19,7 @@ from lstm_ae.run_dir import RunDir
 #: which a white page swallows. As many groups have a colour and a name; the rest are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
 MISSING = "-"
+MOST_WORDS = 8  # settings that name a group
 LARGEST_HISTORY = 20_000_000  # bytes; a longer one is none of ours
 
 
@@ -157,11 +158,12 @@ def _groups(
         rows.setdefault(tuple(column[row] for column in columns), []).append(row)
     groups = []
     for values, members in rows.items():
-        label = ", ".join(
+        words = [
             shown(key, value) if key == "source" else f"{names[key]} {shown(key, value)}"
             for key, value in zip(keys, values, strict=True)
             if value is not None
-        )
+        ]
+        label = ", ".join(words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], "..."])
         own = scores[members]
         own = own[~np.isnan(own)]
         mean = float(own.mean()) if own.size else math.nan

@@ -21,7 +21,16 @@ function byColour(list) {
 
 /** A line through each of the runs, in one trace: a gap lies between one run and the next. */
 function lines(members, pointsOf, options) {
-  const trace = { x: [], y: [], customdata: [], text: [], type: "scatter", mode: "lines", hovertemplate: "%{text}<extra></extra>", ...options };
+  const trace = {
+    x: [],
+    y: [],
+    customdata: [],
+    text: [],
+    type: "scatter",
+    mode: "lines",
+    hovertemplate: "%{text}<extra></extra>",
+    ...options,
+  };
   for (const run of members) {
     const { x, y } = pointsOf(run);
     trace.x.push(...x, null);
@@ -34,15 +43,35 @@ function lines(members, pointsOf, options) {
 
 function axis(title, logarithmic, more = {}) {
   const numbers = logarithmic ? { type: "log", tickformat: "~g", nticks: 7 } : { exponentformat: "e" };
-  return { title: { text: safe(title), font: { size: 12 }, standoff: 12 }, gridcolor: colour("line"), zeroline: false, automargin: true, ...numbers, ...more };
+  return {
+    title: { text: safe(title), font: { size: 12 }, standoff: 12 },
+    gridcolor: colour("line"),
+    zeroline: false,
+    automargin: true,
+    ...numbers,
+    ...more,
+  };
 }
 
 function layout(x, y, more = {}) {
   return {
-    xaxis: x, yaxis: y, showlegend: false, hovermode: "closest", margin: { l: 50, r: 16, t: 10, b: 44 }, uirevision: "kept",
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: touch.matches ? false : "zoom",
+    xaxis: x,
+    yaxis: y,
+    showlegend: false,
+    hovermode: "closest",
+    margin: { l: 50, r: 16, t: 10, b: 44 },
+    uirevision: "kept",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    dragmode: touch.matches ? false : "zoom",
     font: { color: colour("text"), family: "system-ui, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12 },
-    hoverlabel: { align: "left", bgcolor: colour("page"), bordercolor: colour("quiet"), font: { color: colour("text") } }, ...more,
+    hoverlabel: {
+      align: "left",
+      bgcolor: colour("page"),
+      bordercolor: colour("quiet"),
+      font: { color: colour("text") },
+    },
+    ...more,
   };
 }
 
@@ -51,7 +80,9 @@ const curvePoints = (run) => ({ x: run.epochs, y: run.curve });
 /** The mean over the runs of a group at each epoch that all of them reached. */
 function meanCurve(members) {
   const length = Math.min(...members.map((run) => run.curve.length));
-  const y = [...Array(length).keys()].map((place) => members.reduce((sum, run) => sum + run.curve[place], 0) / members.length);
+  const y = [...Array(length).keys()].map(
+    (place) => members.reduce((sum, run) => sum + run.curve[place], 0) / members.length,
+  );
   return { x: members[0].epochs.slice(0, length), y };
 }
 
@@ -63,7 +94,9 @@ function curves(shown) {
     const hovertemplate = "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>";
     const line = { color: shade, width: several || !named ? 1 : 2 };
     const own = lines(members, curvePoints, { line, opacity: several ? 0.5 : 1, hovertemplate });
-    const mean = several ? [{ ...meanCurve(members), mode: "lines", line: { color: shade, width: 3 }, hoverinfo: "skip" }] : [];
+    const mean = several
+      ? [{ ...meanCurve(members), mode: "lines", line: { color: shade, width: 3 }, hoverinfo: "skip" }]
+      : [];
     return [own, ...mean];
   });
   return { traces, layout: layout(axis("epoch", false), axis(data.curveMetric, data.logCurve)) };
@@ -76,8 +109,16 @@ function costs(key) {
     const values = drawn.map((run) => run.values[key]);
     const wide = Math.min(...values) > 0 && Math.max(...values) >= 10 * Math.min(...values);
     const traces = byColour(drawn).map(([shade, members]) =>
-      lines(members, point, { mode: "markers", marker: { color: shade, size: 10, line: { width: 1, color: colour("card") } }, hovertemplate: `%{text}<br>%{x:.4g} ${key}: %{y:.4g}<extra></extra>` }));
-    return { traces, layout: layout(axis(key === "seconds" ? "training (seconds)" : key, wide), axis(data.metric, data.logScore)) };
+      lines(members, point, {
+        mode: "markers",
+        marker: { color: shade, size: 10, line: { width: 1, color: colour("card") } },
+        hovertemplate: `%{text}<br>%{x:.4g} ${key}: %{y:.4g}<extra></extra>`,
+      }),
+    );
+    return {
+      traces,
+      layout: layout(axis(key === "seconds" ? "training (seconds)" : key, wide), axis(data.metric, data.logScore)),
+    };
   };
   return { draw, mark: point };
 }
@@ -99,71 +140,169 @@ function way(run) {
 
 function parallel(shown) {
   const traces = byColour(shown.filter(hasScore)).map(([shade, members]) =>
-    lines(members, way, { line: { color: shade, width: 1.6 }, opacity: shade === colour("grey") ? 0.6 : 0.9, hovertemplate: "%{text}<extra></extra>" }));
+    lines(members, way, {
+      line: { color: shade, width: 1.6 },
+      opacity: shade === colour("grey") ? 0.6 : 0.9,
+      hovertemplate: "%{text}<extra></extra>",
+    }),
+  );
   const diverged = shown.filter((run) => run.state === "diverged");
   if (diverged.length) traces.push(lines(diverged, way, { line: { color: colour("bad"), width: 1.2, dash: "dot" } }));
-  const label = (place, at, text) => ({ x: place, y: at, text: safe(clipped(text, 16)), showarrow: false, bgcolor: colour("card"), borderpad: 1, font: { size: 11 } });
+  const label = (place, at, text) => ({
+    x: place,
+    y: at,
+    text: safe(clipped(text, 16)),
+    showarrow: false,
+    bgcolor: colour("card"),
+    borderpad: 1,
+    font: { size: 11 },
+  });
   const annotations = axes.flatMap((key, place) => {
     const levels = data.levels[key];
     const step = Math.ceil(levels.length / 8);
-    return levels.map((text, level) => [level, text]).filter(([level]) => level % step === 0).map(([level, text]) => label(place, levels.length > 1 ? level / (levels.length - 1) : 0.5, text));
+    return levels
+      .map((text, level) => [level, text])
+      .filter(([level]) => level % step === 0)
+      .map(([level, text]) => label(place, levels.length > 1 ? level / (levels.length - 1) : 0.5, text));
   });
   const ends = [0, 0.25, 0.5, 0.75, 1].map((at) => [at, lowest + at * (highest - lowest)]);
   const last = axes.length;
-  if (scores.length) annotations.push(...ends.map(([at, value]) => ({ ...label(last, at, Number((data.logScore ? 10 ** value : value).toPrecision(2)).toString()), xanchor: "left", xshift: 6, bgcolor: "rgba(0,0,0,0)" })));
-  const ticks = { tickvals: [...axes.keys(), last], ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, tickLength()))) };
+  if (scores.length)
+    annotations.push(
+      ...ends.map(([at, value]) => ({
+        ...label(last, at, Number((data.logScore ? 10 ** value : value).toPrecision(2)).toString()),
+        xanchor: "left",
+        xshift: 6,
+        bgcolor: "rgba(0,0,0,0)",
+      })),
+    );
+  const ticks = {
+    tickvals: [...axes.keys(), last],
+    ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, tickLength()))),
+  };
   const tickangle = innerWidth < 700 && last > 2 ? 35 : 0;
-  const x = axis("", false, { ...ticks, tickangle, range: [-0.25, last + 0.1], gridcolor: colour("quiet"), fixedrange: true });
+  const x = axis("", false, {
+    ...ticks,
+    tickangle,
+    range: [-0.25, last + 0.1],
+    gridcolor: colour("quiet"),
+    fixedrange: true,
+  });
   const y = axis("", false, { visible: false, range: [-0.07, 1.07] });
   return { traces, layout: layout(x, y, { annotations, margin: { l: 20, r: 64, t: 10, b: 44 } }) };
 }
 
-const ticksOf = (key) => ({ tickvals: [...data.levels[key].keys()], ticktext: data.levels[key].map((text) => safe(clipped(text, 14))) });
+const ticksOf = (key) => ({
+  tickvals: [...data.levels[key].keys()],
+  ticktext: data.levels[key].map((text) => safe(clipped(text, 14))),
+});
 let effectKey = data.keys.find((key) => data.effects.some((row) => row.setting === key));
-const effectPoint = (run) => ({ x: [run.levels[effectKey] + 0.24 * (((run.id * 0.618) % 1) - 0.5) + 0.2], y: [run.score] });
+const effectPoint = (run) => ({
+  x: [run.levels[effectKey] + 0.24 * (((run.id * 0.618) % 1) - 0.5) + 0.2],
+  y: [run.score],
+});
 
 function effects(shown) {
   const rows = data.effects.filter((row) => row.setting === effectKey && row.mean !== null && row.place !== null);
   const traces = byColour(shown.filter(hasScore)).map(([shade, members]) =>
-    lines(members, effectPoint, { mode: "markers", marker: { color: shade, size: 7, opacity: 0.75 }, hovertemplate: "%{text}<br>%{y:.4g}<extra></extra>" }));
-  const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : row.low ?? row.mean);
+    lines(members, effectPoint, {
+      mode: "markers",
+      marker: { color: shade, size: 7, opacity: 0.75 },
+      hovertemplate: "%{text}<br>%{y:.4g}<extra></extra>",
+    }),
+  );
+  const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : (row.low ?? row.mean));
   traces.push({
-    x: rows.map((row) => row.place - 0.12), y: rows.map((row) => row.mean), mode: "markers",
-    error_y: { type: "data", symmetric: false, array: rows.map((row) => (row.high ?? row.mean) - row.mean), arrayminus: rows.map((row) => row.mean - floor(row)), color: colour("text") },
-    marker: { color: rows.map((row) => (row.best ? colour("text") : colour("card"))), size: 11, symbol: "diamond", line: { width: 2, color: colour("text") } },
-    text: rows.map((row) => safe(`mean ${written(row.mean)}, ${written(row.low)} to ${written(row.high)}, n=${row.n}${row.diverged ? `, ${row.diverged} diverged` : ""}${row.best ? ", the best" : ""}`)),
+    x: rows.map((row) => row.place - 0.12),
+    y: rows.map((row) => row.mean),
+    mode: "markers",
+    error_y: {
+      type: "data",
+      symmetric: false,
+      array: rows.map((row) => (row.high ?? row.mean) - row.mean),
+      arrayminus: rows.map((row) => row.mean - floor(row)),
+      color: colour("text"),
+    },
+    marker: {
+      color: rows.map((row) => (row.best ? colour("text") : colour("card"))),
+      size: 11,
+      symbol: "diamond",
+      line: { width: 2, color: colour("text") },
+    },
+    text: rows.map((row) =>
+      safe(
+        `mean ${written(row.mean)}, ${written(row.low)} to ${written(row.high)}, n=${row.n}${row.diverged ? `, ${row.diverged} diverged` : ""}${row.best ? ", the best" : ""}`,
+      ),
+    ),
     hovertemplate: "%{text}<extra></extra>",
   });
-  const x = axis(nameOf(effectKey), false, { ...ticksOf(effectKey), range: [-0.5, data.levels[effectKey].length - 0.5] });
+  const x = axis(nameOf(effectKey), false, {
+    ...ticksOf(effectKey),
+    range: [-0.5, data.levels[effectKey].length - 0.5],
+  });
   return { traces, layout: layout(x, axis(data.metric, data.logScore)) };
 }
 
-const [down, across] = data.keys.filter((key) => data.levels[key].length > 1 && data.levels[key].length <= MOST_CELLS).slice(0, 2)
+const [down, across] = data.keys
+  .filter((key) => data.levels[key].length > 1 && data.levels[key].length <= MOST_CELLS)
+  .slice(0, 2)
   .sort((one, other) => data.levels[one].length - data.levels[other].length);
 
 function heat(shown) {
   const cells = data.levels[down].map(() => data.levels[across].map(() => []));
   for (const run of shown) cells[run.levels[down]][run.levels[across]].push(run);
-  const means = cells.map((row) => row.map((members) => {
-    const own = members.filter(hasScore).map((run) => run.score);
-    return own.length ? own.reduce((sum, score) => sum + score, 0) / own.length : null;
-  }));
-  const known = means.flat().filter((mean) => mean !== null).map(scaled);
+  const means = cells.map((row) =>
+    row.map((members) => {
+      const own = members.filter(hasScore).map((run) => run.score);
+      return own.length ? own.reduce((sum, score) => sum + score, 0) / own.length : null;
+    }),
+  );
+  const known = means
+    .flat()
+    .filter((mean) => mean !== null)
+    .map(scaled);
   const [low, high] = [Math.min(...known), Math.max(...known)];
-  const annotations = cells.flatMap((row, y) => row.map((members, x) => {
-    const mean = means[y][x];
-    const diverged = members.filter((run) => run.state === "diverged").length;
-    const good = mean === null || high === low ? 1 : data.higher ? (scaled(mean) - low) / (high - low) : (high - scaled(mean)) / (high - low);
-    const text = mean === null ? (diverged ? "diverged" : "") : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
-    return { x, y, text, showarrow: false, font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" } };
-  }));
+  const annotations = cells.flatMap((row, y) =>
+    row.map((members, x) => {
+      const mean = means[y][x];
+      const diverged = members.filter((run) => run.state === "diverged").length;
+      const good =
+        mean === null || high === low
+          ? 1
+          : data.higher
+            ? (scaled(mean) - low) / (high - low)
+            : (high - scaled(mean)) / (high - low);
+      const text =
+        mean === null
+          ? diverged
+            ? "diverged"
+            : ""
+          : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
+      return {
+        x,
+        y,
+        text,
+        showarrow: false,
+        font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" },
+      };
+    }),
+  );
   const trace = {
-    type: "heatmap", z: means.map((row) => row.map((mean) => (mean === null ? null : scaled(mean)))), colorscale: "Cividis",
-    reversescale: !data.higher, xgap: 2, ygap: 2, showscale: false, hovertemplate: "%{text}<extra></extra>",
+    type: "heatmap",
+    z: means.map((row) => row.map((mean) => (mean === null ? null : scaled(mean)))),
+    colorscale: "Cividis",
+    reversescale: !data.higher,
+    xgap: 2,
+    ygap: 2,
+    showscale: false,
+    hovertemplate: "%{text}<extra></extra>",
     customdata: cells.map((row) => row.map((members) => members[0]?.id ?? null)),
-    text: cells.map((row) => row.map((members) => safe(members.length ? `${members.length} runs, the best: ${members[0].name}` : "no run"))),
+    text: cells.map((row) =>
+      row.map((members) => safe(members.length ? `${members.length} runs, the best: ${members[0].name}` : "no run")),
+    ),
   };
-  const axisOf = (key) => axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
+  const axisOf = (key) =>
+    axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
   return { traces: [trace], layout: layout(axisOf(across), axisOf(down), { annotations }) };
 }
 

@@ -41,9 +41,11 @@ function swatch(group) {
 
 /** The settings, and the seed or fold, that tell a run from the others, in a line. */
 function described(run) {
-  const known = data.keys.filter((key) => run.shown[key] !== "-");
+  const known = data.keys.filter((key, place) => (place < 8 || key === "source") && run.shown[key] !== "-");
   const words = known.map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`));
-  const repeated = data.repeats.filter((key) => (run.values[key] ?? null) !== null).map((key) => `${key} ${run.values[key]}`);
+  const repeated = data.repeats
+    .filter((key) => (run.values[key] ?? null) !== null)
+    .map((key) => `${key} ${run.values[key]}`);
   return [...words, ...repeated].join(", ");
 }
 

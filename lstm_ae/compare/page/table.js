@@ -1,5 +1,6 @@
 // The table: sorted by its headers, filtered by words and by terms such as lr=0.1.
 
+const FEW_SETTINGS = 8;
 const FEW_NUMBERS = 4;
 const sorting = { column: null, ascending: true };
 
@@ -10,7 +11,10 @@ const FIXED = [
 ];
 const STATE = { key: "state", name: "state", value: (run) => run.state };
 const settingColumns = data.keys.map((key) => ({
-  key, name: nameOf(key), text: (run) => run.shown[key], value: key === "source" ? (run) => run.source : valueOf(key),
+  key,
+  name: nameOf(key),
+  text: (run) => run.shown[key],
+  value: key === "source" ? (run) => run.source : valueOf(key),
 }));
 const repeatColumns = data.repeats.map((key) => ({ key, name: key, value: valueOf(key) }));
 const moreKeys = data.settings.filter((key) => ![...data.keys, ...data.repeats].includes(key));
@@ -23,8 +27,9 @@ for (const column of everyColumn) {
 
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
+  const few = settingColumns.filter((column, place) => place < FEW_SETTINGS || column.key === "source");
   const reasons = data.runs.some((run) => run.state !== "finished" || run.error) ? [STATE] : [];
-  return [...FIXED, ...settingColumns, ...repeatColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
+  return [...FIXED, ...few, ...repeatColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
 }
 
 /** Compares two values: numbers, then words; what is missing comes last in either direction. */
@@ -40,7 +45,9 @@ const sortable = (column, run) => (column.key === data.metric ? run.score : colu
 
 function sorted(list) {
   const { column, ascending } = sorting;
-  return column ? [...list].sort((one, other) => inOrder(sortable(column, one), sortable(column, other), ascending)) : list;
+  return column
+    ? [...list].sort((one, other) => inOrder(sortable(column, one), sortable(column, other), ascending))
+    : list;
 }
 
 function drawHead() {
@@ -55,14 +62,23 @@ function drawHead() {
     });
     const isSorted = sorting.column ? sorting.column === column : column.key === "rank";
     const direction = isSorted ? (sorting.ascending ? "ascending" : "descending") : "none";
-    return element("th", { scope: "col", "aria-sort": direction, ...(column.number ? { class: "number" } : {}) }, button);
+    return element(
+      "th",
+      { scope: "col", "aria-sort": direction, ...(column.number ? { class: "number" } : {}) },
+      button,
+    );
   });
   find("table").tHead.replaceChildren(element("tr", {}, ...cells));
 }
 
 function cell(column, run) {
   if (column.key === "run") {
-    return element("td", { class: "run" }, swatch(groupOf(run)), element("button", { type: "button", title: run.run }, run.name));
+    return element(
+      "td",
+      { class: "run" },
+      swatch(groupOf(run)),
+      element("button", { type: "button", title: run.run }, run.name),
+    );
   }
   if (column.key === "state") {
     const text = run.error ? `${run.state}: ${run.error}` : run.state;
@@ -78,7 +94,9 @@ function cell(column, run) {
 
 function drawBody() {
   const columns = columnsShown();
-  const rows = sorted(state.shown).map((run) => element("tr", { "data-run": run.id }, ...columns.map((column) => cell(column, run))));
+  const rows = sorted(state.shown).map((run) =>
+    element("tr", { "data-run": run.id }, ...columns.map((column) => cell(column, run))),
+  );
   find("table").tBodies[0].replaceChildren(...rows);
   markRows();
 }
@@ -101,20 +119,29 @@ function revealRow(id) {
 function condition(term) {
   const parts = term.match(/^([^=<>!]+)(!=|<=|>=|=|<|>)(.*)$/);
   const word = term.toLowerCase();
-  if (!parts) return (run) => [run.run, run.error, ...everyColumn.map((column) => written(column.value(run)))].some((text) => (text ?? "").toLowerCase().includes(word));
+  if (!parts)
+    return (run) =>
+      [run.run, run.error, ...everyColumn.map((column) => written(column.value(run)))].some((text) =>
+        (text ?? "").toLowerCase().includes(word),
+      );
   const [, key, sign, wanted] = parts;
-  const named = everyColumn.filter((column) => [column.key, column.name].some((name) => name.toLowerCase() === key.toLowerCase()));
+  const named = everyColumn.filter((column) =>
+    [column.key, column.name].some((name) => name.toLowerCase() === key.toLowerCase()),
+  );
   const column = named[0] ?? everyColumn.find((other) => other.key.toLowerCase().endsWith(`.${key.toLowerCase()}`));
   if (!column) return `No column is called ${key}.`;
   if (!wanted) return () => true; // still being typed
-  return (run) => holds(column.text && Number.isNaN(Number(wanted)) ? column.text(run) : sortable(column, run), sign, wanted);
+  return (run) =>
+    holds(column.text && Number.isNaN(Number(wanted)) ? column.text(run) : sortable(column, run), sign, wanted);
 }
 
 function holds(value, sign, wanted) {
   if (value === null) return sign === "!=" ? wanted !== "null" : sign === "=" && (wanted === "null" || wanted === "-");
   const numbers = typeof value === "number" && !Number.isNaN(Number(wanted));
   const order = numbers ? value - Number(wanted) : String(value).toLowerCase().localeCompare(wanted.toLowerCase());
-  return { "=": order === 0, "!=": order !== 0, "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0 }[sign];
+  return { "=": order === 0, "!=": order !== 0, "<": order < 0, ">": order > 0, "<=": order <= 0, ">=": order >= 0 }[
+    sign
+  ];
 }
 
 function filter() {
@@ -130,10 +157,11 @@ function filter() {
 }
 
 function startTable() {
-  const example = data.keys.find((key) => key !== "source") ?? "state";
-  const value = data.runs[0]?.shown[example] ?? "finished";
+  const example = data.keys.find((key) => key !== "source" && data.runs[0].shown[key] !== "-") ?? "state";
+  const value = data.runs[0].shown[example] ?? "finished";
   find("filter").placeholder = `${nameOf(example)}=${value}`;
-  find("filter-help").textContent = `Words, or terms such as ${nameOf(example)}=${value} and ${data.metric}<0.1 (also >, <=, >=, !=); all must hold.`;
+  find("filter-help").textContent =
+    `Words, or terms such as ${nameOf(example)}=${value} and ${data.metric}<0.1 (also >, <=, >=, !=); all must hold.`;
   let waiting = 0;
   find("filter").addEventListener("input", () => {
     clearTimeout(waiting);
