@@ -1,0 +1,102 @@
+"""Whether a difference between groups of runs is more than chance, and what each setting does to the score."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, plain, scores, settings
+
+LEVEL = 0.05  # of all tests of one table together
+EFFECTS = ["setting", "value", "mean", "low", "high", "n", "diverged", "explained", "best", "source"]
+
+
+def paired_p(differences: np.ndarray, overlap: float = 0.0) -> float:
+    """Returns the two-sided p value of a paired t-test, NaN for fewer than two pairs.
+
+    Folds share most of their training data, so that their scores are not independent, and a plain test finds
+    differences where there are none. Nadeau and Bengio (2003, https://doi.org/10.1023/A:1024068626366) widen the
+    variance of the mean from 1/n to 1/n + n_test/n_train.
+
+    Args:
+        differences: Of each pair.
+        overlap: n_test / n_train of the folds; 0 where the pairs are independent, as over seeds.
+
+    Example:
+        >>> round(paired_p(np.array([1.0, 2.0, 3.0])), 4), round(paired_p(np.array([1.0, 2.0, 3.0]), 0.25), 4)
+        (0.0742, 0.1296)
+    """
+    from scipy.special import stdtr
+
+    n = len(differences)
+    if n < 2:
+        return math.nan
+    mean, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(n - 1, -abs(mean) / (spread * math.sqrt(1 / n + overlap))))
+
+
+def holm(values: Sequence[float]) -> np.ndarray:
+    """Returns p values adjusted for there being many (Holm 1979, https://www.jstor.org/stable/4615733); NaN stays NaN.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    given = np.asarray(values, dtype=float)
+    adjusted = np.full(len(given), math.nan)
+    order = np.argsort(given)[: np.isfinite(given).sum()]
+    steps = given[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def overlap(frame: pd.DataFrame) -> float:
+    """Returns n_test / n_train of the folds that the runs were made on, and 0 where they were not made on several.
+
+    With k folds that is 1 / (k - 1). Walking forward, fold i trains on i stretches of days: the mean of 1 / i.
+    """
+    columns = frame.reindex(columns=["fold", "split.n_splits", "split._target_"])
+    folds = pd.to_numeric(columns["fold"], errors="coerce")
+    if folds.nunique() < 2:
+        return 0.0
+    told = pd.to_numeric(columns["split.n_splits"], errors="coerce").max()
+    k = int(told) if told >= 2 else folds.nunique()
+    if columns["split._target_"].astype(str).str.endswith("WalkForward").any():
+        return sum(1 / i for i in range(1, k + 1)) / k
+    return 1 / (k - 1)
+
+
+def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> pd.Series:
+    """Returns a plain word for each group: is it worse than the best one, by a test over the folds and seeds they share.
+
+    The words are `best`, `worse`, `not told apart`, `too few pairs`, and `diverged` where one of its runs did. They
+    hold for all groups together, at the 5 % level (Holm).
+
+    Args:
+        frame: The runs.
+        metric: By which they are compared.
+        labels: The group of each run.
+        best: The group with the best mean.
+    """
+    repeat = groups(frame, [key for key in REPEATS if key in frame.columns])
+    score = scores(frame, metric)
+    shared = repeat.isin(repeat[(labels == best) & score.notna()])
+    cells = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
+    worse_by = cells.sub(cells[best], axis=0) * (-1 if higher_is_better(metric) else 1)
+    worse_by = worse_by.reindex(columns=labels.unique()).where(np.isfinite)
+    tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
+    ratio = overlap(frame[shared])
+    adjusted = dict(zip(tests, holm([paired_p(pairs, ratio) for pairs in tests.values()]), strict=True))
+    words = {group: _word(pairs, adjusted[group]) for group, pairs in tests.items()} | {best: "best"}
+    mean = score.groupby(labels).mean()
+    words |= dict.fromkeys(mean.index[np.isinf(mean)], "diverged")
+    return pd.Series(words).where(mean.notna(), "")
+
+
+def _word(pairs: np.ndarray, p: float) -> str:
+    if len(pairs) < 2:
+        return "too few pairs"
+    return "worse" if p < LEVEL and pairs.mean() > 0 else "not told apart"
