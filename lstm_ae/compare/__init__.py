@@ -9,7 +9,7 @@ def load(*dirs: str | Path) -> Any:
 
     The columns are `run` (its directory), `state`, `error`, `source` (`ours` or `published`), the settings by their
     dotted keys (`null` where a setting is null, NaN where a run does not record it), and the metrics as `train.*`,
-    `validation.*`, `test.*`, `skill.*`, `parameters`, `epochs` and `seconds`. What cannot be read is logged and left out.
+    `validation.*`, `test.*`, `skill.*`, `parameters`, `epochs` and `seconds`. What cannot be read is logged.
 
     Args:
         dirs: Runs, sweeps, folders of sweeps.

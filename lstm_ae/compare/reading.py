@@ -1,6 +1,6 @@
 """Finds run directories and reads them, whatever state they are in.
 
-A directory is data: nothing in it is instantiated, unpickled or run, and what cannot be read costs one line, not the table.
+A directory is data: nothing in it is instantiated, unpickled or run. What cannot be read costs a line, not the table.
 """
 
 import csv
@@ -32,7 +32,7 @@ def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str
         problems: Takes a line for each path that gives nothing.
     """
     seen = set()
-    for root in map(os.fspath, paths):
+    for root in (str(path) for path in paths):
         if not os.path.isdir(root):  # noqa: PTH112  # a Path for each of 10,000 directories costs a second
             what = "is a file; name its folder" if Path(root).exists() else "does not exist"
             problems.append(f"{root}: must be a directory of a run or of runs, and it {what}.")
@@ -147,7 +147,7 @@ def _json(folder: str, name: str, problems: list[str]) -> dict[str, Any]:
 
 def _yaml(folder: str, problems: list[str]) -> dict[str, Any]:
     """Reads the configuration as Hydra writes it, of a run that has no config.json."""
-    import yaml
+    import yaml  # needed for runs of an older layout alone
 
     path = f"{folder}/{YAML}"
     if not Path(path).is_file():

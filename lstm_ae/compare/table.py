@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ REPEATS = ("seed", "fold", "split.random_state")
 #: Runs in these states have a score: of an unknown one the metrics are taken as they stand.
 SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
+CONSTRUCTOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
@@ -76,7 +78,7 @@ def scores(frame: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def comparable(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Returns the runs that have the metric, and those on the way to it: of the same dataset and task, but not ended."""
+    """Returns the runs that have the metric, and those of the same dataset and task that did not get to it."""
     score = scores(frame, metric)
     measured = score.notna() & frame.reindex(columns=[metric])[metric].notna()
     kind = frame.reindex(columns=KIND).astype(object).where(lambda cells: cells.notna(), "").agg("|".join, axis=1)
@@ -129,8 +131,8 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
     """Returns each column's shortest ending that no other column shares; a constructor goes by its group's name.
 
     Example:
-        >>> dict(short_names(["optimizer.lr", "model._target_", "validation.loss", "test.loss"]))
-        {'optimizer.lr': 'lr', 'model._target_': 'model', 'validation.loss': 'validation.loss', 'test.loss': 'test.loss'}
+        >>> dict(short_names(["optimizer.lr", "model._target_", "train.loss", "test.loss"]))
+        {'optimizer.lr': 'lr', 'model._target_': 'model', 'train.loss': 'train.loss', 'test.loss': 'test.loss'}
     """
     parts = {column: column.removesuffix("._target_").split(".") for column in columns}
     ends = Counter(".".join(p[-length:]) for p in parts.values() for length in range(1, len(p) + 1))
@@ -139,3 +141,17 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
         unique = (".".join(p[-length:]) for length in range(1, len(p)) if ends[".".join(p[-length:])] == 1)
         names[column] = next(unique, ".".join(p))
     return names
+
+
+def text(value: Any) -> str:
+    """Returns a value as it is shown: numbers to four digits, nothing for a missing one, a constructor's last part.
+
+    Example:
+        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam"), text("0.5.1")
+        ('0.0001667', '16', '', 'Adam', '0.5.1')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+    return value.rsplit(".", 1)[-1] if isinstance(value, str) and CONSTRUCTOR.fullmatch(value) else str(value)
