@@ -57,14 +57,16 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, idle: Seque
     said = [f"{key} explains {text(round(100 * explained, 1))} % of the variation"]
     best = rows[rows["best"]].iloc[0]
     interval = f", 95 % interval {best['low']:.3g} to {best['high']:.3g}" if best["n"] > 1 else ""
-    said.append(f"best at {text(best['value'])} (mean {best['mean']:.3g}{interval})")
+    said.append(f"best at {text(best['value'], key)} (mean {best['mean']:.3g}{interval})")
     others = rows[~rows["best"] & (rows["n"] > 0)].sort_values("mean", ascending=not higher_is_better(metric))
     pairs = _pairs(part, metric, key, idle)
     gaps = {value: _gaps(pairs, best["value"], value, metric) for value in others["value"].head(MOST_VALUES)}
     adjusted = holm([paired_p(gap, overlap(part)) for gap in gaps.values()])
     for (value, gap), p in zip(gaps.items(), adjusted, strict=True):
-        said.append(_compared(text(best["value"]), text(value), gap, float(p)))
-    lost = [f"{count} at {text(value)}" for value, count in zip(rows["value"], rows["diverged"], strict=True) if count]
+        said.append(_compared(text(best["value"], key), text(value, key), gap, float(p)))
+    lost = [
+        f"{count} at {text(value, key)}" for value, count in zip(rows["value"], rows["diverged"], strict=True) if count
+    ]
     said += [f"diverged: {', '.join(lost)}"] if lost else []
     return f"{'; '.join(said)}."
 

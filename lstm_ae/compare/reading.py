@@ -14,7 +14,7 @@ from typing import Any
 
 from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
 
-HISTORY, YAML = "history.csv", ".hydra/config.yaml"
+HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
 STATES = ENDED | {"running", "failed", "interrupted"}
 #: What a row holds besides settings.
 FIXED = ("run", "state", "error")
@@ -100,6 +100,18 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
         if key not in row and key not in COSTS and key.split(".", 1)[0] not in PARTS:
             row[key] = _setting(value)
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
+
+
+def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
+    """Returns where a run was made, by dotted keys: commit, versions, machine; nothing where it does not say.
+
+    Args:
+        folder: The run directory.
+        problems: Takes a line for what cannot be read.
+    """
+    if not Path(f"{folder}/{ENVIRONMENT}").is_file():
+        return {}
+    return _flat(f"{folder}/{ENVIRONMENT}", _json(folder, ENVIRONMENT, problems), problems)
 
 
 def _state(folder: str, status: dict[str, Any], problems: list[str]) -> tuple[str, str | None]:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ REPEATS = ("seed", "fold", "split.random_state")
 #: Runs in these states have a score: of an unknown one the metrics are taken as they stand.
 SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
-CONSTRUCTOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
@@ -143,15 +141,15 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
     return names
 
 
-def text(value: Any) -> str:
-    """Returns a value as it is shown: numbers to four digits, nothing for a missing one, a constructor's last part.
+def text(value: Any, column: str = "") -> str:
+    """Returns a value as it is shown: numbers to four digits, nothing for none, a constructor by its last part.
 
     Example:
-        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam"), text("0.5.1")
-        ('0.0001667', '16', '', 'Adam', '0.5.1')
+        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam", "optimizer._target_")
+        ('0.0001667', '16', '', 'Adam')
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
-    return value.rsplit(".", 1)[-1] if isinstance(value, str) and CONSTRUCTOR.fullmatch(value) else str(value)
+    return str(value).rsplit(".", 1)[-1] if column.endswith("_target_") else str(value)
