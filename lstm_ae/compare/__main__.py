@@ -136,7 +136,7 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
     if options.columns:
         names = ranking.select(options.columns, names, list(ranked.columns))
     ranked = ranked if options.all_columns and not options.columns else ranked[names]
-    return _rendered(ranked.head(options.top or len(ranked)), options, remarks)
+    return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
 
 
 def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], alone: bool) -> str:
@@ -158,12 +158,12 @@ def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
     return _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
 
 
-def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[str]) -> str:
+def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[str], keep: Sequence[str] = ()) -> str:
     from lstm_ae.compare.output import render
 
     terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
-    content, left_out = render(shown, options.format, width)
+    content, left_out = render(shown, options.format, width, keep)
     if left_out:
         remarks.append(
             f"Left out, as the terminal has {width} columns: {', '.join(left_out)}. See --columns, --format."

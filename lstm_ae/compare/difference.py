@@ -68,7 +68,7 @@ def _less(first: Any, second: Any) -> float | None:
 
 def _parting(first: dict[str, list[float]], second: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Returns a row that says at which epoch the curves part; none where there are no curves to set side by side."""
-    common = [key for key in first if key in second and key not in ("epoch", "seconds")]
+    common = [key for key in first if key in second and key not in ("epoch", "seconds", "lr")]
     length = min(len(first.get("epoch", ())), len(second.get("epoch", ())))
     if not common or not length:
         return []
@@ -77,5 +77,5 @@ def _parting(first: dict[str, list[float]], second: dict[str, list[float]]) -> l
             a, b = first[key][i], second[key][i]
             if not (math.isclose(a, b, rel_tol=ROUNDING) or (math.isnan(a) and math.isnan(b))):
                 epoch = int(first["epoch"][i])
-                return [dict(zip(COLUMNS, ("history", f"{key} parts at epoch {epoch}", a, b, b - a), strict=True))]
+                return [dict(zip(COLUMNS, ("history", f"parts at epoch {epoch}: {key}", a, b, b - a), strict=True))]
     return [dict(zip(COLUMNS, ("history", f"the same for {length} epochs", "", "", None), strict=True))]

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from lstm_ae.compare.selection import CompareError
 from lstm_ae.compare.table import short_names, text
 
 WIDEST = 48  # of a cell on a terminal
-NARROWEST = 12  # to which the widest texts may be cut before a column is left out
+NARROWEST = 24  # to which the widest texts may be cut before a column is left out
 
 
-def render(table: pd.DataFrame, kind: str, width: int | None = None) -> tuple[str, list[str]]:
+def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Sequence[str] = ()) -> tuple[str, list[str]]:
     """Returns a table as text, and the names of columns left out because they did not fit.
 
     Args:
         table: What to show.
         kind: `table`, `csv`, `markdown` or `json`; in `csv` and `json` columns have full names and numbers all digits.
         width: Of the terminal, or None where there is no limit.
+        keep: The columns that are left out last.
     """
     if kind == "csv":
         return _csv(table), []
@@ -37,7 +39,8 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None) -> tuple[st
     if kind == "markdown":
         return _markdown(headings, columns), []
     right = [_numeric(table[column]) for column in table.columns]
-    return _aligned(headings, columns, right, width)
+    last = {i for i, column in enumerate(table.columns) if column in keep}
+    return _aligned(headings, columns, right, width, last)
 
 
 def neutral(value: object) -> str:
@@ -92,14 +95,14 @@ def _markdown(headings: list[str], columns: list[list[str]]) -> str:
 
 
 def _aligned(
-    headings: list[str], columns: list[list[str]], right: list[bool], width: int | None
+    headings: list[str], columns: list[list[str]], right: list[bool], width: int | None, last: set[int]
 ) -> tuple[str, list[str]]:
     from rich.cells import cell_len, set_cell_size
 
     widths = [max(map(cell_len, (heading, *cells))) for heading, cells in zip(headings, columns, strict=True)]
     left_out: list[str] = []
     if width is not None:
-        widths, kept = _fit(widths, [cell_len(heading) for heading in headings], width)
+        widths, kept = _fit(widths, [cell_len(heading) for heading in headings], width, last)
         left_out = [heading for i, heading in enumerate(headings) if i not in kept]
     else:
         kept = list(range(len(headings)))
@@ -114,7 +117,7 @@ def _aligned(
     return "".join(lines), left_out
 
 
-def _fit(widths: list[int], headings: list[int], limit: int) -> tuple[list[int], list[int]]:
+def _fit(widths: list[int], headings: list[int], limit: int, last: set[int]) -> tuple[list[int], list[int]]:
     """Returns the widths and the columns that fit: the widest are cut first, then columns left out from the right."""
     widths = [min(width, max(WIDEST, heading)) for width, heading in zip(widths, headings, strict=True)]
     kept = list(range(len(widths)))
@@ -128,7 +131,7 @@ def _fit(widths: list[int], headings: list[int], limit: int) -> tuple[list[int],
         if widths[widest] > least:
             widths[widest] = max(least, widths[widest] - over())
         elif len(kept) > 1:
-            kept.pop()
+            kept.remove(([i for i in kept if i not in last] or kept[1:])[-1])
         else:
             widths[kept[0]] = max(limit, 1)
     return widths, kept

@@ -10,6 +10,7 @@ import pandas as pd
 from lstm_ae.compare.selection import CompareError, column
 from lstm_ae.compare.statistics import in_order, verdicts
 from lstm_ae.compare.table import (
+    KIND,
     REPEATS,
     comparable,
     groups,
@@ -152,15 +153,21 @@ def nicknames(runs: Sequence[str]) -> list[str]:
 def about(table: pd.DataFrame, metric: str, repeats: Sequence[str]) -> list[str]:
     """Returns what there is to say of a ranking."""
     order = "most" if higher_is_better(metric) else "least"
+    mixed = [key for key in KIND if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
+    lines = (
+        [f"Ranked together: several of {' and '.join(mixed)}, whose scores may not compare. See --where."]
+        if mixed
+        else []
+    )
     if "verdict" not in table:
-        lines = [f"Ranked by {metric}, the {order} first."]
+        lines.append(f"Ranked by {metric}, the {order} first.")
         once = (
             "Every combination ran once: whether they differ cannot be tested. Run several seeds of each (seed=0,1,2)."
         )
         return lines + [once] * (len(table) > 1)
     over = f", mean over {' and '.join(key for key in repeats if key != FOLLOWER)}" if repeats else ""
-    told = "verdict: the best beside each other, a paired test over what they share, 5 % level for all together."
-    return [f"Ranked by {metric}{over}, the {order} first; {told}"]
+    told = "verdict: each row against the best, by a paired test over what they share, 5 % level for all."
+    return [*lines, f"Ranked by {metric}{over}, the {order} first; {told}"]
 
 
 def sort(table: pd.DataFrame, by: str, shown: Sequence[str]) -> pd.DataFrame:

@@ -77,11 +77,10 @@ def scores(frame: pd.DataFrame, metric: str) -> pd.Series:
 
 def comparable(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns the runs that have the metric, and those of the same dataset and task that did not get to it."""
-    score = scores(frame, metric)
-    measured = score.notna() & frame.reindex(columns=[metric])[metric].notna()
-    kind = frame.reindex(columns=KIND).astype(object).where(lambda cells: cells.notna(), "").agg("|".join, axis=1)
-    awaited = ~frame["state"].isin(["finished", "unknown", "reached"]) & kind.isin(set(kind[measured]))
-    return frame[measured | awaited]
+    measured = frame.reindex(columns=[metric])[metric].notna() & scores(frame, metric).notna()
+    told = frame.reindex(columns=KIND).astype(object)
+    kind = told.where(told.notna(), "").agg("|".join, axis=1)
+    return frame[kind.isin(set(kind[measured]))]
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
@@ -128,6 +127,8 @@ def plain(value: Any) -> Any:
 def short_names(columns: list[str]) -> Mapping[str, str]:
     """Returns each column's shortest ending that no other column shares; a constructor goes by its group's name.
 
+    A skill keeps its whole name: its ending is a baseline's, and says nothing alone.
+
     Example:
         >>> dict(short_names(["optimizer.lr", "model._target_", "train.loss", "test.loss"]))
         {'optimizer.lr': 'lr', 'model._target_': 'model', 'train.loss': 'train.loss', 'test.loss': 'test.loss'}
@@ -136,7 +137,8 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
     ends = Counter(".".join(p[-length:]) for p in parts.values() for length in range(1, len(p) + 1))
     names = {}
     for column, p in parts.items():
-        unique = (".".join(p[-length:]) for length in range(1, len(p)) if ends[".".join(p[-length:])] == 1)
+        shortest = len(p) if column.startswith("skill.") else 1
+        unique = (".".join(p[-length:]) for length in range(shortest, len(p)) if ends[".".join(p[-length:])] == 1)
         names[column] = next(unique, ".".join(p))
     return names
 
