@@ -58,7 +58,7 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     shown = [key for key in recorded(part) if key not in repeats] if everything else keys
     table = means(part, metric, shown, labels)
     if table["of"].max() > 1:
-        table["verdict"] = verdicts(part, metric, labels, table.index[0])
+        table["verdict"] = verdicts(part, metric, labels, int(table.index[0]))
         table["n"] = pd.Series(_counts(table, part, labels, repeats), index=table.index, dtype=object)
         table = table.drop(columns="of")
     else:
@@ -75,7 +75,7 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
 
 def _follows_seed(key: str, frame: pd.DataFrame) -> bool:
     """Says whether a setting only repeats what the seed says."""
-    return key == FOLLOWER and "seed" in frame.columns and frame.groupby("seed")[key].nunique().max() <= 1
+    return key == FOLLOWER and "seed" in frame.columns and bool(frame.groupby("seed")[key].nunique().max() <= 1)
 
 
 def _counts(table: pd.DataFrame, part: pd.DataFrame, labels: pd.Series, repeats: Sequence[str]) -> list[object]:

@@ -179,7 +179,7 @@ def _yaml(folder: str, problems: list[str]) -> dict[str, Any]:
 def _object(path: str, content: Any, problems: list[str]) -> dict[str, Any]:
     if isinstance(content, dict):
         return content
-    problems.append(f"{path}: must hold an object, got a {type(content).__name__}.")
+    problems.append(f"{path}: must hold an object, got {_short(repr(content))}.")
     return {}
 
 
@@ -218,7 +218,7 @@ def _as_float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:

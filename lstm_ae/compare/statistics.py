@@ -93,7 +93,7 @@ def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> 
     words = {group: _word(pairs, adjusted[group]) for group, pairs in tests.items()} | {best: "best"}
     mean = score.groupby(labels).mean()
     words |= dict.fromkeys(mean.index[np.isinf(mean)], "diverged")
-    return pd.Series(words).where(mean.notna(), "")
+    return pd.Series(words).reindex(mean.index).where(mean.notna(), "")
 
 
 def _word(pairs: np.ndarray, p: float) -> str:
