@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from lstm_ae.compare.series import COLOURS, Comparison, compare, shown, spans_decades
+from lstm_ae.compare.series import COLOURS, Comparison, compare, plain, shown, spans_decades
 
 LOG = logging.getLogger(__name__)
 WIDTH = 9.0  # inches
@@ -165,28 +165,38 @@ def effect_panels(comparison: Comparison) -> Figure | str:
         ax.set_axis_off()
     for ax in grid[:, 0]:
         ax.set_ylabel(comparison.metric)
+    if effects["source"].nunique() > 1:
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     figure.suptitle(f"Mean {comparison.metric} at each value, with its 95 % interval; the best filled", fontsize=12)
     return figure
 
 
-def _effect(ax: Axes, comparison: Comparison, own: pd.DataFrame, key: str) -> None:
-    places = np.arange(len(own))
-    mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
-    best = own["best"].to_numpy(bool)
-    spread = np.nan_to_num(np.abs(np.vstack([mean - low, high - mean])))
-    ax.errorbar(places, mean, yerr=spread, fmt="none", ecolor=COLOURS[0], elinewidth=1.6, capsize=4)
-    ax.plot(places, mean, color=COLOURS[0], linewidth=0.8, alpha=0.5)
-    for chosen, fill in ((best, COLOURS[0]), (~best, "white")):
-        ax.plot(places[chosen], mean[chosen], "o", color=COLOURS[0], markerfacecolor=fill, markersize=7)
-    labels = [
-        _short(shown(key, value), 14) + (f"\n{diverged} diverged" if diverged else "")
-        for value, diverged in zip(own["value"], own["diverged"], strict=True)
-    ]
-    ax.set_xticks(places, labels)
-    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and own["diverged"].sum() == 0 else 0)
-    ax.set_xlim(-0.5, len(places) - 0.5)
-    explained = own["explained"].max()
-    ax.set_title(f"{comparison.names[key]}: explains {explained:.0%}" if explained == explained else key, fontsize=10)
+def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
+    levels = [level for level in comparison.levels(key) if level is not None]
+    lost, explained = [0] * len(levels), []
+    for place, (source, own) in enumerate(effects.groupby("source", sort=False)):
+        for value, diverged in zip(own["value"], own["diverged"], strict=True):
+            lost[levels.index(plain(value))] += diverged
+        own = own[own["mean"].notna()]
+        at = np.array([levels.index(plain(value)) for value in own["value"]]) + 0.12 * place
+        mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
+        best, colour = own["best"].to_numpy(bool), COLOURS[place]
+        spread = np.nan_to_num(np.abs(np.vstack([mean - low, high - mean])))
+        ax.errorbar(at, mean, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.6, capsize=4)
+        ax.plot(at, mean, color=colour, linewidth=0.8, alpha=0.5, label=source)
+        for chosen, fill in ((best, colour), (~best, "white")):
+            ax.plot(at[chosen], mean[chosen], "o", color=colour, markerfacecolor=fill, markersize=7)
+        share = own["explained"].max()
+        if share == share:
+            explained.append(f"{share:.0%}" + (f" ({source})" if effects["source"].nunique() > 1 else ""))
+    notes = [f"\n{n} diverged" if n else "" for n in lost]
+    labels = [_short(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
+    ax.set_xticks(range(len(levels)), labels)
+    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(lost) else 0)
+    ax.set_xlim(-0.5, len(levels) - 0.5)
+    says = f": explains {', '.join(explained)}" if explained else ""
+    ax.set_title(f"{_short(comparison.names[key], 20)}{says}", fontsize=10)
     ax.grid(axis="y", alpha=0.25)
 
 
@@ -229,7 +239,7 @@ def parallel_coordinates(comparison: Comparison) -> Figure | str:
 def _heights(comparison: Comparison, key: str) -> np.ndarray:
     """Returns where each run crosses a setting's axis: values evenly spaced, in order."""
     places = {value: place for place, value in enumerate(comparison.levels(key))}
-    return np.array([places[value] for value in comparison.values(key)]) / max(1, len(places) - 1)
+    return np.array([places.get(value, np.nan) for value in comparison.values(key)]) / max(1, len(places) - 1)
 
 
 def _ticks(comparison: Comparison, key: str) -> tuple[list[str], list[float]]:

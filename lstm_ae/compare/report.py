@@ -22,15 +22,13 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
-from lstm_ae.compare.table import REPEATS
+from lstm_ae.compare.table import REPEATS, is_metric, recorded
 from lstm_ae.run_dir import NOT_SIGNED
 
-SCRIPTS = ("start.js", "table.js", "plots.js", "runs.js")
+SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # of all runs' own figures together; in the page they take a third more
 PNG = b"\x89PNG\r\n\x1a\n"
-PARTS = ("train.", "validation.", "test.", "baseline.", "skill.", "interval.", "skill_interval.")
-NUMBERS = ("parameters", "seconds", "epochs", "best_epoch")
-NO_SETTING = frozenset({"run", "state", "error", "source", *NUMBERS})
+COSTS = ("parameters", "seconds")
 
 
 def write(
@@ -174,8 +172,13 @@ def _colour(group: Group) -> int | None:
 
 def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, Any]:
     """Returns a row of the effects, with its value's place on the axis."""
-    axis, value = levels.get(row["setting"], []), plain(row["value"])
-    return {key: _safe(item) for key, item in row.items()} | {"place": axis.index(value) if value in axis else None}
+    place = _place(levels.get(row["setting"], []), row["value"])
+    return {key: _safe(item) for key, item in row.items()} | {"place": place}
+
+
+def _place(levels: Sequence[Any], value: Any) -> int | None:
+    """Returns where a value lies on its axis, None for one that no run with a score has."""
+    return levels.index(plain(value)) if plain(value) in levels else None
 
 
 def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
         "score": _safe(float(score)),
         "epochs": [] if curve is None else [_safe(value) for value in curve.epochs.tolist()],
         "curve": [] if curve is None else [_safe(value) for value in curve.values.tolist()],
-        "levels": {key: levels[key].index(plain(record[key])) for key in comparison.keys},
+        "levels": {key: _place(levels[key], record[key]) for key in comparison.keys},
         "shown": {key: shown(key, plain(record[key])) for key in comparison.keys},
     }
 
@@ -197,13 +200,11 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
     frame = comparison.frame
-    columns = [str(key) for key in frame.columns]
-    differ = [key for key in columns if key not in NO_SETTING and frame[key].astype(str).nunique(dropna=False) > 1]
-    settings = [key for key in differ if not key.startswith(PARTS) and key not in (*comparison.keys, *NOT_SIGNED)]
-    metrics = [key for key in columns if key.startswith(PARTS) and frame[key].notna().any()]
-    first = [key for key in (comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}") if key in metrics]
-    numbers = [key for key in NUMBERS if key in frame and frame[key].notna().any()]
-    metrics = [*first, *numbers[:2], *(key for key in metrics if key not in first), *numbers[2:]]
+    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *NOT_SIGNED, "source")]
+    settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
+    metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
+    first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
+    metrics = sorted(metrics, key=lambda key: first.index(key) if key in first else len(first))
     return [*(key for key in comparison.keys if key != "source"), *settings], metrics
 
 

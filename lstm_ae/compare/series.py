@@ -1,26 +1,21 @@
 """What the figures and the page have in common: groups of runs, their learning curves, and how values are written."""
 
-import csv
-import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lstm_ae.compare import table
-from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.run_dir import RunDir
+from lstm_ae.compare import statistics, table
+from lstm_ae.compare.reading import read_history
 
 #: Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), less its yellow,
 #: which a white page swallows. As many groups have a colour and a name; the rest are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
 MISSING = "-"
 MOST_WORDS = 8  # settings that name a group
-LARGEST_HISTORY = 20_000_000  # bytes; a longer one is none of ours
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Comparison:
     @property
     def higher(self) -> bool:
         """Whether more of the metric is better."""
-        return self.metric.rsplit(".", 1)[-1] in HIGHER_IS_BETTER
+        return table.higher_is_better(self.metric)
 
     @property
     def curve_metric(self) -> str:
@@ -89,8 +84,9 @@ class Comparison:
         return f"validation.{self.metric.rsplit('.', 1)[-1]}"
 
     def levels(self, key: str) -> list[Any]:
-        """Returns a setting's values in order: numbers, then words, then None where it is missing."""
-        return sorted(set(self.values(key)), key=_order)
+        """Returns a setting's values in runs with a score, in order: numbers, words, then None where it is missing."""
+        scored = ~np.isnan(self.scores)
+        return sorted({value for value, counts in zip(self.values(key), scored, strict=True) if counts}, key=_order)
 
     def values(self, key: str) -> list[Any]:
         """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are one value."""
@@ -111,42 +107,18 @@ def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = Non
     if frame.empty:
         raise ValueError("`frame` must have a run, got none. Name a directory that holds one, at any depth.")
     frame = frame.reset_index(drop=True)
-    effects = _effects(frame, metric) if effects is None else effects
+    effects = statistics.effects(frame, metric) if effects is None else effects
     explained = effects.groupby("setting", sort=False)["explained"].max().fillna(0) if len(effects) else pd.Series()
-    keys = [key for key in table.settings(frame) if key not in (*table.REPEATS, "source")]
+    keys = [key for key in table.settings(table.comparable(frame, metric)) if key not in (*table.REPEATS, "source")]
     keys = sorted(keys, key=lambda key: -float(explained.get(key, 0)))
     if "source" in frame and frame["source"].nunique() > 1:
         keys.append("source")
-    names = _names([*keys, metric])
-    scores = _scores(frame, metric)
-    higher = metric.rsplit(".", 1)[-1] in HIGHER_IS_BETTER
+    names = table.short_names([*keys, metric])
+    scores = table.scores(frame, metric).to_numpy()
+    higher = table.higher_is_better(metric)
     curves, problems = _curves(frame["run"], f"validation.{metric.rsplit('.', 1)[-1]}")
     groups = _coloured(_groups(frame, keys, names, scores, higher), curves)
     return Comparison(frame, metric, scores, keys, names, groups, effects, curves, problems)
-
-
-def _effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    try:
-        statistics = importlib.import_module("lstm_ae.compare.statistics")
-    except ModuleNotFoundError:
-        return pd.DataFrame({"setting": [], "explained": []})
-    effects: pd.DataFrame = statistics.effects(frame, metric)
-    return effects
-
-
-def _names(columns: list[str]) -> dict[str, str]:
-    """Returns short names; the class behind a part is named by the part: `model`, not `model._target_`."""
-    short = table.short_names(columns)
-    return {key: key.removesuffix("._target_") if key.endswith("._target_") else short[key] for key in columns}
-
-
-def _scores(frame: pd.DataFrame, metric: str) -> np.ndarray:
-    worst = -math.inf if metric.rsplit(".", 1)[-1] in HIGHER_IS_BETTER else math.inf
-    scores = pd.to_numeric(frame.reindex(columns=[metric])[metric], errors="coerce").to_numpy(float, copy=True)
-    state = frame["state"].to_numpy()
-    scores[state == "diverged"] = worst
-    scores[(state != "diverged") & (state != "finished")] = math.nan
-    return scores
 
 
 def _groups(
@@ -179,20 +151,14 @@ def _coloured(groups: list[Group], curves: Sequence[Curve | None]) -> list[Group
     return [replace(group, colour=colours.get(place)) for place, group in enumerate(groups)]
 
 
-def _curves(runs: Sequence[str] | pd.Series, column: str) -> tuple[list[Curve | None], list[str]]:
-    """Returns each run's curve, and which files could not be read. A run without a history is none of them."""
+def _curves(runs: Iterable[str], column: str) -> tuple[list[Curve | None], list[str]]:
+    """Returns each run's curve, None where there is none, and which files could not be read."""
     curves: list[Curve | None] = []
-    problems = []
+    problems: list[str] = []
     for run in runs:
-        path = Path(run) / "history.csv"
-        curves.append(None)
-        try:
-            if path.exists() and path.stat().st_size < LARGEST_HISTORY:
-                history = RunDir(run).read_history()
-                if column in history and "epoch" in history:
-                    curves[-1] = Curve(np.array(history["epoch"]), np.array(history[column]))
-        except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-            problems.append(f"{path}: the learning curve cannot be read ({error})")
+        history = read_history(run, problems)
+        known = bool(history.get(column)) and "epoch" in history
+        curves.append(Curve(np.array(history["epoch"]), np.array(history[column])) if known else None)
     return curves, problems
 
 
@@ -202,16 +168,12 @@ def plain(value: Any) -> Any:
         value = value.item()
     if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and math.isnan(value)):
         return None if value is None or isinstance(value, float) or value is pd.NA else str(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return table.plain(value)
 
 
 def shown(key: str, value: Any) -> str:
     """Returns a value as text, short: of a class its own name alone."""
-    if value is None:
-        return MISSING
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 1_000_000):
-        return f"{value:.4g}"
-    return str(value).rsplit(".", 1)[-1] if key.endswith("_target_") else str(value)
+    return table.text(value, key) or MISSING
 
 
 def spans_decades(values: np.ndarray) -> bool:

@@ -1,7 +1,6 @@
 // The plots. Each is a function of the runs shown; its last trace marks the run under the pointer or selected.
 
 const MOST_KEYS = 6;
-const MOST_CELLS = 24;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const touch = matchMedia("(pointer: coarse)");
 
@@ -127,7 +126,8 @@ const scores = data.runs.filter(hasScore).map((run) => run.score);
 const scaled = (score) => (data.logScore ? Math.log10(score) : score);
 const [lowest, highest] = [Math.min(...scores.map(scaled)), Math.max(...scores.map(scaled))];
 const share = (score) => (highest > lowest ? (scaled(score) - lowest) / (highest - lowest) : 0.5);
-const height = (run, key) => (data.levels[key].length > 1 ? run.levels[key] / (data.levels[key].length - 1) : 0.5);
+const height = (run, key) =>
+  run.levels[key] === null ? NaN : data.levels[key].length > 1 ? run.levels[key] / (data.levels[key].length - 1) : 0.5;
 const axes = data.keys.slice(0, MOST_KEYS);
 
 /** A run's way through the axes; runs are set a hair apart, so that equal ones do not hide one another. */
@@ -190,123 +190,4 @@ function parallel(shown) {
   });
   const y = axis("", false, { visible: false, range: [-0.07, 1.07] });
   return { traces, layout: layout(x, y, { annotations, margin: { l: 20, r: 64, t: 10, b: 44 } }) };
-}
-
-const ticksOf = (key) => ({
-  tickvals: [...data.levels[key].keys()],
-  ticktext: data.levels[key].map((text) => safe(clipped(text, 14))),
-});
-let effectKey = data.keys.find((key) => data.effects.some((row) => row.setting === key));
-const effectPoint = (run) => ({
-  x: [run.levels[effectKey] + 0.24 * (((run.id * 0.618) % 1) - 0.5) + 0.2],
-  y: [run.score],
-});
-
-function effects(shown) {
-  const rows = data.effects.filter((row) => row.setting === effectKey && row.mean !== null && row.place !== null);
-  const traces = byColour(shown.filter(hasScore)).map(([shade, members]) =>
-    lines(members, effectPoint, {
-      mode: "markers",
-      marker: { color: shade, size: 7, opacity: 0.75 },
-      hovertemplate: "%{text}<br>%{y:.4g}<extra></extra>",
-    }),
-  );
-  const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : (row.low ?? row.mean));
-  traces.push({
-    x: rows.map((row) => row.place - 0.12),
-    y: rows.map((row) => row.mean),
-    mode: "markers",
-    error_y: {
-      type: "data",
-      symmetric: false,
-      array: rows.map((row) => (row.high ?? row.mean) - row.mean),
-      arrayminus: rows.map((row) => row.mean - floor(row)),
-      color: colour("text"),
-    },
-    marker: {
-      color: rows.map((row) => (row.best ? colour("text") : colour("card"))),
-      size: 11,
-      symbol: "diamond",
-      line: { width: 2, color: colour("text") },
-    },
-    text: rows.map((row) =>
-      safe(
-        `mean ${written(row.mean)}, ${written(row.low)} to ${written(row.high)}, n=${row.n}${row.diverged ? `, ${row.diverged} diverged` : ""}${row.best ? ", the best" : ""}`,
-      ),
-    ),
-    hovertemplate: "%{text}<extra></extra>",
-  });
-  const x = axis(nameOf(effectKey), false, {
-    ...ticksOf(effectKey),
-    range: [-0.5, data.levels[effectKey].length - 0.5],
-  });
-  return { traces, layout: layout(x, axis(data.metric, data.logScore)) };
-}
-
-const [down, across] = data.keys
-  .filter((key) => data.levels[key].length > 1 && data.levels[key].length <= MOST_CELLS)
-  .slice(0, 2)
-  .sort((one, other) => data.levels[one].length - data.levels[other].length);
-
-function heat(shown) {
-  const cells = data.levels[down].map(() => data.levels[across].map(() => []));
-  for (const run of shown) cells[run.levels[down]][run.levels[across]].push(run);
-  const means = cells.map((row) =>
-    row.map((members) => {
-      const own = members.filter(hasScore).map((run) => run.score);
-      return own.length ? own.reduce((sum, score) => sum + score, 0) / own.length : null;
-    }),
-  );
-  const known = means
-    .flat()
-    .filter((mean) => mean !== null)
-    .map(scaled);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const annotations = cells.flatMap((row, y) =>
-    row.map((members, x) => {
-      const mean = means[y][x];
-      const diverged = members.filter((run) => run.state === "diverged").length;
-      const good =
-        mean === null || high === low
-          ? 1
-          : data.higher
-            ? (scaled(mean) - low) / (high - low)
-            : (high - scaled(mean)) / (high - low);
-      const text =
-        mean === null
-          ? diverged
-            ? "diverged"
-            : ""
-          : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
-      return {
-        x,
-        y,
-        text,
-        showarrow: false,
-        font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" },
-      };
-    }),
-  );
-  const trace = {
-    type: "heatmap",
-    z: means.map((row) => row.map((mean) => (mean === null ? null : scaled(mean)))),
-    colorscale: "Cividis",
-    reversescale: !data.higher,
-    xgap: 2,
-    ygap: 2,
-    showscale: false,
-    hovertemplate: "%{text}<extra></extra>",
-    customdata: cells.map((row) => row.map((members) => members[0]?.id ?? null)),
-    text: cells.map((row) =>
-      row.map((members) => safe(members.length ? `${members.length} runs, the best: ${members[0].name}` : "no run")),
-    ),
-  };
-  const axisOf = (key) =>
-    axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
-  return { traces: [trace], layout: layout(axisOf(across), axisOf(down), { annotations }) };
-}
-
-function heatMark(run) {
-  const [x, y] = [run.levels[across], run.levels[down]];
-  return { x: [x - 0.5, x + 0.5, x + 0.5, x - 0.5, x - 0.5], y: [y - 0.5, y - 0.5, y + 0.5, y + 0.5, y - 0.5] };
 }

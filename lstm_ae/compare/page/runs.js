@@ -27,7 +27,7 @@ const cards = [
     mark: effectPoint,
     here: effectKey !== undefined && scores.length > 0,
     choose: true,
-    note: "Diamonds: means over all runs with their 95 % intervals, the best filled. Dots: the runs shown.",
+    note: `${sources.length > 1 ? `Diamonds (${sources[0]}) and squares (${sources[1]})` : "Diamonds"}: means over all runs with 95 % intervals, the best filled. Dots: the runs shown.`,
   },
   {
     title: "Heat map",
@@ -48,10 +48,13 @@ const cards = [
 function chooser(card) {
   const known = data.keys.filter((key) => data.effects.some((row) => row.setting === key));
   const options = known.map((key) => {
-    const { explained } = data.effects.find((row) => row.setting === key);
-    const words =
-      explained === null ? nameOf(key) : `${nameOf(key)}: explains ${Math.round(100 * explained)} % of the variation`;
-    return element("option", { value: key }, words);
+    const shares = sources.flatMap((source) => {
+      const row = data.effects.find((other) => other.setting === key && other.source === source);
+      const whose = sources.length > 1 ? ` (${source})` : "";
+      return row && row.explained !== null ? [`${Math.round(100 * row.explained)} %${whose}`] : [];
+    });
+    const explains = shares.length ? `: explains ${shares.join(", ")} of the variation` : "";
+    return element("option", { value: key }, `${nameOf(key)}${explains}`);
   });
   const choice = element("select", { "aria-label": "Setting" }, ...options);
   choice.addEventListener("change", () => {

@@ -28,7 +28,7 @@ for (const column of everyColumn) {
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
   const few = settingColumns.filter((column, place) => place < FEW_SETTINGS || column.key === "source");
-  const reasons = data.runs.some((run) => run.state !== "finished" || run.error) ? [STATE] : [];
+  const reasons = data.runs.some((run) => !["finished", "reached"].includes(run.state) || run.error) ? [STATE] : [];
   return [...FIXED, ...few, ...repeatColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
 }
 
@@ -82,7 +82,7 @@ function cell(column, run) {
   }
   if (column.key === "state") {
     const text = run.error ? `${run.state}: ${run.error}` : run.state;
-    return element("td", { class: run.state === "finished" ? "" : "reason bad" }, text);
+    return element("td", { class: run.score !== null && !run.error ? "" : "reason bad" }, text);
   }
   if (column.key === data.metric) {
     const text = run.score === null ? (run.state === "finished" ? "-" : run.state) : written(run.score);

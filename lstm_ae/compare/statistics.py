@@ -1,0 +1,172 @@
+"""Whether a difference between groups of runs is more than chance, and what each setting does to the score."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, plain, scores, settings
+
+LEVEL = 0.05  # of all tests of one table together
+EFFECTS = ["setting", "value", "mean", "low", "high", "n", "diverged", "explained", "best", "source"]
+
+
+def paired_p(differences: np.ndarray, overlap: float = 0.0) -> float:
+    """Returns the two-sided p value of a paired t-test, NaN for fewer than two pairs.
+
+    Folds share most of their training data, so that their scores are not independent, and a plain test finds
+    differences where there are none. Nadeau and Bengio (2003, https://doi.org/10.1023/A:1024068626366) widen the
+    variance of the mean from 1/n to 1/n + n_test/n_train.
+
+    Args:
+        differences: Of each pair.
+        overlap: n_test / n_train of the folds; 0 where the pairs are independent, as over seeds.
+
+    Example:
+        >>> round(paired_p(np.array([1.0, 2.0, 3.0])), 4), round(paired_p(np.array([1.0, 2.0, 3.0]), 0.25), 4)
+        (0.0742, 0.1201)
+    """
+    from scipy.special import stdtr
+
+    n = len(differences)
+    if n < 2:
+        return math.nan
+    mean, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(n - 1, -abs(mean) / (spread * math.sqrt(1 / n + overlap))))
+
+
+def holm(values: Sequence[float]) -> np.ndarray:
+    """Returns p values adjusted for there being many (Holm 1979, https://www.jstor.org/stable/4615733); NaN stays NaN.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    given = np.asarray(values, dtype=float)
+    adjusted = np.full(len(given), math.nan)
+    order = np.argsort(given)[: np.isfinite(given).sum()]
+    steps = given[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def overlap(frame: pd.DataFrame) -> float:
+    """Returns n_test / n_train of the folds that the runs were made on, and 0 where they were not made on several.
+
+    With k folds that is 1 / (k - 1). Walking forward, fold i trains on i stretches of days: the mean of 1 / i.
+    """
+    columns = frame.reindex(columns=["fold", "split.n_splits", "split._target_"])
+    folds = pd.to_numeric(columns["fold"], errors="coerce")
+    if folds.nunique() < 2:
+        return 0.0
+    told = pd.to_numeric(columns["split.n_splits"], errors="coerce").max()
+    k = int(told) if told >= 2 else folds.nunique()
+    if columns["split._target_"].astype(str).str.endswith("WalkForward").any():
+        return sum(1 / i for i in range(1, k + 1)) / k
+    return 1 / (k - 1)
+
+
+def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> pd.Series:
+    """Returns a plain word for each group: is it worse than the best, by a test over the folds and seeds they share?
+
+    The words are `best`, `worse`, `not told apart`, `too few pairs`, and `diverged` where one of its runs did. They
+    hold for all groups together, at the 5 % level (Holm).
+
+    Args:
+        frame: The runs.
+        metric: By which they are compared.
+        labels: The group of each run.
+        best: The group with the best mean.
+    """
+    repeat = groups(frame, [key for key in REPEATS if key in frame.columns])
+    score = scores(frame, metric)
+    shared = repeat.isin(repeat[(labels == best) & score.notna()])
+    cells = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
+    worse_by = cells.sub(cells[best], axis=0) * (-1 if higher_is_better(metric) else 1)
+    worse_by = worse_by.reindex(columns=labels.unique()).where(np.isfinite)
+    tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
+    ratio = overlap(frame[shared])
+    adjusted = dict(zip(tests, holm([paired_p(pairs, ratio) for pairs in tests.values()]), strict=True))
+    words = {group: _word(pairs, adjusted[group]) for group, pairs in tests.items()} | {best: "best"}
+    mean = score.groupby(labels).mean()
+    words |= dict.fromkeys(mean.index[np.isinf(mean)], "diverged")
+    return pd.Series(words).reindex(mean.index).where(mean.notna(), "")
+
+
+def _word(pairs: np.ndarray, p: float) -> str:
+    if len(pairs) < 2:
+        return "too few pairs"
+    return "worse" if p < LEVEL and pairs.mean() > 0 else "not told apart"
+
+
+def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Returns what each setting that differs does to the score, a row a value, published runs and ours apart.
+
+    The columns are `setting`, `value`, `mean` with its 95 % interval `low` to `high`, `n` (runs in the mean),
+    `diverged` (runs that are not), `explained` (the share of the variation that is the setting's main effect: the sum
+    of squares between its values over that of all scores; NaN where no value was tried twice), `best` (whether this
+    value's mean is the best) and `source`. Where `on_log_scale`, all of it is of the scores' logarithms, and `mean` is
+    the geometric one.
+
+    Args:
+        frame: What `load` returned.
+        metric: A column of it.
+    """
+    rows: list[dict[str, object]] = []
+    for source, part in comparable(frame, metric).groupby("source"):
+        score, logged = converged(part, metric), on_log_scale(part, metric)
+        diverged = np.isinf(scores(part, metric))
+        for key in varied(part):
+            rows += [row | {"source": source} for row in _effect(part[key], score, diverged, logged, metric)]
+    return pd.DataFrame(rows, columns=EFFECTS)
+
+
+def varied(frame: pd.DataFrame) -> list[str]:
+    """Returns the settings whose effect can be asked for: those that differ, less what repeats a run."""
+    return [key for key in settings(frame) if key not in (*REPEATS, "source")]
+
+
+def on_log_scale(frame: pd.DataFrame, metric: str) -> bool:
+    """Says whether effects are taken on a log scale: scores are all positive and span more than a factor of ten."""
+    found = scores(frame, metric)[np.isfinite].to_numpy()
+    return bool(len(found) and found.min() > 0 and found.max() > 10 * found.min())
+
+
+def converged(frame: pd.DataFrame, metric: str) -> pd.Series:
+    """Returns the scores of runs that did not diverge, their logarithms where `on_log_scale`."""
+    score = scores(frame, metric).where(np.isfinite)
+    return score.map(math.log, na_action="ignore") if on_log_scale(frame, metric) else score
+
+
+def _effect(
+    values: pd.Series, score: pd.Series, diverged: pd.Series, logged: bool, metric: str
+) -> list[dict[str, object]]:
+    """Returns the rows of one setting."""
+    from scipy.special import stdtrit
+
+    score = score[values.notna()]
+    by = score.groupby(values)
+    table = pd.DataFrame({"mean": by.mean(), "n": by.count(), "std": by.std()})
+    total = ((score - score.mean()) ** 2).sum()
+    between = (table["n"] * (table["mean"] - score.mean()) ** 2).sum()
+    explained = round(between / total, 12) if total > 0 and table["n"].max() > 1 else math.nan
+    half = stdtrit((table["n"] - 1).clip(lower=1), 0.975) * table["std"] / np.sqrt(table["n"])
+    shown = pd.DataFrame({"mean": table["mean"], "low": table["mean"] - half, "high": table["mean"] + half})
+    shown = shown.map(math.exp) if logged else shown
+    best = table["mean"].idxmax() if higher_is_better(metric) else table["mean"].idxmin()
+    lost = diverged.groupby(values).sum()
+    return [
+        {"setting": values.name, "value": plain(value), **shown.loc[value], "n": int(table["n"][value]),
+         "diverged": int(lost[value]), "explained": explained, "best": value == best}
+        for value in sorted(table.index, key=in_order)
+    ]  # fmt: skip
+
+
+def in_order(value: object) -> tuple[int, float, str]:
+    """Puts numbers first, by size, then texts, then what is missing."""
+    if isinstance(value, int | float):
+        return (2, 0.0, "") if math.isnan(value) else (0, float(value), "")
+    return 1, 0.0, str(value)
