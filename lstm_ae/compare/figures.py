@@ -158,9 +158,10 @@ def effect_panels(comparison: Comparison) -> Figure | str:
         _effect(ax, comparison, effects[effects["setting"] == key], key)
         if spans_decades(means):
             ax.set_yscale("log")
-            ends = np.concatenate([means, effects["high"].to_numpy(float)])
-            ends = ends[np.isfinite(ends)]
-            ax.set_ylim(means[np.isfinite(means)].min() / 3, ends.max() * 2)  # an interval may reach below zero
+            known = means[np.isfinite(means)]
+            ends = np.concatenate([known, *(effects[name].to_numpy(float) for name in ("low", "high"))])
+            ends = ends[np.isfinite(ends) & (ends > known.min() / 30)]  # an interval may reach below zero
+            ax.set_ylim(ends.min() / 1.5, ends.max() * 1.5)
     for ax in grid.ravel()[len(names) :]:
         ax.set_axis_off()
     for ax in grid[:, 0]:
@@ -183,8 +184,8 @@ def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -
         mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
         best, colour = own["best"].to_numpy(bool), COLOURS[place]
         spread = np.nan_to_num(np.abs(np.vstack([mean - low, high - mean])))
-        ax.errorbar(at, mean, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.6, capsize=4)
-        ax.plot(at, mean, color=colour, linewidth=0.8, alpha=0.5, label=source)
+        ax.errorbar(at, mean, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.6, capsize=4, label=source)
+        ax.plot(at, mean, color=colour, linewidth=0.8, alpha=0.5)
         for chosen, fill in ((best, colour), (~best, "white")):
             ax.plot(at[chosen], mean[chosen], "o", color=colour, markerfacecolor=fill, markersize=7)
         share = own["explained"].max()
@@ -195,8 +196,8 @@ def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -
     ax.set_xticks(range(len(levels)), labels)
     ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(lost) else 0)
     ax.set_xlim(-0.5, len(levels) - 0.5)
-    says = f": explains {', '.join(explained)}" if explained else ""
-    ax.set_title(f"{_short(comparison.names[key], 20)}{says}", fontsize=10)
+    ax.set_title(_short(comparison.names[key], 36), fontsize=11)
+    ax.set_xlabel(f"explains {', '.join(explained)}" if explained else "", fontsize=9, color="0.35")
     ax.grid(axis="y", alpha=0.25)
 
 

@@ -151,7 +151,7 @@ def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
         "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
         "keys": comparison.keys,
         "names": dict(comparison.names),
-        "repeats": [key for key in REPEATS if key in settings and "." not in key],
+        "repeats": [key for key in REPEATS if key in settings and "." not in key and frame[key].nunique() > 1],
         "settings": settings,
         "metrics": metrics,
         "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},

@@ -116,7 +116,10 @@ function costs(key) {
     );
     return {
       traces,
-      layout: layout(axis(key === "seconds" ? "training (seconds)" : key, wide), axis(data.metric, data.logScore)),
+      layout: layout(
+        axis(key === "seconds" ? "training (seconds)" : key, wide, { nticks: 4 }),
+        axis(data.metric, data.logScore),
+      ),
     };
   };
   return { draw, mark: point };

@@ -1,6 +1,8 @@
 // The cards of the plots, the difference of two runs, and each run's own figures; then everything is started.
 
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const withCurve = data.runs.filter((run) => run.curve.length && groupOf(run).colour !== null);
+const repeated = new Set(withCurve.map(groupOf)).size < withCurve.length;
 const cards = [
   {
     title: "Learning curves",
@@ -8,10 +10,7 @@ const cards = [
     draw: curves,
     mark: curvePoints,
     here: data.runs.some((run) => run.curve.length),
-    note:
-      data.runs.length > data.groups.length
-        ? "Thin: a run. Thick: the mean over the seeds and folds of its settings."
-        : "One line per run.",
+    note: repeated ? "Thin: a run. Thick: the mean over the seeds and folds of its settings." : "One line per run.",
   },
   {
     title: "Parallel coordinates",

@@ -21,9 +21,9 @@ const moreKeys = data.settings.filter((key) => ![...data.keys, ...data.repeats].
 const moreSettings = moreKeys.map((key) => ({ key, name: key, value: valueOf(key) }));
 const metricColumns = data.metrics.map((key) => ({ key, name: key, value: valueOf(key), number: true }));
 const everyColumn = [...FIXED, ...settingColumns, ...repeatColumns, ...moreSettings, ...metricColumns, STATE];
-for (const column of everyColumn) {
-  column.number ??= data.runs.every((run) => ["number", "object"].includes(typeof column.value(run))); // an object is null
-}
+// "null" is a setting's own word for none, and null stands for what a run does not record.
+const isNumber = (value) => typeof value === "number" || value === null || value === "null";
+for (const column of everyColumn) column.number ??= data.runs.every((run) => isNumber(column.value(run)));
 
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
@@ -85,7 +85,7 @@ function cell(column, run) {
     return element("td", { class: run.score !== null && !run.error ? "" : "reason bad" }, text);
   }
   if (column.key === data.metric) {
-    const text = run.score === null ? (run.state === "finished" ? "-" : run.state) : written(run.score);
+    const text = run.score === null ? (run.state === "finished" ? "none" : run.state) : written(run.score);
     return element("td", { class: run.score === null ? "number score bad" : "number score" }, text);
   }
   const text = column.text ? column.text(run) : written(column.value(run));
