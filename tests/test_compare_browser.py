@@ -54,6 +54,8 @@ def opened(browser):
 def path(frame, effects, tmp_path):  # noqa: F811
     for number in (0, 4):
         RunDir(tmp_path / str(number)).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
+    for number, commit in ((0, "abc"), (6, "def")):
+        RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
     write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
     return report.write(table.load(tmp_path), "validation.loss", tmp_path / "out", ["a.json: broken"], effects)
 
@@ -137,7 +139,7 @@ def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, pa
     page.locator("h1").hover()
     eventually(page, "cards[0].place.data.at(-1).x.length === 0")
     page.locator("#table tbody tr[data-run='5'] button").press("Enter")
-    assert page.locator("tr[aria-selected=true]").get_attribute("data-run") == "5"
+    assert page.locator("tr[aria-current=true]").get_attribute("data-run") == "5"
     assert "Selected: 5 (lr 0.01, hidden_size 8, seed 1)" in page.locator("#selected").inner_text()
 
     plot = page.locator("figure", has_text="Score against seconds").locator(".plot")
@@ -148,7 +150,7 @@ def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, pa
     hovered = page.locator("#table tr.hovered").get_attribute("data-run")
     page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     eventually(page, f"state.selected === {hovered}")
-    assert page.locator("tr[aria-selected=true]").get_attribute("data-run") == hovered
+    assert page.locator("tr[aria-current=true]").get_attribute("data-run") == hovered
 
 
 def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
@@ -168,6 +170,8 @@ def test_two_runs_are_set_beside_one_another(opened, path):
     rows = [row.split("\t") for row in page.locator("#difference tbody tr").all_inner_texts()]
     assert ["optimizer.lr", "0.1", "0.01"] in rows
     assert ["model.hidden_size", "8", "16"] in rows
+    assert ["environment.commit", "abc", "def"] in rows
+    assert ["first epoch at which validation.loss differs", "1: 0.1", "1: 0.01"] in rows
     assert not any(row[0] == "seed" for row in rows)
     page.locator("#table tbody tr[data-run='1'] button").click()
     assert page.locator("#second").input_value() == "1"

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import subprocess
+import sys
 
 import matplotlib.image
 import numpy as np
@@ -133,3 +135,17 @@ def test_text_with_a_dollar_is_no_mathematics(tmp_path, effects):
     write_run(tmp_path / "a", 0.1, note="$\\frac{", other=1)
     write_run(tmp_path / "b", 0.2, note="x" * 300, other=2)
     assert len(figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS)) == 4
+
+
+def test_effects_of_published_runs_and_ours_stand_beside_one_another(frame, effects, tmp_path):
+    both = pd.concat([effects, effects.assign(source="published", diverged=1, low=math.nan, high=math.nan)])
+    drawn = figures.effect_panels(series.compare(frame, "validation.loss", both))
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["ours", "published"]
+    assert drawn.axes[0].get_xlabel() == "explains 80% (ours), 80% (published)"
+    assert [label.get_text() for label in drawn.axes[1].get_xticklabels()] == ["8\n1 diverged", "16\n1 diverged"]
+
+
+def test_figures_and_page_need_no_torch():
+    code = "import sys, lstm_ae.compare.figures, lstm_ae.compare.report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from lstm_ae.compare.reading import read_environment
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
 from lstm_ae.compare.table import REPEATS, is_metric, recorded
 from lstm_ae.run_dir import NOT_SIGNED
@@ -52,6 +53,7 @@ def write(
     """
     comparison = compare(frame, metric, effects)
     problems = [*problems, *comparison.problems]
+    data = _data(comparison) | {"environments": _environments(comparison, problems)}
     pictures, left_out = _pictures(comparison)
     scripts = [get_plotlyjs(), "\n".join(_file(name) for name in SCRIPTS)]
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
@@ -60,9 +62,9 @@ def write(
         "title": html.escape(f"Comparison of {_runs(len(frame))} by {metric}"),
         "sources": html.escape(_sources(frame)),
         "summary": html.escape(summary(comparison)),
-        "problems": _listed(problems),
+        "problems": _listed(list(dict.fromkeys(problems))),
         "style": _file("page.css"),
-        "data": embedded(_data(comparison, left_out)),
+        "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
         "plotly": scripts[0],
         "scripts": scripts[1],
@@ -132,7 +134,7 @@ def _file(name: str) -> str:
     return (resources.files("lstm_ae.compare") / "page" / name).read_text(encoding="utf-8")
 
 
-def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
+def _data(comparison: Comparison) -> dict[str, Any]:
     """Returns all that the page draws, in the order of rank."""
     frame = comparison.frame
     settings, metrics = _columns(comparison)
@@ -161,7 +163,6 @@ def _data(comparison: Comparison, left_out: int) -> dict[str, Any]:
             _run(comparison, row, levels) | {"name": names[row], "group": group_of[row], "values": values}
             for row, values in rows
         ],
-        "picturesLeftOut": left_out,
     }
 
 
@@ -174,6 +175,14 @@ def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, A
     """Returns a row of the effects, with its value's place on the axis."""
     place = _place(levels.get(row["setting"], []), row["value"])
     return {key: _safe(item) for key, item in row.items()} | {"place": place}
+
+
+def _environments(comparison: Comparison, problems: list[str]) -> dict[int, dict[str, Any]]:
+    """Returns of where each run ran what is not the same for all: versions, commit, machine."""
+    known = [read_environment(str(run), problems) for run in comparison.frame["run"]]
+    keys = list(dict.fromkeys(key for environment in known for key in environment))
+    differ = [key for key in keys if len({str(environment.get(key)) for environment in known}) > 1]
+    return {row: {key: _safe(known[row].get(key)) for key in differ} for row in range(len(known))}
 
 
 def _place(levels: Sequence[Any], value: Any) -> int | None:

@@ -148,6 +148,14 @@ function compareWith(run) {
   drawDifference();
 }
 
+/** The first epoch at which two curves differ by more than rounding, with both values. */
+function partsAt(one, other) {
+  const differs = (value, place) => Math.abs(value - other.curve[place]) > 1e-9 * Math.abs(value);
+  const place = one.curve.findIndex(differs);
+  if (place < 0) return ["-", "-"];
+  return [one, other].map((run) => `${run.epochs[place]}: ${written(run.curve[place])}`);
+}
+
 function drawDifference() {
   const [one, other] = ["first", "second"].map((id) => runs.get(Number(find(id).value)));
   const facts = (key) => [one, other].map((run) => written(run.values[key]));
@@ -157,6 +165,9 @@ function drawDifference() {
     ["error", written(one.error), written(other.error)],
   ];
   rows.push(...[...data.settings, ...data.metrics].map((key) => [key, ...facts(key)]));
+  const [here, there] = [one, other].map((run) => data.environments[run.id]);
+  rows.push(...Object.keys(here).map((key) => [`environment.${key}`, written(here[key]), written(there[key])]));
+  rows.push([`first epoch at which ${data.curveMetric} differs`, ...partsAt(one, other)]);
   const different = rows.filter(([, first, second]) => first !== second);
   const cells = different.map((row) => element("tr", {}, ...row.map((text) => element("td", {}, text))));
   if (!cells.length) cells.push(element("tr", {}, element("td", { colspan: 3 }, "One and the same run.")));

@@ -105,7 +105,7 @@ function markRows() {
   for (const row of find("table").tBodies[0].rows) {
     const id = Number(row.dataset.run);
     row.classList.toggle("hovered", id === state.hovered);
-    row.setAttribute("aria-selected", id === state.selected);
+    row.setAttribute("aria-current", id === state.selected);
   }
 }
 
