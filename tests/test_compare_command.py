@@ -34,6 +34,16 @@ def test_the_reports_findings_are_said_beside_the_published_runs(compare):
     assert "Every combination ran once" in err
 
 
+def test_the_readmes_excerpt_is_what_the_command_prints(compare):
+    columns = "source,hidden_size,lr,gradient_clipping,loss"
+    printed = " ".join(compare(TOY, REFERENCE / "published", "--effects", "--columns", columns)[1].split())
+    section = (ROOT / "README.md").read_text().split("## Comparing")[1].split("\n## ")[0]
+    excerpts = section.split("    source ")[1].split("\n- ")[0].split("\n\n")
+    table, sentences = ("source " + excerpts[0]).split(), excerpts[1].split()
+    assert " ".join(table) in printed
+    assert " ".join(sentences) in printed
+
+
 def test_what_is_asked_of_a_table_is_done(compare):
     asked = ("--where", "clip=1", "--where", "lr>0.001", "--sort", "-seconds", "--top", 2, "--columns", "lr,seconds")
     assert compare(TOY, *asked)[0] == 1

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown", "json")
 ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json"}
+MOST_UNTESTED = 20  # values of a setting, each tried once, that are worth a row of their own
 EXAMPLES = """examples:
   python -m lstm_ae.compare multirun/2026-11-22                        everything made on a day, ranked
   python -m lstm_ae.compare multirun/reference --where dataset=load_toy --effects
@@ -132,9 +133,9 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
     if options.all_columns or options.columns or options.sort:
         ranked = ranking.ranked(frame, metric, repeats, everything=True)
     if options.sort:
-        ranked = ranking.sort(ranked, options.sort, names)
+        ranked = ranking.sort(ranked, options.sort, [metric])
     if options.columns:
-        names = ranking.select(options.columns, names, list(ranked.columns))
+        names = ranking.select(options.columns, [metric], list(ranked.columns))
     ranked = ranked if options.all_columns and not options.columns else ranked[names]
     return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
 
@@ -147,6 +148,8 @@ def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, re
     shown = statistics.effects(frame, metric)
     if alone:
         return _rendered(shown, options, remarks)
+    several = shown.groupby(["source", "setting"])["value"].transform("size")
+    shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
     shown["best"] = shown["best"].map({True: "best", False: ""})
     said = "".join(f"{neutral(line)}\n" for line in conclusions(frame, metric))
     return f"\nEffects on {neutral(metric)}\n\n{_rendered(shown, options, remarks)}\n{said}"

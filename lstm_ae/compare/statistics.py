@@ -9,6 +9,7 @@ import pandas as pd
 from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, plain, scores, settings
 
 LEVEL = 0.05  # of all tests of one table together
+MOST_EXPONENT = 700.0  # beyond it exp is infinite
 EFFECTS = ["setting", "value", "mean", "low", "high", "n", "diverged", "explained", "best", "source"]
 
 
@@ -105,7 +106,8 @@ def _word(pairs: np.ndarray, p: float) -> str:
 def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns what each setting that differs does to the score, a row a value, published runs and ours apart.
 
-    The columns are `setting`, `value`, `mean` with its 95 % interval `low` to `high`, `n` (runs in the mean),
+    The columns are `setting`, `value`, `mean` with its 95 % interval `low` to `high` (for which runs that differ in a
+    setting that changed nothing are one), `n` (runs in the mean),
     `diverged` (runs that are not), `explained` (the share of the variation that is the setting's main effect: the sum
     of squares between its values over that of all scores; NaN where no value was tried twice), `best` (whether this
     value's mean is the best) and `source`. Where `on_log_scale`, all of it is of the scores' logarithms, and `mean` is
@@ -117,10 +119,9 @@ def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     for source, part in comparable(frame, metric).groupby("source"):
-        score, logged = converged(part, metric), on_log_scale(part, metric)
-        diverged = np.isinf(scores(part, metric))
+        idle = inert(part, metric)
         for key in varied(part):
-            rows += [row | {"source": source} for row in _effect(part[key], score, diverged, logged, metric)]
+            rows += [row | {"source": source} for row in _effect(part, metric, key, idle)]
     return pd.DataFrame(rows, columns=EFFECTS)
 
 
@@ -141,28 +142,56 @@ def converged(frame: pd.DataFrame, metric: str) -> pd.Series:
     return score.map(math.log, na_action="ignore") if on_log_scale(frame, metric) else score
 
 
-def _effect(
-    values: pd.Series, score: pd.Series, diverged: pd.Series, logged: bool, metric: str
-) -> list[dict[str, object]]:
+def cells(frame: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) -> pd.Series:
+    """Returns the mean score for each combination of all else (first level) and each value of a setting (second).
+
+    Runs that differ in idle settings alone are copies of one another, and count as one.
+    """
+    others = [other for other in varied(frame) if other != key and other not in idle]
+    rest = groups(frame, [*others, *(other for other in REPEATS if other in frame.columns)])
+    return converged(frame, metric).groupby([rest, frame[key]], sort=False).mean().dropna()
+
+
+def pairs(frame: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) -> pd.DataFrame:
+    """Returns `cells` as a table, a column a value, of the combinations that were run with several values."""
+    found = cells(frame, metric, key, idle)
+    several = found.groupby(level=0).transform("size") > 1
+    return found[several].unstack()
+
+
+def inert(frame: pd.DataFrame, metric: str) -> list[str]:
+    """Returns the settings that changed no score at all where nothing else differed: runs along them are copies."""
+    tables = {key: pairs(frame, metric, key) for key in varied(frame)}
+    return [key for key, table in tables.items() if len(table) and (table.max(axis=1) == table.min(axis=1)).all()]
+
+
+def _effect(part: pd.DataFrame, metric: str, key: str, idle: Sequence[str]) -> list[dict[str, object]]:
     """Returns the rows of one setting."""
+    values = part[key].dropna()
+    score = converged(part, metric)[values.index]
+    by = score.groupby(values, sort=False)
+    mean, n = by.mean(), by.count()
+    total = ((score - score.mean()) ** 2).sum()
+    explained = round((n * (mean - score.mean()) ** 2).sum() / total, 12) if total > 0 and n.max() > 1 else math.nan
+    half = _half_width(cells(part, metric, key, idle)).reindex(mean.index)
+    shown = pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
+    shown = shown.map(lambda value: math.exp(min(value, MOST_EXPONENT))) if on_log_scale(part, metric) else shown
+    best = None if mean.isna().all() else mean.idxmax() if higher_is_better(metric) else mean.idxmin()
+    lost = np.isinf(scores(part, metric))[values.index].groupby(values, sort=False).sum()
+    return [
+        {"setting": key, "value": plain(value), **shown.loc[value], "n": int(n[value]),
+         "diverged": int(lost[value]), "explained": explained, "best": value == best}
+        for value in sorted(mean.index, key=in_order)
+    ]  # fmt: skip
+
+
+def _half_width(found: pd.Series) -> pd.Series:
+    """Returns half the width of the 95 % interval of the mean at each value, by Student's t."""
     from scipy.special import stdtrit
 
-    score = score[values.notna()]
-    by = score.groupby(values)
-    table = pd.DataFrame({"mean": by.mean(), "n": by.count(), "std": by.std()})
-    total = ((score - score.mean()) ** 2).sum()
-    between = (table["n"] * (table["mean"] - score.mean()) ** 2).sum()
-    explained = round(between / total, 12) if total > 0 and table["n"].max() > 1 else math.nan
-    half = stdtrit((table["n"] - 1).clip(lower=1), 0.975) * table["std"] / np.sqrt(table["n"])
-    shown = pd.DataFrame({"mean": table["mean"], "low": table["mean"] - half, "high": table["mean"] + half})
-    shown = shown.map(math.exp) if logged else shown
-    best = table["mean"].idxmax() if higher_is_better(metric) else table["mean"].idxmin()
-    lost = diverged.groupby(values).sum()
-    return [
-        {"setting": values.name, "value": plain(value), **shown.loc[value], "n": int(table["n"][value]),
-         "diverged": int(lost[value]), "explained": explained, "best": value == best}
-        for value in sorted(table.index, key=in_order)
-    ]  # fmt: skip
+    by = found.groupby(level=1, sort=False)
+    count = by.count()
+    return by.std() * stdtrit((count - 1).clip(lower=1), 0.975) / np.sqrt(count)
 
 
 def in_order(value: object) -> tuple[int, float, str]:
