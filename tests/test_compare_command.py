@@ -83,6 +83,15 @@ def test_only_where_nothing_could_be_compared_the_exit_code_is_1(compare, tmp_pa
     assert compare(tmp_path, "--metric", "los")[0] == 1
 
 
+def test_where_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, tmp_path):
+    write(tmp_path / "0", None, "failed", model__size=3)
+    write(tmp_path / "1", 0.1, "failed", model__size=4)
+    code, out, err = compare(tmp_path)
+    assert code == 1
+    assert "No run has a metric yet" in err
+    assert [line.split()[:2] for line in out.splitlines()] == [["size", "state"], ["3", "failed"], ["4", "failed"]]
+
+
 def test_wrong_options_are_refused_with_the_rule(capsys):
     for arguments, said in (
         ([], "name at least one DIR, or two runs with --diff"),

@@ -124,3 +124,21 @@ def test_runs_of_several_datasets_ranked_together_are_said_so(tmp_path):
     write(tmp_path / "0", 0.1, dataset___target_="a.toy")
     write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
     assert "several of dataset._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+
+
+def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
+    for fold in (0, 1):
+        for seed in range(4):
+            write(tmp_path / f"{fold}{seed}", 1.0 + fold + 0.1 * seed**fold, fold=fold, seed=seed)
+    assert list(ranked(tmp_path, by="seed")["verdict"]) == ["best", "worse"]
+    assert list(ranked(tmp_path, by="seed")["fold"]) == [0, 1]
+
+
+def test_more_is_better_for_an_accuracy(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            run = RunDir(write(tmp_path / f"{size}{seed}", 0.1, seed=seed, model__size=size))
+            run.write_json("metrics.json", {"validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}})
+    frame = load(tmp_path)
+    shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
+    assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]

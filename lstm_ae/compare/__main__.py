@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remarks: list[str] = []
     content, code = "", 0
     try:
-        content = _diff(options, remarks) if options.diff else _compare(options, remarks)
+        content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 1
     for remark in remarks:
         print(output.neutral(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
-    return code if options.output or not content else output.show(content)
+    return code if options.output or not content else output.show(content) or code
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -94,8 +94,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
-    """Returns what goes to stdout; what goes to stderr is added to the remarks."""
+def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
+    """Returns what goes to stdout and the exit code; what goes to stderr is added to the remarks."""
     from lstm_ae.compare import selection, table
 
     frame = table.read(options.dirs, remarks)
@@ -107,6 +107,9 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
         frame = selection.at_epoch(frame, options.epoch, remarks)
     if options.hide_failed:
         frame = selection.hide_failed(frame, remarks)
+    if not selection.metrics(frame):
+        remarks.append("No run has a metric yet: there is nothing to rank. What became of the runs:")
+        return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1
     metric = selection.choose_metric(frame, options.metric, remarks)
     alone = options.effects and options.format in ("csv", "json")
     content = "" if alone else _table(frame, metric, options, remarks)
@@ -118,7 +121,7 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
     if options.report:
         report = importlib.import_module("lstm_ae.compare.report")
         remarks.append(f"Report: {report.write(found, metric, options.report, problems)}")
-    return content
+    return content, 0
 
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
@@ -143,7 +146,7 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
 def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], alone: bool) -> str:
     from lstm_ae.compare import statistics
     from lstm_ae.compare.conclusions import conclusions
-    from lstm_ae.compare.output import neutral
+    from lstm_ae.compare.output import folded, neutral
 
     shown = statistics.effects(frame, metric)
     if alone:
@@ -151,8 +154,11 @@ def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, re
     several = shown.groupby(["source", "setting"])["value"].transform("size")
     shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
     shown["best"] = shown["best"].map({True: "best", False: ""})
-    said = "".join(f"{neutral(line)}\n" for line in conclusions(frame, metric))
-    return f"\nEffects on {neutral(metric)}\n\n{_rendered(shown, options, remarks)}\n{said}"
+    said = "".join(
+        f"{line}\n" for line in folded([neutral(line) for line in conclusions(frame, metric)], _width(options))
+    )
+    rows = _rendered(shown, options, remarks, ("value", "mean", "best", "source"))
+    return f"\nEffects on {neutral(metric)}\n\n{rows}\n{said}"
 
 
 def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
@@ -161,11 +167,16 @@ def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
     return _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
 
 
+def _width(options: argparse.Namespace) -> int | None:
+    """Returns the width of the terminal, and None where the output goes elsewhere."""
+    terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
+
+
 def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[str], keep: Sequence[str] = ()) -> str:
     from lstm_ae.compare.output import render
 
-    terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
+    width = _width(options)
     content, left_out = render(shown, options.format, width, keep)
     if left_out:
         remarks.append(

@@ -58,7 +58,7 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     shown = [key for key in recorded(part) if key not in repeats] if everything else keys
     table = means(part, metric, shown, labels)
     if table["of"].max() > 1:
-        table["verdict"] = verdicts(part, metric, labels, int(table.index[0]))
+        table["verdict"] = verdicts(part, metric, labels, int(table.index[0]), repeats)
         table["n"] = pd.Series(_counts(table, part, labels, repeats), index=table.index, dtype=object)
         table = table.drop(columns="of")
     else:

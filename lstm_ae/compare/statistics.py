@@ -70,7 +70,9 @@ def overlap(frame: pd.DataFrame) -> float:
     return 1 / (k - 1)
 
 
-def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> pd.Series:
+def verdicts(
+    frame: pd.DataFrame, metric: str, labels: pd.Series, best: int, repeats: Sequence[str] = REPEATS
+) -> pd.Series:
     """Returns a plain word for each group: is it worse than the best, by a test over the folds and seeds they share?
 
     The words are `best`, `worse`, `not told apart`, `too few pairs`, and `diverged` where one of its runs did. They
@@ -81,15 +83,16 @@ def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> 
         metric: By which they are compared.
         labels: The group of each run.
         best: The group with the best mean.
+        repeats: What makes a pair: settings over which the mean of a group was taken.
     """
-    repeat = groups(frame, [key for key in REPEATS if key in frame.columns])
+    repeat = groups(frame, [key for key in repeats if key in frame.columns])
     score = scores(frame, metric)
     shared = repeat.isin(repeat[(labels == best) & score.notna()])
-    cells = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
-    worse_by = cells.sub(cells[best], axis=0) * (-1 if higher_is_better(metric) else 1)
+    table = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
+    worse_by = table.sub(table[best], axis=0) * (-1 if higher_is_better(metric) else 1)
     worse_by = worse_by.reindex(columns=labels.unique()).where(np.isfinite)
     tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
-    ratio = overlap(frame[shared])
+    ratio = overlap(frame[shared]) if "fold" in repeats else 0.0
     adjusted = dict(zip(tests, holm([paired_p(pairs, ratio) for pairs in tests.values()]), strict=True))
     words = {group: _word(pairs, adjusted[group]) for group, pairs in tests.items()} | {best: "best"}
     mean = score.groupby(labels).mean()
