@@ -63,13 +63,16 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares what the command line names, and returns the exit code: 1 where nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    import numpy
+
     from lstm_ae.compare import output
     from lstm_ae.compare.selection import CompareError
 
     remarks: list[str] = []
     content, code = "", 0
     try:
-        content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
+        with numpy.errstate(all="ignore"):  # a file may hold any number
+            content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")

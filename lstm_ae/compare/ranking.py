@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lstm_ae.compare.selection import CompareError, column
-from lstm_ae.compare.statistics import in_order, verdicts
+from lstm_ae.compare.statistics import MOST_FOLDS, in_order, verdicts
 from lstm_ae.compare.table import (
     KIND,
     REPEATS,
@@ -85,7 +85,7 @@ def _counts(table: pd.DataFrame, part: pd.DataFrame, labels: pd.Series, repeats:
     due = size.groupby(groups(part, vary)).transform("max").groupby(labels).max()
     if vary == ["fold"] and "split.n_splits" in part.columns:
         splits = pd.to_numeric(part["split.n_splits"], errors="coerce").groupby(labels).max()
-        due = due.where(~(splits > due), splits)
+        due = due.where(~splits.between(due + 1, MOST_FOLDS), splits)
     unit = {"fold": "folds", "seed": "seeds"}.get(",".join(vary), "runs")
     pairs = zip(table["n"].astype(int), due[table.index].astype(int), strict=True)
     return [f"{n}/{of} {unit}" if n < of else n for n, of in pairs]

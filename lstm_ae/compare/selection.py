@@ -90,8 +90,6 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
 
 
 def _same(cell: object, value: str, number: float) -> bool:
-    if isinstance(cell, bool):
-        return str(cell).lower() == value.lower()
     if isinstance(cell, int | float) and not math.isnan(number):
         return bool(cell == number)
     return value == str(cell)

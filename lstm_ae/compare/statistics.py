@@ -9,6 +9,7 @@ import pandas as pd
 from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, plain, scores, settings
 
 LEVEL = 0.05  # of all tests of one table together
+MOST_FOLDS = 10_000  # more is no number of folds
 MOST_EXPONENT = 700.0  # beyond it exp is infinite
 EFFECTS = ["setting", "value", "mean", "low", "high", "n", "diverged", "explained", "best", "source"]
 
@@ -64,7 +65,7 @@ def overlap(frame: pd.DataFrame) -> float:
     if folds.nunique() < 2:
         return 0.0
     told = pd.to_numeric(columns["split.n_splits"], errors="coerce").max()
-    k = int(told) if told >= 2 else folds.nunique()
+    k = int(told) if 2 <= told <= MOST_FOLDS else folds.nunique()
     if columns["split._target_"].astype(str).str.endswith("WalkForward").any():
         return sum(1 / i for i in range(1, k + 1)) / k
     return 1 / (k - 1)
