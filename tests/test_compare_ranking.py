@@ -142,3 +142,14 @@ def test_more_is_better_for_an_accuracy(tmp_path):
     frame = load(tmp_path)
     shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
     assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]
+
+
+def test_published_runs_and_ours_each_have_a_best(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            write(tmp_path / f"{size}{seed}", size + seed / 10 * (size - 8), seed=seed, model__size=size)
+        run = RunDir(write(tmp_path / f"p{size}", size - 5.0, model__size=size))
+        run.write_json("config.json", {"model": {"size": size}})
+        run.write_json("status.json", {"state": "finished", "published": True})
+    assert list(ranked(tmp_path)["verdict"]) == ["best of published", "too few pairs", "best of ours", "worse"]
+    assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]

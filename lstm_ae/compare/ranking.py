@@ -58,7 +58,7 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     shown = [key for key in recorded(part) if key not in repeats] if everything else keys
     table = means(part, metric, shown, labels)
     if table["of"].max() > 1:
-        table["verdict"] = verdicts(part, metric, labels, int(table.index[0]), repeats)
+        table["verdict"] = _verdicts(table, part, metric, labels, repeats)
         table["n"] = pd.Series(_counts(table, part, labels, repeats), index=table.index, dtype=object)
         table = table.drop(columns="of")
     else:
@@ -71,6 +71,19 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     alone = pd.Series(range(len(rest)), index=rest.index)
     last = rest[[key for key in shown if key in rest]].set_axis(alone).join(_fates(rest, metric, alone))
     return pd.concat([table, last], ignore_index=True) if len(rest) else table.reset_index(drop=True)
+
+
+def _verdicts(
+    table: pd.DataFrame, part: pd.DataFrame, metric: str, labels: pd.Series, repeats: Sequence[str]
+) -> pd.Series:
+    """Returns each group's word beside the best one; published runs name no seed, so they and ours are judged apart."""
+    found = []
+    for source, runs in part.groupby("source"):
+        own = labels[runs.index]
+        best = table.index[table.index.isin(own)][0]
+        words = verdicts(runs, metric, own, int(best), repeats)
+        found.append(words.replace("best", f"best of {source}") if part["source"].nunique() > 1 else words)
+    return pd.concat(found)
 
 
 def _follows_seed(key: str, frame: pd.DataFrame) -> bool:

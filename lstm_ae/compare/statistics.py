@@ -164,9 +164,9 @@ def pairs(frame: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) 
 
 
 def inert(frame: pd.DataFrame, metric: str) -> list[str]:
-    """Returns the settings that changed no score at all where nothing else differed: runs along them are copies."""
+    """Returns the settings that left most scores the same to the last digit: runs along them are copies."""
     tables = {key: pairs(frame, metric, key) for key in varied(frame)}
-    return [key for key, table in tables.items() if len(table) and (table.max(axis=1) == table.min(axis=1)).all()]
+    return [key for key, table in tables.items() if (table.max(axis=1) == table.min(axis=1)).mean() > 0.5]
 
 
 def _effect(part: pd.DataFrame, metric: str, key: str, idle: Sequence[str]) -> list[dict[str, object]]:
