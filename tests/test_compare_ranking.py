@@ -153,3 +153,12 @@ def test_published_runs_and_ours_each_have_a_best(tmp_path):
         run.write_json("status.json", {"state": "finished", "published": True})
     assert list(ranked(tmp_path)["verdict"]) == ["best of published", "too few pairs", "best of ours", "worse"]
     assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]
+
+
+def test_a_source_of_which_every_run_failed_has_no_best(tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"a{seed}", 1.0, seed=seed)
+        RunDir(write(tmp_path / f"p{seed}", None, seed=seed)).write_json(
+            "status.json", {"state": "failed", "published": True, "error": "why"}
+        )
+    assert list(ranked(tmp_path)["verdict"]) == ["best of ours", ""]

@@ -89,9 +89,9 @@ def verdicts(
     repeat = groups(frame, [key for key in repeats if key in frame.columns])
     score = scores(frame, metric)
     shared = repeat.isin(repeat[(labels == best) & score.notna()])
-    table = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
+    table = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack().reindex(columns=labels.unique())
     worse_by = table.sub(table[best], axis=0) * (-1 if higher_is_better(metric) else 1)
-    worse_by = worse_by.reindex(columns=labels.unique()).where(np.isfinite)
+    worse_by = worse_by.where(np.isfinite)
     tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
     ratio = overlap(frame[shared]) if "fold" in repeats else 0.0
     adjusted = dict(zip(tests, holm([paired_p(pairs, ratio) for pairs in tests.values()]), strict=True))
