@@ -34,6 +34,16 @@ def test_the_reports_findings_are_said_beside_the_published_runs(compare):
     assert "Every combination ran once" in err
 
 
+def test_the_readmes_excerpt_is_what_the_command_prints(compare):
+    columns = "source,hidden_size,lr,gradient_clipping,loss"
+    printed = " ".join(compare(TOY, REFERENCE / "published", "--effects", "--columns", columns)[1].split())
+    section = (ROOT / "README.md").read_text().split("## Comparing")[1].split("\n## ")[0]
+    excerpts = section.split("    source ")[1].split("\n- ")[0].split("\n\n")
+    table, sentences = ("source " + excerpts[0]).split(), excerpts[1].split()
+    assert " ".join(table) in printed
+    assert " ".join(sentences) in printed
+
+
 def test_what_is_asked_of_a_table_is_done(compare):
     asked = ("--where", "clip=1", "--where", "lr>0.001", "--sort", "-seconds", "--top", 2, "--columns", "lr,seconds")
     assert compare(TOY, *asked)[0] == 1
@@ -71,6 +81,15 @@ def test_only_where_nothing_could_be_compared_the_exit_code_is_1(compare, tmp_pa
     assert (code, out) == (1, "")
     assert "Nothing to compare: no run was found." in err
     assert compare(tmp_path, "--metric", "los")[0] == 1
+
+
+def test_where_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, tmp_path):
+    write(tmp_path / "0", None, "failed", model__size=3)
+    write(tmp_path / "1", 0.1, "failed", model__size=4)
+    code, out, err = compare(tmp_path)
+    assert code == 1
+    assert "No run has a metric yet" in err
+    assert [line.split()[:2] for line in out.splitlines()] == [["size", "state"], ["3", "failed"], ["4", "failed"]]
 
 
 def test_wrong_options_are_refused_with_the_rule(capsys):

@@ -4,7 +4,8 @@ import pytest
 from scipy import stats
 
 from lstm_ae.compare import load
-from lstm_ae.compare.conclusions import conclusions, inert
+from lstm_ae.compare.conclusions import conclusions
+from lstm_ae.compare.statistics import inert
 from tests.run_dirs import write
 
 METRIC = "validation.loss"
@@ -44,6 +45,8 @@ def test_copies_along_a_setting_that_changes_nothing_are_no_evidence(grid):
     frame = grid(lambda lr, seed: SCORES[lr][seed])
     assert inert(frame, METRIC) == ["trainer.clip"]
     assert "6 pairs" not in "".join(conclusions(frame, METRIC))
+    frame.loc[0, METRIC] += 1e-9
+    assert inert(frame, METRIC) == ["trainer.clip"]
 
 
 def test_diverged_runs_are_said_by_value(grid):
@@ -66,3 +69,19 @@ def test_a_setting_of_which_no_value_was_tried_twice_has_no_effect_to_speak_of(t
 
 def test_a_log_scale_is_said(grid):
     assert "all is on a log scale" in conclusions(grid(lambda lr, seed: 1 / lr), METRIC)[0]
+
+
+def test_where_every_run_diverged_or_scored_the_same_that_is_said(grid):
+    assert (
+        "optimizer.lr: every run diverged." in conclusions(grid(lambda lr, seed: 1.0, lambda lr: "diverged"), METRIC)[1]
+    )
+    frame = grid(lambda lr, seed: 1.0).assign(**{METRIC: 2.0})
+    assert "optimizer.lr: every run has the same score." in conclusions(frame, METRIC)[1]
+
+
+def test_values_of_mixed_kinds_have_effects(tmp_path):
+    for job, value in enumerate([None, 1, 0.5, "auto", False] * 2):
+        write(tmp_path / str(job), 1.0 + job, model__a=value, seed=job // 5)
+    said = conclusions(load(tmp_path), METRIC)[1]
+    assert "best at null" in said
+    assert "null is better than auto" in said

@@ -70,3 +70,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         output.write(tmp_path, "x")
     with pytest.raises(CompareError, match="cannot: No such file or directory"):
         output.write(tmp_path / "none" / "out.csv", "x")
+
+
+def test_long_sentences_are_folded_between_words_on_a_terminal_alone():
+    assert output.folded(["a " * 20], 21) == ["a a a a a a a a a a a", "    a a a a a a a a a"]
+    assert output.folded(["a " * 20], None) == ["a " * 20]

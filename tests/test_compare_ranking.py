@@ -124,3 +124,41 @@ def test_runs_of_several_datasets_ranked_together_are_said_so(tmp_path):
     write(tmp_path / "0", 0.1, dataset___target_="a.toy")
     write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
     assert "several of dataset._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+
+
+def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
+    for fold in (0, 1):
+        for seed in range(4):
+            write(tmp_path / f"{fold}{seed}", 1.0 + fold + 0.1 * seed**fold, fold=fold, seed=seed)
+    assert list(ranked(tmp_path, by="seed")["verdict"]) == ["best", "worse"]
+    assert list(ranked(tmp_path, by="seed")["fold"]) == [0, 1]
+
+
+def test_more_is_better_for_an_accuracy(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            run = RunDir(write(tmp_path / f"{size}{seed}", 0.1, seed=seed, model__size=size))
+            run.write_json("metrics.json", {"validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}})
+    frame = load(tmp_path)
+    shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
+    assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]
+
+
+def test_published_runs_and_ours_each_have_a_best(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            write(tmp_path / f"{size}{seed}", size + seed / 10 * (size - 8), seed=seed, model__size=size)
+        run = RunDir(write(tmp_path / f"p{size}", size - 5.0, model__size=size))
+        run.write_json("config.json", {"model": {"size": size}})
+        run.write_json("status.json", {"state": "finished", "published": True})
+    assert list(ranked(tmp_path)["verdict"]) == ["best of published", "too few pairs", "best of ours", "worse"]
+    assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]
+
+
+def test_a_source_of_which_every_run_failed_has_no_best(tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"a{seed}", 1.0, seed=seed)
+        RunDir(write(tmp_path / f"p{seed}", None, seed=seed)).write_json(
+            "status.json", {"state": "failed", "published": True, "error": "why"}
+        )
+    assert list(ranked(tmp_path)["verdict"]) == ["best of ours", ""]

@@ -131,6 +131,7 @@ def test_a_setting_that_is_named_like_a_column_of_ours_does_not_take_its_place(t
     )
     row = load(tmp_path).iloc[0]
     assert (row["run"], row["state"], row["validation.loss"], row["seconds"]) == (f"{tmp_path}/run", "finished", 0.1, 1)
+    assert (row["config.run"], row["config.state"], row["config.validation.loss"]) == ("x", "y", 3)
 
 
 def test_published_runs_are_told_from_ours(tmp_path):

@@ -8,7 +8,7 @@ def load(*dirs: str | Path) -> Any:
     """Returns a pandas DataFrame with a row for each run in or below the directories.
 
     The columns are `run` (its directory), `state`, `error`, `source` (`ours` or `published`), the settings by their
-    dotted keys (`null` where a setting is null, NaN where a run does not record it), and the metrics as `train.*`,
+    dotted keys (`null`, `true` and `false` as text, NaN where a run does not record one), and the metrics as `train.*`,
     `validation.*`, `test.*`, `skill.*`, `parameters`, `epochs` and `seconds`. What cannot be read is logged.
 
     Args:

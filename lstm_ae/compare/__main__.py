@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown", "json")
 ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json"}
+MOST_UNTESTED = 20  # values of a setting, each tried once, that are worth a row of their own
 EXAMPLES = """examples:
   python -m lstm_ae.compare multirun/2026-11-22                        everything made on a day, ranked
   python -m lstm_ae.compare multirun/reference --where dataset=load_toy --effects
@@ -62,13 +63,16 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares what the command line names, and returns the exit code: 1 where nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    import numpy
+
     from lstm_ae.compare import output
     from lstm_ae.compare.selection import CompareError
 
     remarks: list[str] = []
     content, code = "", 0
     try:
-        content = _diff(options, remarks) if options.diff else _compare(options, remarks)
+        with numpy.errstate(all="ignore"):  # a file may hold any number
+            content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")
@@ -77,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 1
     for remark in remarks:
         print(output.neutral(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
-    return code if options.output or not content else output.show(content)
+    return code if options.output or not content else output.show(content) or code
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -93,8 +97,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
-    """Returns what goes to stdout; what goes to stderr is added to the remarks."""
+def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
+    """Returns what goes to stdout and the exit code; what goes to stderr is added to the remarks."""
     from lstm_ae.compare import selection, table
 
     frame = table.read(options.dirs, remarks)
@@ -106,6 +110,9 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
         frame = selection.at_epoch(frame, options.epoch, remarks)
     if options.hide_failed:
         frame = selection.hide_failed(frame, remarks)
+    if not selection.metrics(frame):
+        remarks.append("No run has a metric yet: there is nothing to rank. What became of the runs:")
+        return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1
     metric = selection.choose_metric(frame, options.metric, remarks)
     alone = options.effects and options.format in ("csv", "json")
     content = "" if alone else _table(frame, metric, options, remarks)
@@ -117,7 +124,7 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> str:
     if options.report:
         report = importlib.import_module("lstm_ae.compare.report")
         remarks.append(f"Report: {report.write(found, metric, options.report, problems)}")
-    return content
+    return content, 0
 
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
@@ -132,9 +139,9 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
     if options.all_columns or options.columns or options.sort:
         ranked = ranking.ranked(frame, metric, repeats, everything=True)
     if options.sort:
-        ranked = ranking.sort(ranked, options.sort, names)
+        ranked = ranking.sort(ranked, options.sort, [metric])
     if options.columns:
-        names = ranking.select(options.columns, names, list(ranked.columns))
+        names = ranking.select(options.columns, [metric], list(ranked.columns))
     ranked = ranked if options.all_columns and not options.columns else ranked[names]
     return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
 
@@ -142,14 +149,19 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
 def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], alone: bool) -> str:
     from lstm_ae.compare import statistics
     from lstm_ae.compare.conclusions import conclusions
-    from lstm_ae.compare.output import neutral
+    from lstm_ae.compare.output import folded, neutral
 
     shown = statistics.effects(frame, metric)
     if alone:
         return _rendered(shown, options, remarks)
+    several = shown.groupby(["source", "setting"])["value"].transform("size")
+    shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
     shown["best"] = shown["best"].map({True: "best", False: ""})
-    said = "".join(f"{neutral(line)}\n" for line in conclusions(frame, metric))
-    return f"\nEffects on {neutral(metric)}\n\n{_rendered(shown, options, remarks)}\n{said}"
+    said = "".join(
+        f"{line}\n" for line in folded([neutral(line) for line in conclusions(frame, metric)], _width(options))
+    )
+    rows = _rendered(shown, options, remarks, ("value", "mean", "best", "source"))
+    return f"\nEffects on {neutral(metric)}\n\n{rows}\n{said}"
 
 
 def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
@@ -158,11 +170,16 @@ def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
     return _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
 
 
+def _width(options: argparse.Namespace) -> int | None:
+    """Returns the width of the terminal, and None where the output goes elsewhere."""
+    terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
+
+
 def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[str], keep: Sequence[str] = ()) -> str:
     from lstm_ae.compare.output import render
 
-    terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
+    width = _width(options)
     content, left_out = render(shown, options.format, width, keep)
     if left_out:
         remarks.append(

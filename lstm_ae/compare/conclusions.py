@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lstm_ae.compare.statistics import LEVEL, converged, effects, holm, on_log_scale, overlap, paired_p, varied
-from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, scores, text
+from lstm_ae.compare.statistics import LEVEL, effects, holm, inert, on_log_scale, overlap, paired_p, pairs, varied
+from lstm_ae.compare.table import comparable, higher_is_better, scores, text
 
 MOST_VALUES = 6  # of a setting that one sentence compares
 
@@ -31,13 +31,6 @@ def conclusions(frame: pd.DataFrame, metric: str) -> list[str]:
     return lines
 
 
-def inert(frame: pd.DataFrame, metric: str) -> list[str]:
-    """Returns the settings that changed no score at all where nothing else differed: runs along them are copies."""
-    tables = {key: _pairs(frame, metric, key) for key in varied(frame)}
-    several = {key: table[table.count(axis=1) > 1] for key, table in tables.items()}
-    return [key for key, table in several.items() if len(table) and (table.max(axis=1) == table.min(axis=1)).all()]
-
-
 def _heading(source: str, part: pd.DataFrame, metric: str) -> str:
     score = scores(part, metric)
     seeds = part.reindex(columns=["seed"])["seed"].nunique()
@@ -52,15 +45,19 @@ def _heading(source: str, part: pd.DataFrame, metric: str) -> str:
 def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, idle: Sequence[str]) -> str:
     """Returns the sentence of one setting, from its rows of `effects`."""
     key, explained = rows["setting"].iloc[0], rows["explained"].iloc[0]
-    if math.isnan(explained):
+    if not rows["best"].any():
+        return f"{key}: every run diverged."
+    if rows["n"].max() == 1:
         return f"{key}: no value was tried twice, so that nothing can be said of its effect."
+    if math.isnan(explained):
+        return f"{key}: every run has the same score."
     said = [f"{key} explains {text(round(100 * explained, 1))} % of the variation"]
     best = rows[rows["best"]].iloc[0]
-    interval = f", 95 % interval {best['low']:.3g} to {best['high']:.3g}" if best["n"] > 1 else ""
+    interval = f", 95 % interval {best['low']:.3g} to {best['high']:.3g}" if math.isfinite(best["low"]) else ""
     said.append(f"best at {text(best['value'], key)} (mean {best['mean']:.3g}{interval})")
     others = rows[~rows["best"] & (rows["n"] > 0)].sort_values("mean", ascending=not higher_is_better(metric))
-    pairs = _pairs(part, metric, key, idle)
-    gaps = {value: _gaps(pairs, best["value"], value, metric) for value in others["value"].head(MOST_VALUES)}
+    table = pairs(part, metric, key, idle)
+    gaps = {value: _gaps(table, best["value"], value, metric) for value in others["value"].head(MOST_VALUES)}
     adjusted = holm([paired_p(gap, overlap(part)) for gap in gaps.values()])
     for (value, gap), p in zip(gaps.items(), adjusted, strict=True):
         said.append(_compared(text(best["value"], key), text(value, key), gap, float(p)))
@@ -71,19 +68,11 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, idle: Seque
     return f"{'; '.join(said)}."
 
 
-def _pairs(part: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) -> pd.DataFrame:
-    """Returns the scores with a row for each combination of all else, and a column for each value of the setting.
-
-    Runs that differ in idle settings alone are copies of one another, and count as one.
-    """
-    others = [other for other in varied(part) if other != key and other not in idle]
-    rest = groups(part, [*others, *(other for other in REPEATS if other in part.columns)])
-    return converged(part, metric).groupby([rest, part[key]]).mean().unstack()
-
-
-def _gaps(pairs: pd.DataFrame, best: object, other: object, metric: str) -> np.ndarray:
+def _gaps(table: pd.DataFrame, best: object, other: object, metric: str) -> np.ndarray:
     """Returns by how much the other value is worse, for each pair."""
-    gaps = (pairs[other] - pairs[best]).dropna().to_numpy()
+    if best not in table or other not in table:
+        return np.array([])
+    gaps = (table[other] - table[best]).dropna().to_numpy()
     return -gaps if higher_is_better(metric) else gaps
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
     right = [_numeric(table[column]) for column in table.columns]
     last = {i for i, column in enumerate(table.columns) if column in keep}
     return _aligned(headings, columns, right, width, last)
+
+
+def folded(lines: Sequence[str], width: int | None) -> list[str]:
+    """Returns the lines, those too long for a terminal folded between words."""
+    if width is None:
+        return list(lines)
+    return [part for line in lines for part in textwrap.wrap(line, max(width, 20), subsequent_indent="    ")]
 
 
 def neutral(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lstm_ae.compare.selection import CompareError, column
-from lstm_ae.compare.statistics import in_order, verdicts
+from lstm_ae.compare.statistics import MOST_FOLDS, in_order, verdicts
 from lstm_ae.compare.table import (
     KIND,
     REPEATS,
@@ -58,7 +58,7 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     shown = [key for key in recorded(part) if key not in repeats] if everything else keys
     table = means(part, metric, shown, labels)
     if table["of"].max() > 1:
-        table["verdict"] = verdicts(part, metric, labels, int(table.index[0]))
+        table["verdict"] = _verdicts(table, part, metric, labels, repeats)
         table["n"] = pd.Series(_counts(table, part, labels, repeats), index=table.index, dtype=object)
         table = table.drop(columns="of")
     else:
@@ -73,6 +73,19 @@ def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything:
     return pd.concat([table, last], ignore_index=True) if len(rest) else table.reset_index(drop=True)
 
 
+def _verdicts(
+    table: pd.DataFrame, part: pd.DataFrame, metric: str, labels: pd.Series, repeats: Sequence[str]
+) -> pd.Series:
+    """Returns each group's word beside the best one; published runs name no seed, so they and ours are judged apart."""
+    found = []
+    for source, runs in part.groupby("source"):
+        own = labels[runs.index]
+        best = table.index[table.index.isin(own)][0]
+        words = verdicts(runs, metric, own, int(best), repeats)
+        found.append(words.replace("best", f"best of {source}") if part["source"].nunique() > 1 else words)
+    return pd.concat(found)
+
+
 def _follows_seed(key: str, frame: pd.DataFrame) -> bool:
     """Says whether a setting only repeats what the seed says."""
     return key == FOLLOWER and "seed" in frame.columns and bool(frame.groupby("seed")[key].nunique().max() <= 1)
@@ -85,7 +98,7 @@ def _counts(table: pd.DataFrame, part: pd.DataFrame, labels: pd.Series, repeats:
     due = size.groupby(groups(part, vary)).transform("max").groupby(labels).max()
     if vary == ["fold"] and "split.n_splits" in part.columns:
         splits = pd.to_numeric(part["split.n_splits"], errors="coerce").groupby(labels).max()
-        due = due.where(~(splits > due), splits)
+        due = due.where(~splits.between(due + 1, MOST_FOLDS), splits)
     unit = {"fold": "folds", "seed": "seeds"}.get(",".join(vary), "runs")
     pairs = zip(table["n"].astype(int), due[table.index].astype(int), strict=True)
     return [f"{n}/{of} {unit}" if n < of else n for n, of in pairs]

@@ -20,6 +20,7 @@ STATES = ENDED | {"running", "failed", "interrupted"}
 FIXED = ("run", "state", "error")
 PARTS = ("train", "validation", "test", "skill", "baseline", "interval", "skill_interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
+TAKEN = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # no setting's name
 LARGEST = 16_000_000  # bytes; no run writes a larger file of these
 EXACT = 2**53  # whole numbers below it are exact as floats
 
@@ -79,7 +80,7 @@ def _in_order(entry: os.DirEntry[str]) -> tuple[int, str]:
 def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any]:
     """Returns a run as one row: `run`, `state`, `error`, `source`, its settings by dotted keys, its metrics.
 
-    A setting that is null is the text `null`; one that the run does not record is not there.
+    A setting that is null, true or false is that text; one that the run does not record is not there.
 
     Args:
         folder: The run directory.
@@ -97,8 +98,8 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
     source = "published" if status.get("published") is True else "ours"
     row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
     for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
-        if key not in row and key not in COSTS and key.split(".", 1)[0] not in PARTS:
-            row[key] = _setting(value)
+        taken = key in TAKEN or key.split(".", 1)[0] in PARTS
+        row[f"config.{key}" if taken else key] = _setting(value)
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
 
 
@@ -192,9 +193,9 @@ def _flat(path: str, content: dict[str, Any], problems: list[str]) -> dict[str, 
 
 
 def _setting(value: Any) -> Any:
-    """Returns a setting as one plain value: null as text, a list as JSON, a whole number as an int."""
-    if value is None:
-        return "null"
+    """Returns a setting as one plain value: null, true and false as text, a list as JSON, a whole number as an int."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return int(value)
     if isinstance(value, int) and abs(value) >= EXACT:

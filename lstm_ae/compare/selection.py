@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.compare.reading import read_history
-from lstm_ae.compare.table import is_metric, recorded, scores, text
+from lstm_ae.compare.table import SCORED, is_metric, recorded, text
 
 DEFAULT = "validation.loss"
 OPERATORS = {
@@ -90,27 +90,29 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
 
 
 def _same(cell: object, value: str, number: float) -> bool:
-    if isinstance(cell, bool):
-        return str(cell).lower() == value.lower()
     if isinstance(cell, int | float) and not math.isnan(number):
         return bool(cell == number)
     return value == str(cell)
+
+
+def metrics(frame: pd.DataFrame) -> list[str]:
+    """Returns the metrics that some run has that counts."""
+    counts = frame["state"].isin(SCORED)
+    return [key for key in frame.columns if is_metric(key) and frame.loc[counts, key].notna().any()]
 
 
 def choose_metric(frame: pd.DataFrame, asked: str | None, remarks: list[str]) -> str:
     """Returns the metric to rank by: the one asked for, or the runs' own `objective`, or `validation.loss`.
 
     Args:
-        frame: The runs.
+        frame: The runs, of which one at least has a metric.
         asked: What the command line named.
         remarks: Takes a line where no run has the one that was due.
 
     Raises:
         CompareError: no run has it; the text says which exist, and the nearest.
     """
-    there = [key for key in frame.columns if is_metric(key) and scores(frame, key)[frame[key].notna()].notna().any()]
-    if not there:
-        raise CompareError("No run has a metric yet: there is nothing to rank.")
+    there = metrics(frame)
     if asked is not None:
         try:
             return column(asked, there, "--metric")

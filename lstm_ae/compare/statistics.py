@@ -9,6 +9,8 @@ import pandas as pd
 from lstm_ae.compare.table import REPEATS, comparable, groups, higher_is_better, plain, scores, settings
 
 LEVEL = 0.05  # of all tests of one table together
+MOST_FOLDS = 10_000  # more is no number of folds
+MOST_EXPONENT = 700.0  # beyond it exp is infinite
 EFFECTS = ["setting", "value", "mean", "low", "high", "n", "diverged", "explained", "best", "source"]
 
 
@@ -63,13 +65,15 @@ def overlap(frame: pd.DataFrame) -> float:
     if folds.nunique() < 2:
         return 0.0
     told = pd.to_numeric(columns["split.n_splits"], errors="coerce").max()
-    k = int(told) if told >= 2 else folds.nunique()
+    k = int(told) if 2 <= told <= MOST_FOLDS else folds.nunique()
     if columns["split._target_"].astype(str).str.endswith("WalkForward").any():
         return sum(1 / i for i in range(1, k + 1)) / k
     return 1 / (k - 1)
 
 
-def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> pd.Series:
+def verdicts(
+    frame: pd.DataFrame, metric: str, labels: pd.Series, best: int, repeats: Sequence[str] = REPEATS
+) -> pd.Series:
     """Returns a plain word for each group: is it worse than the best, by a test over the folds and seeds they share?
 
     The words are `best`, `worse`, `not told apart`, `too few pairs`, and `diverged` where one of its runs did. They
@@ -80,15 +84,16 @@ def verdicts(frame: pd.DataFrame, metric: str, labels: pd.Series, best: int) -> 
         metric: By which they are compared.
         labels: The group of each run.
         best: The group with the best mean.
+        repeats: What makes a pair: settings over which the mean of a group was taken.
     """
-    repeat = groups(frame, [key for key in REPEATS if key in frame.columns])
+    repeat = groups(frame, [key for key in repeats if key in frame.columns])
     score = scores(frame, metric)
     shared = repeat.isin(repeat[(labels == best) & score.notna()])
-    cells = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack()
-    worse_by = cells.sub(cells[best], axis=0) * (-1 if higher_is_better(metric) else 1)
-    worse_by = worse_by.reindex(columns=labels.unique()).where(np.isfinite)
+    table = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack().reindex(columns=labels.unique())
+    worse_by = table.sub(table[best], axis=0) * (-1 if higher_is_better(metric) else 1)
+    worse_by = worse_by.where(np.isfinite)
     tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
-    ratio = overlap(frame[shared])
+    ratio = overlap(frame[shared]) if "fold" in repeats else 0.0
     adjusted = dict(zip(tests, holm([paired_p(pairs, ratio) for pairs in tests.values()]), strict=True))
     words = {group: _word(pairs, adjusted[group]) for group, pairs in tests.items()} | {best: "best"}
     mean = score.groupby(labels).mean()
@@ -105,7 +110,8 @@ def _word(pairs: np.ndarray, p: float) -> str:
 def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns what each setting that differs does to the score, a row a value, published runs and ours apart.
 
-    The columns are `setting`, `value`, `mean` with its 95 % interval `low` to `high`, `n` (runs in the mean),
+    The columns are `setting`, `value`, `mean` with its 95 % interval `low` to `high` (for which runs that differ in a
+    setting that changed nothing are one), `n` (runs in the mean),
     `diverged` (runs that are not), `explained` (the share of the variation that is the setting's main effect: the sum
     of squares between its values over that of all scores; NaN where no value was tried twice), `best` (whether this
     value's mean is the best) and `source`. Where `on_log_scale`, all of it is of the scores' logarithms, and `mean` is
@@ -117,10 +123,9 @@ def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     for source, part in comparable(frame, metric).groupby("source"):
-        score, logged = converged(part, metric), on_log_scale(part, metric)
-        diverged = np.isinf(scores(part, metric))
+        idle = inert(part, metric)
         for key in varied(part):
-            rows += [row | {"source": source} for row in _effect(part[key], score, diverged, logged, metric)]
+            rows += [row | {"source": source} for row in _effect(part, metric, key, idle)]
     return pd.DataFrame(rows, columns=EFFECTS)
 
 
@@ -141,28 +146,56 @@ def converged(frame: pd.DataFrame, metric: str) -> pd.Series:
     return score.map(math.log, na_action="ignore") if on_log_scale(frame, metric) else score
 
 
-def _effect(
-    values: pd.Series, score: pd.Series, diverged: pd.Series, logged: bool, metric: str
-) -> list[dict[str, object]]:
+def cells(frame: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) -> pd.Series:
+    """Returns the mean score for each combination of all else (first level) and each value of a setting (second).
+
+    Runs that differ in idle settings alone are copies of one another, and count as one.
+    """
+    others = [other for other in varied(frame) if other != key and other not in idle]
+    rest = groups(frame, [*others, *(other for other in REPEATS if other in frame.columns)])
+    return converged(frame, metric).groupby([rest, frame[key]], sort=False).mean().dropna()
+
+
+def pairs(frame: pd.DataFrame, metric: str, key: str, idle: Sequence[str] = ()) -> pd.DataFrame:
+    """Returns `cells` as a table, a column a value, of the combinations that were run with several values."""
+    found = cells(frame, metric, key, idle)
+    several = found.groupby(level=0).transform("size") > 1
+    return found[several].unstack()
+
+
+def inert(frame: pd.DataFrame, metric: str) -> list[str]:
+    """Returns the settings that left most scores the same to the last digit: runs along them are copies."""
+    tables = {key: pairs(frame, metric, key) for key in varied(frame)}
+    return [key for key, table in tables.items() if (table.max(axis=1) == table.min(axis=1)).mean() > 0.5]
+
+
+def _effect(part: pd.DataFrame, metric: str, key: str, idle: Sequence[str]) -> list[dict[str, object]]:
     """Returns the rows of one setting."""
+    values = part[key].dropna()
+    score = converged(part, metric)[values.index]
+    by = score.groupby(values, sort=False)
+    mean, n = by.mean(), by.count()
+    total = ((score - score.mean()) ** 2).sum()
+    explained = round((n * (mean - score.mean()) ** 2).sum() / total, 12) if total > 0 and n.max() > 1 else math.nan
+    half = _half_width(cells(part, metric, key, idle)).reindex(mean.index)
+    shown = pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
+    shown = shown.map(lambda value: math.exp(min(value, MOST_EXPONENT))) if on_log_scale(part, metric) else shown
+    best = None if mean.isna().all() else mean.idxmax() if higher_is_better(metric) else mean.idxmin()
+    lost = np.isinf(scores(part, metric))[values.index].groupby(values, sort=False).sum()
+    return [
+        {"setting": key, "value": plain(value), **shown.loc[value], "n": int(n[value]),
+         "diverged": int(lost[value]), "explained": explained, "best": value == best}
+        for value in sorted(mean.index, key=in_order)
+    ]  # fmt: skip
+
+
+def _half_width(found: pd.Series) -> pd.Series:
+    """Returns half the width of the 95 % interval of the mean at each value, by Student's t."""
     from scipy.special import stdtrit
 
-    score = score[values.notna()]
-    by = score.groupby(values)
-    table = pd.DataFrame({"mean": by.mean(), "n": by.count(), "std": by.std()})
-    total = ((score - score.mean()) ** 2).sum()
-    between = (table["n"] * (table["mean"] - score.mean()) ** 2).sum()
-    explained = round(between / total, 12) if total > 0 and table["n"].max() > 1 else math.nan
-    half = stdtrit((table["n"] - 1).clip(lower=1), 0.975) * table["std"] / np.sqrt(table["n"])
-    shown = pd.DataFrame({"mean": table["mean"], "low": table["mean"] - half, "high": table["mean"] + half})
-    shown = shown.map(math.exp) if logged else shown
-    best = table["mean"].idxmax() if higher_is_better(metric) else table["mean"].idxmin()
-    lost = diverged.groupby(values).sum()
-    return [
-        {"setting": values.name, "value": plain(value), **shown.loc[value], "n": int(table["n"][value]),
-         "diverged": int(lost[value]), "explained": explained, "best": value == best}
-        for value in sorted(table.index, key=in_order)
-    ]  # fmt: skip
+    by = found.groupby(level=1, sort=False)
+    count = by.count()
+    return by.std() * stdtrit((count - 1).clip(lower=1), 0.975) / np.sqrt(count)
 
 
 def in_order(value: object) -> tuple[int, float, str]:

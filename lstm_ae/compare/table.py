@@ -79,7 +79,7 @@ def comparable(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns the runs that have the metric, and those of the same dataset and task that did not get to it."""
     measured = frame.reindex(columns=[metric])[metric].notna() & scores(frame, metric).notna()
     told = frame.reindex(columns=KIND).astype(object)
-    kind = told.where(told.notna(), "").agg("|".join, axis=1)
+    kind = told.where(told.notna(), "").astype(str).agg("|".join, axis=1)
     return frame[kind.isin(set(kind[measured]))]
 
 

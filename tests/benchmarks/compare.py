@@ -33,14 +33,16 @@ def write_runs(folder: Path, count: int) -> None:
         (run / "history.csv").write_text(history)
 
 
-def measure(*arguments: object) -> tuple[float, float]:
-    """Returns the seconds and the peak megabytes of a command."""
+def measure(*arguments: object) -> tuple[float, float, float]:
+    """Returns the seconds, those of them that a processor worked, and the peak megabytes of a command."""
     code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True);"
-    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    code += "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+    code += "print(used.ru_maxrss, used.ru_utime + used.ru_stime)"
     command = [sys.executable, "-c", code, sys.executable, "-m", "lstm_ae.compare", *map(str, arguments)]
     began = time.perf_counter()
-    peak = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return time.perf_counter() - began, int(peak) / (1024 if sys.platform == "linux" else 1024**2)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    seconds = time.perf_counter() - began
+    return seconds, float(told[1]), int(told[0]) / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def main() -> None:
@@ -48,8 +50,8 @@ def main() -> None:
         for count in COUNTS:
             write_runs(Path(folder) / str(count), count)
             taken = [measure(Path(folder) / str(count)) for _ in range(ROUNDS)]
-            seconds, peak = statistics.median(s for s, _ in taken), max(p for _, p in taken)
-            print(f"{count} runs: {seconds:.2f} s, {1e3 * seconds / count:.2f} ms a run, at most {peak:.0f} MB")
+            seconds, worked, peak = (statistics.median(column) for column in zip(*taken, strict=True))
+            print(f"{count} runs: {seconds:.2f} s, {worked:.2f} s of a processor, {peak:.0f} MB")
     print(f"--help: {statistics.median(measure('--help')[0] for _ in range(ROUNDS)):.2f} s")
 
 
