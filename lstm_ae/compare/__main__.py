@@ -1,0 +1,197 @@
+"""The command line: `python -m lstm_ae.compare DIR...`."""
+
+import argparse
+import importlib
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "csv", "markdown", "json")
+ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json"}
+MOST_UNTESTED = 20  # values of a setting, each tried once, that are worth a row of their own
+EXAMPLES = """examples:
+  python -m lstm_ae.compare multirun/2026-11-22                        everything made on a day, ranked
+  python -m lstm_ae.compare multirun/reference --where dataset=load_toy --effects
+  python -m lstm_ae.compare SWEEP --metric test.loss --top 10 --where 'lr<0.1' --where model.hidden_size=16
+  python -m lstm_ae.compare SWEEP --format csv | head
+  python -m lstm_ae.compare --diff SWEEP/0 SWEEP/1
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the options; nothing slow is imported for them."""
+    made = argparse.ArgumentParser(
+        "python -m lstm_ae.compare",
+        description="What differed between runs, what won, and whether the difference is real.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("dirs", nargs="*", metavar="DIR", help="a run, a sweep, a folder of sweeps, or several of them")
+    add("--metric", help="rank by it (default: the runs' own objective, or validation.loss)")
+    add("--sort", metavar="COLUMN", help="order by any column, -COLUMN from the largest")
+    add("--top", type=_positive, metavar="N", help="the first N rows alone")
+    add("--where", action="append", default=[], metavar="CONDITION",
+        help="'model.hidden_size=16', also !=, <, >, <=, >=; may be given again")  # fmt: skip
+    add("--columns", metavar="A,B", help="these columns alone")
+    add("--all-columns", action="store_true", help="settings that do not differ, and every metric, too")
+    add("--epoch", type=_positive, metavar="N", help="compare at the same epoch, from history.csv")
+    add("--group-by", metavar="A,B", help="settings that a row averages over (default: those of seed, fold, "
+        "split.random_state that vary); none: a row a run")  # fmt: skip
+    add("--hide-failed", action="store_true", help="leave out runs that failed, diverged or have not ended")
+    add("--format", choices=FORMATS, help="default: what FILE ends in, or table")
+    add("--output", type=Path, metavar="FILE", help="write there, whole or not at all")
+    add("--effects", action="store_true", help="what each setting does to the score (csv, json: this alone)")
+    add("--diff", nargs=2, metavar="RUN", help="two runs: settings, environment, metrics, where their curves part")
+    add("--figures", type=Path, metavar="FOLDER", help="also draw figures there")
+    add("--report", type=Path, metavar="FOLDER", help="also write one HTML page there")
+    return made
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compares what the command line names, and returns the exit code: 1 where nothing could be compared."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    import numpy
+
+    from lstm_ae.compare import output
+    from lstm_ae.compare.selection import CompareError
+
+    remarks: list[str] = []
+    content, code = "", 0
+    try:
+        with numpy.errstate(all="ignore"):  # a file may hold any number
+            content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
+        if options.output:
+            output.write(options.output, content)
+            remarks.append(f"Written: {options.output}")
+    except CompareError as error:
+        remarks.append(str(error))
+        code = 1
+    for remark in remarks:
+        print(output.neutral(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
+    return code if options.output or not content else output.show(content) or code
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Returns the options; an error ends the program with the exit code 2, as argparse does."""
+    given = list(arguments)
+    if "--sort" in given[:-1]:  # argparse would take the -COLUMN of `--sort -COLUMN` for an option
+        at = given.index("--sort")
+        given[at : at + 2] = [f"--sort={given[at + 1]}"]
+    options = parser().parse_args(given)
+    if not options.dirs and not options.diff:
+        parser().error("name at least one DIR, or two runs with --diff")
+    options.format = options.format or ENDINGS.get(options.output.suffix if options.output else "", "table")
+    return options
+
+
+def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
+    """Returns what goes to stdout and the exit code; what goes to stderr is added to the remarks."""
+    from lstm_ae.compare import selection, table
+
+    frame = table.read(options.dirs, remarks)
+    problems = list(remarks)
+    if not len(frame):
+        raise selection.CompareError("Nothing to compare: no run was found.")
+    frame = found = selection.filtered(frame, options.where)
+    if options.epoch:
+        frame = selection.at_epoch(frame, options.epoch, remarks)
+    if options.hide_failed:
+        frame = selection.hide_failed(frame, remarks)
+    if not selection.metrics(frame):
+        remarks.append("No run has a metric yet: there is nothing to rank. What became of the runs:")
+        return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1
+    metric = selection.choose_metric(frame, options.metric, remarks)
+    alone = options.effects and options.format in ("csv", "json")
+    content = "" if alone else _table(frame, metric, options, remarks)
+    if options.effects:
+        content += _effects(frame, metric, options, remarks, alone)
+    if options.figures:
+        figures = importlib.import_module("lstm_ae.compare.figures")
+        remarks += [f"Figure: {path}" for path in figures.write(found, metric, options.figures)]
+    if options.report:
+        report = importlib.import_module("lstm_ae.compare.report")
+        remarks.append(f"Report: {report.write(found, metric, options.report, problems)}")
+    return content, 0
+
+
+def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
+    from lstm_ae.compare import ranking
+
+    if options.format in ("table", "markdown"):
+        frame = frame.assign(run=ranking.nicknames(list(frame["run"])))
+    repeats = ranking.repeats_of(frame, metric, options.group_by)
+    ranked = ranking.ranked(frame, metric, repeats)
+    remarks += ranking.about(ranked, metric, repeats)
+    names = list(ranking.informative(ranked).columns)
+    if options.all_columns or options.columns or options.sort:
+        ranked = ranking.ranked(frame, metric, repeats, everything=True)
+    if options.sort:
+        ranked = ranking.sort(ranked, options.sort, [metric])
+    if options.columns:
+        names = ranking.select(options.columns, [metric], list(ranked.columns))
+    ranked = ranked if options.all_columns and not options.columns else ranked[names]
+    return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
+
+
+def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], alone: bool) -> str:
+    from lstm_ae.compare import statistics
+    from lstm_ae.compare.conclusions import conclusions
+    from lstm_ae.compare.output import folded, neutral
+
+    shown = statistics.effects(frame, metric)
+    if alone:
+        return _rendered(shown, options, remarks)
+    several = shown.groupby(["source", "setting"])["value"].transform("size")
+    shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
+    shown["best"] = shown["best"].map({True: "best", False: ""})
+    said = "".join(
+        f"{line}\n" for line in folded([neutral(line) for line in conclusions(frame, metric)], _width(options))
+    )
+    rows = _rendered(shown, options, remarks, ("value", "mean", "best", "source"))
+    return f"\nEffects on {neutral(metric)}\n\n{rows}\n{said}"
+
+
+def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
+    from lstm_ae.compare.difference import difference
+
+    return _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
+
+
+def _width(options: argparse.Namespace) -> int | None:
+    """Returns the width of the terminal, and None where the output goes elsewhere."""
+    terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
+
+
+def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[str], keep: Sequence[str] = ()) -> str:
+    from lstm_ae.compare.output import render
+
+    width = _width(options)
+    content, left_out = render(shown, options.format, width, keep)
+    if left_out:
+        remarks.append(
+            f"Left out, as the terminal has {width} columns: {', '.join(left_out)}. See --columns, --format."
+        )
+    return content
+
+
+if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly, as any Unix tool
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

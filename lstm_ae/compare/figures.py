@@ -1,0 +1,313 @@
+"""Figures of many runs: learning curves, a heat map, effects, parallel coordinates, and cost against score."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from lstm_ae.compare.series import COLOURS, Comparison, compare, plain, shown, spans_decades
+
+LOG = logging.getLogger(__name__)
+WIDTH = 9.0  # inches
+DOTS_PER_INCH = 130
+GREY, DIVERGED = "#b3b3b3", "#b2182b"
+MOST_VALUES = 24  # of a setting in a heat map, beyond which its cells cannot be read
+MOST_PANELS = 6
+
+
+def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame | None = None) -> list[Path]:
+    """Draws what can be drawn, as PNG files; what cannot is logged with the reason.
+
+    Args:
+        frame: What `table.load` returned.
+        metric: A column of it, such as `validation.loss`.
+        folder: Where to; it is made.
+        effects: What `statistics.effects` returned; None works it out.
+
+    Returns:
+        The files.
+    """
+    comparison = compare(frame, metric, effects)
+    drawings: dict[str, Callable[[Comparison], Figure | str]] = {
+        "learning_curves": learning_curves,
+        "heat_map": heat_map,
+        "effects": effect_panels,
+        "parallel_coordinates": parallel_coordinates,
+        "cost_score": cost_score,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, draw in drawings.items():
+        figure = draw(comparison)
+        if isinstance(figure, str):
+            LOG.warning("%s.png is left out: %s", name, figure)
+            continue
+        written.append(folder / f"{name}.png")
+        figure.savefig(written[-1], dpi=DOTS_PER_INCH)
+    return written
+
+
+def learning_curves(comparison: Comparison) -> Figure | str:
+    """Draws the metric against epochs, a mean and a band for each group; returns why not where it cannot."""
+    curves = comparison.curves
+    if not any(curves):
+        return f"no run has a history with {comparison.curve_metric}"
+    figure = Figure(figsize=(WIDTH, 5.5), layout="constrained")
+    ax = figure.subplots()
+    drawn = [group for group in comparison.groups if any(curves[row] for row in group.rows)]
+    for group in reversed(drawn):
+        own = [curve for row in group.rows if (curve := curves[row]) is not None]
+        epochs, values = own[0].epochs, np.full((len(own), max(len(curve.values) for curve in own)), np.nan)
+        for row, curve in enumerate(own):
+            values[row, : len(curve.values)] = curve.values
+            epochs = max(epochs, curve.epochs, key=len)
+        values[~np.isfinite(values)] = np.nan
+        named, label = bool(group.colour), _label(group.label, len(own)) if group.colour else None
+        colour = group.colour or GREY
+        alone = np.isnan(values).all(axis=0)
+        low, mean, high = (np.where(alone, np.nan, how(values)) for how in (_low, _mean, _high))
+        ax.plot(epochs, mean, color=colour, label=label, linewidth=1.8 if named else 0.7, zorder=2 + named)
+        if named and len(own) > 1:
+            ax.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+    if spans_decades(np.concatenate([curve.values for curve in curves if curve])):
+        ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="epoch", ylabel=comparison.curve_metric)
+    ax.grid(alpha=0.25)
+    handles, labels = ax.get_legend_handles_labels()
+    more = len(drawn) - len(labels)
+    note = "" if more <= 0 else f", {more} other{'s' * (more > 1)} grey"
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.suptitle(f"Learning curves, the best by {comparison.metric} named{note}", fontsize=12)
+    if any(len(group.rows) > 1 for group in drawn):
+        ax.set_title("line: mean over seeds and folds; band: lowest to highest", fontsize=9, color="0.35")
+    return figure
+
+
+def heat_map(comparison: Comparison) -> Figure | str:
+    """Draws the mean score at each pair of values of the two settings that matter most; returns why not if not."""
+    keys = [key for key in comparison.keys if 2 <= len(comparison.levels(key)) <= MOST_VALUES][:2]
+    if len(keys) < 2:
+        return f"it takes two settings that differ, with at most {MOST_VALUES} values each"
+    across, down = sorted(keys, key=lambda key: -len(comparison.levels(key)))
+    columns, rows = comparison.levels(across), comparison.levels(down)
+    means, notes = _cells(comparison, across, down)
+    finite = means[np.isfinite(means)]
+    if not finite.size:
+        return "no run has a score"
+    wide, high = max(WIDTH, 0.75 * len(columns) + 3), max(3.2, 0.6 * len(rows) + 2.2)
+    figure = Figure(figsize=(wide, high), layout="constrained")
+    ax = figure.subplots()
+    norm = (LogNorm if spans_decades(means) else Normalize)(finite.min(), finite.max())
+    colours = colormaps["cividis" if comparison.higher else "cividis_r"]
+    image = ax.imshow(np.ma.masked_invalid(means), norm=norm, cmap=colours, aspect="auto")
+    for row, column in np.ndindex(*means.shape):
+        dark = np.isfinite(means[row, column]) and sum(colours(norm(means[row, column]))[:3]) < 1.5
+        text, colour = notes[row][column], "white" if dark else "black"
+        bad = text == "diverged"
+        ax.text(column, row, text, ha="center", va="center", fontsize=9, color=DIVERGED if bad else colour)
+    ax.set_xticks(range(len(columns)), [_short(shown(across, value), 14) for value in columns])
+    ax.set_yticks(range(len(rows)), [_short(shown(down, value), 24) for value in rows])
+    ax.tick_params(axis="x", rotation=40 if len(columns) > 10 else 0)
+    ax.set(xlabel=comparison.names[across], ylabel=comparison.names[down])
+    figure.colorbar(image, ax=ax, label=comparison.metric)
+    others = "" if len(comparison.keys) < 3 else ", mean over the other settings"
+    figure.suptitle(f"{comparison.metric} by {comparison.names[down]} and {comparison.names[across]}{others}")
+    return figure
+
+
+def _cells(comparison: Comparison, across: str, down: str) -> tuple[np.ndarray, list[list[str]]]:
+    """Returns the mean of the finite scores in each cell, and what is written there."""
+    columns, rows = comparison.levels(across), comparison.levels(down)
+    pairs = list(zip(comparison.values(down), comparison.values(across), strict=True))
+    means = np.full((len(rows), len(columns)), np.nan)
+    notes = [["" for _ in columns] for _ in rows]
+    for row, column in np.ndindex(*means.shape):
+        own = comparison.scores[[pair == (rows[row], columns[column]) for pair in pairs]]
+        own, diverged = own[np.isfinite(own)], int(np.isinf(own).sum())
+        if own.size:
+            means[row, column] = own.mean()
+            notes[row][column] = f"{own.mean():.3g}" + (f"\n{diverged} diverged" if diverged else "")
+        elif diverged:
+            notes[row][column] = "diverged"
+    return means, notes
+
+
+def effect_panels(comparison: Comparison) -> Figure | str:
+    """Draws a panel for each setting: the mean score at each value with its interval; returns why not if it cannot."""
+    effects = comparison.effects
+    names = [key for key in comparison.keys if key in set(effects["setting"])][:MOST_PANELS]
+    if not names:
+        return "no setting differs"
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(max(WIDTH * columns / 3, 7), 3.4 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    means = effects["mean"].to_numpy(float)
+    for ax, key in zip(grid.ravel(), names, strict=False):
+        _effect(ax, comparison, effects[effects["setting"] == key], key)
+        if spans_decades(means):
+            ax.set_yscale("log")
+            known = means[np.isfinite(means)]
+            ends = np.concatenate([known, *(effects[name].to_numpy(float) for name in ("low", "high"))])
+            ends = ends[np.isfinite(ends) & (ends > known.min() / 30)]  # an interval may reach below zero
+            ax.set_ylim(ends.min() / 1.5, ends.max() * 1.5)
+    for ax in grid.ravel()[len(names) :]:
+        ax.set_axis_off()
+    for ax in grid[:, 0]:
+        ax.set_ylabel(comparison.metric)
+    if effects["source"].nunique() > 1:
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.suptitle(f"Mean {comparison.metric} at each value, with its 95 % interval; the best filled", fontsize=12)
+    return figure
+
+
+def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
+    levels = [level for level in comparison.levels(key) if level is not None]
+    lost, explained = [0] * len(levels), []
+    for place, (source, own) in enumerate(effects.groupby("source", sort=False)):
+        for value, diverged in zip(own["value"], own["diverged"], strict=True):
+            lost[levels.index(plain(value))] += diverged
+        own = own[own["mean"].notna()]
+        at = np.array([levels.index(plain(value)) for value in own["value"]]) + 0.12 * place
+        mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
+        best, colour = own["best"].to_numpy(bool), COLOURS[place]
+        spread = np.nan_to_num(np.abs(np.vstack([mean - low, high - mean])))
+        ax.errorbar(at, mean, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.6, capsize=4, label=source)
+        ax.plot(at, mean, color=colour, linewidth=0.8, alpha=0.5)
+        for chosen, fill in ((best, colour), (~best, "white")):
+            ax.plot(at[chosen], mean[chosen], "o", color=colour, markerfacecolor=fill, markersize=7)
+        share = own["explained"].max()
+        if share == share:
+            explained.append(f"{share:.0%}" + (f" ({source})" if effects["source"].nunique() > 1 else ""))
+    notes = [f"\n{n} diverged" if n else "" for n in lost]
+    labels = [_short(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
+    ax.set_xticks(range(len(levels)), labels)
+    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(lost) else 0)
+    ax.set_xlim(-0.5, len(levels) - 0.5)
+    ax.set_title(_short(comparison.names[key], 36), fontsize=11)
+    ax.set_xlabel(f"explains {', '.join(explained)}" if explained else "", fontsize=9, color="0.35")
+    ax.grid(axis="y", alpha=0.25)
+
+
+def parallel_coordinates(comparison: Comparison) -> Figure | str:
+    """Draws a line a run through its settings to its score; returns why not where it cannot."""
+    keys = comparison.keys[:7]
+    finite = np.isfinite(comparison.scores)
+    if not keys or not finite.any():
+        return "no setting differs" if not keys else "no run has a score"
+    figure = Figure(figsize=(max(WIDTH, 1.7 * len(keys) + 2), 5), layout="constrained")
+    ax = figure.subplots()
+    logarithmic = spans_decades(comparison.scores)
+    norm = (LogNorm if logarithmic else Normalize)(comparison.scores[finite].min(), comparison.scores[finite].max())
+    heights = np.column_stack([*(_heights(comparison, key) for key in keys), norm(comparison.scores)])
+    jitter = np.linspace(-0.012, 0.012, len(heights))[:, None] * np.array([*(1 for _ in keys), 0])
+    colours = colormaps["viridis" if comparison.higher else "viridis_r"]
+    order = np.argsort(-np.nan_to_num(comparison.scores, posinf=np.inf) * (-1 if comparison.higher else 1))
+    for row in order:
+        if np.isfinite(comparison.scores[row]):
+            ax.plot(heights[row] + jitter[row], color=colours(norm(comparison.scores[row])), linewidth=1.3, alpha=0.8)
+        elif np.isinf(comparison.scores[row]):
+            ax.plot((heights[row] + jitter[row])[:-1], "--", color=DIVERGED, linewidth=1)
+    for place, key in enumerate(keys):
+        ax.axvline(place, color="0.4", linewidth=0.8)
+        levels, shares = _ticks(comparison, key)
+        for level, share in zip(levels, shares, strict=True):
+            box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+            ax.text(place, share, _short(level, 18), ha="center", va="center", fontsize=9, bbox=box, zorder=5)
+    ax.axvline(len(keys), color="0.4", linewidth=0.8)
+    ax.set_xticks(range(len(keys) + 1), [*(_short(comparison.names[key], 20) for key in keys), comparison.metric])
+    ax.set_yticks([])
+    ax.set_ylim(-0.06, 1.06)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(ScalarMappable(norm, colours), ax=ax, label=comparison.metric, pad=0.01)
+    diverged = "; diverged runs dashed, without a score" if np.isinf(comparison.scores).any() else ""
+    figure.suptitle(f"Each run's settings and its {comparison.metric}{diverged}", fontsize=12)
+    return figure
+
+
+def _heights(comparison: Comparison, key: str) -> np.ndarray:
+    """Returns where each run crosses a setting's axis: values evenly spaced, in order."""
+    places = {value: place for place, value in enumerate(comparison.levels(key))}
+    return np.array([places.get(value, np.nan) for value in comparison.values(key)]) / max(1, len(places) - 1)
+
+
+def _ticks(comparison: Comparison, key: str) -> tuple[list[str], list[float]]:
+    levels = comparison.levels(key)
+    chosen = np.unique(np.linspace(0, len(levels) - 1, min(8, len(levels))).astype(int))
+    return [shown(key, levels[place]) for place in chosen], [place / max(1, len(levels) - 1) for place in chosen]
+
+
+def cost_score(comparison: Comparison) -> Figure | str:
+    """Draws the score against the seconds of training and the number of parameters; returns why not if it cannot."""
+    costs = {"seconds": "training (seconds)", "parameters": "parameters"}
+    finite = np.isfinite(comparison.scores)
+    known = {
+        name: values
+        for name in costs
+        if name in comparison.frame
+        and np.isfinite(
+            (values := pd.to_numeric(comparison.frame[name], errors="coerce").to_numpy(float))[finite]
+        ).any()
+    }
+    if not known:
+        return "no run with a score has seconds or parameters"
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    axes = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
+    for ax, (name, cost) in zip(axes, known.items(), strict=True):
+        for group in reversed(comparison.groups):
+            rows = [row for row in group.rows if finite[row] and np.isfinite(cost[row])]
+            named, label = bool(group.colour), _label(group.label, len(rows)) if group.colour else None
+            style = {"label": label, "zorder": 2 + named, "markersize": 8 if named else 6, "markeredgecolor": "white"}
+            if rows:
+                ax.plot(cost[rows], comparison.scores[rows], "o", color=group.colour or GREY, **style)
+        if spans_decades(cost[finite]):
+            ax.set_xscale("log")
+            few = np.ptp(np.log10(cost[finite & (cost > 0)])) < 2.5
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        if spans_decades(comparison.scores):
+            ax.set_yscale("log")
+        ax.set_xlabel(costs[name])
+        ax.grid(alpha=0.25)
+    axes[0].set_ylabel(comparison.metric)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    better = "up" if comparison.higher else "down"
+    figure.suptitle(f"Cost against {comparison.metric}: better is to the left and {better}", fontsize=12)
+    return figure
+
+
+def _label(text: str, n: int) -> str:
+    return _short(text, 58) + (f" (n={n})" if n > 1 else "")
+
+
+def _short(text: str, width: int) -> str:
+    """Returns text that fits, and that matplotlib does not take for mathematics."""
+    text = shorten(text, width, placeholder=" …") if " " in text else text
+    return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")
+
+
+def _low(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), np.inf, values).min(axis=0)
+
+
+def _high(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), -np.inf, values).max(axis=0)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values)
+    return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0).clip(1)

@@ -1,0 +1,141 @@
+// The plots of settings: what each does to the score, and two of them together.
+
+const MOST_CELLS = 24;
+const ticksOf = (key) => ({
+  tickvals: [...data.levels[key].keys()],
+  ticktext: data.levels[key].map((text) => safe(clipped(text, 14))),
+});
+let effectKey = data.keys.find((key) => data.effects.some((row) => row.setting === key));
+const effectPoint = (run) => ({
+  x: [run.levels[effectKey] + 0.24 * (((run.id * 0.618) % 1) - 0.5) + 0.2],
+  y: [run.score],
+});
+
+const sources = [...new Set(data.effects.map((row) => row.source))];
+
+/** What is said of the mean at a value. */
+function words(row) {
+  const all = [`mean ${written(row.mean)}, ${written(row.low)} to ${written(row.high)}, n=${row.n}`];
+  if (row.diverged) all.push(`${row.diverged} diverged`);
+  if (row.best) all.push("the best");
+  if (sources.length > 1) all.push(row.source);
+  return safe(all.join(", "));
+}
+
+/** The means of one source with their intervals, left of the runs. */
+function means(rows, place) {
+  const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : (row.low ?? row.mean));
+  return {
+    x: rows.map((row) => row.place - 0.08 - 0.16 * place),
+    y: rows.map((row) => row.mean),
+    mode: "markers",
+    error_y: {
+      type: "data",
+      symmetric: false,
+      array: rows.map((row) => (row.high ?? row.mean) - row.mean),
+      arrayminus: rows.map((row) => row.mean - floor(row)),
+      color: colour("text"),
+    },
+    marker: {
+      color: rows.map((row) => colour(row.best ? "text" : "card")),
+      size: 10,
+      symbol: place ? "square" : "diamond",
+      line: { width: 2, color: colour("text") },
+    },
+    text: rows.map(words),
+    hovertemplate: "%{text}<extra></extra>",
+  };
+}
+
+function effects(shown) {
+  const rows = data.effects.filter((row) => row.setting === effectKey && row.mean !== null && row.place !== null);
+  const traces = byColour(shown.filter(hasScore)).map(([shade, members]) =>
+    lines(members, effectPoint, {
+      mode: "markers",
+      marker: { color: shade, size: 7, opacity: 0.75 },
+      hovertemplate: "%{text}<br>%{y:.4g}<extra></extra>",
+    }),
+  );
+  sources.forEach((source, place) => {
+    traces.push(
+      means(
+        rows.filter((row) => row.source === source),
+        place,
+      ),
+    );
+  });
+  const x = axis(nameOf(effectKey), false, {
+    ...ticksOf(effectKey),
+    range: [-0.5, data.levels[effectKey].length - 0.5],
+  });
+  return { traces, layout: layout(x, axis(data.metric, data.logScore)) };
+}
+
+const [down, across] = data.keys
+  .filter((key) => data.levels[key].length > 1 && data.levels[key].length <= MOST_CELLS)
+  .slice(0, 2)
+  .sort((one, other) => data.levels[one].length - data.levels[other].length);
+
+function heat(shown) {
+  const cells = data.levels[down].map(() => data.levels[across].map(() => []));
+  for (const run of shown) cells[run.levels[down]]?.[run.levels[across]]?.push(run); // others have no place
+  const means = cells.map((row) =>
+    row.map((members) => {
+      const own = members.filter(hasScore).map((run) => run.score);
+      return own.length ? own.reduce((sum, score) => sum + score, 0) / own.length : null;
+    }),
+  );
+  const known = means
+    .flat()
+    .filter((mean) => mean !== null)
+    .map(scaled);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const annotations = cells.flatMap((row, y) =>
+    row.map((members, x) => {
+      const mean = means[y][x];
+      const diverged = members.filter((run) => run.state === "diverged").length;
+      const good =
+        mean === null || high === low
+          ? 1
+          : data.higher
+            ? (scaled(mean) - low) / (high - low)
+            : (high - scaled(mean)) / (high - low);
+      const text =
+        mean === null
+          ? diverged
+            ? "diverged"
+            : ""
+          : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
+      return {
+        x,
+        y,
+        text,
+        showarrow: false,
+        font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" },
+      };
+    }),
+  );
+  const trace = {
+    type: "heatmap",
+    z: means.map((row) => row.map((mean) => (mean === null ? null : scaled(mean)))),
+    colorscale: "Cividis",
+    reversescale: !data.higher,
+    xgap: 2,
+    ygap: 2,
+    showscale: false,
+    hovertemplate: "%{text}<extra></extra>",
+    customdata: cells.map((row) => row.map((members) => members[0]?.id ?? null)),
+    text: cells.map((row) =>
+      row.map((members) => safe(members.length ? `${members.length} runs, the best: ${members[0].name}` : "no run")),
+    ),
+  };
+  const axisOf = (key) =>
+    axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
+  return { traces: [trace], layout: layout(axisOf(across), axisOf(down), { annotations }) };
+}
+
+function heatMark(run) {
+  const [x, y] = [run.levels[across], run.levels[down]];
+  if (x === null || y === null) return { x: [], y: [] };
+  return { x: [x - 0.5, x + 0.5, x + 0.5, x - 0.5, x - 0.5], y: [y - 0.5, y - 0.5, y + 0.5, y + 0.5, y - 0.5] };
+}

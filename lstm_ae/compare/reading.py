@@ -1,0 +1,253 @@
+"""Finds run directories and reads them, whatever state they are in.
+
+A directory is data: nothing in it is instantiated, unpickled or run. What cannot be read costs a line, not the table.
+"""
+
+import csv
+import json
+import math
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
+
+HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
+STATES = ENDED | {"running", "failed", "interrupted"}
+#: What a row holds besides settings.
+FIXED = ("run", "state", "error")
+PARTS = ("train", "validation", "test", "skill", "baseline", "interval", "skill_interval")
+COSTS = ("parameters", "epochs", "best_epoch", "seconds")
+TAKEN = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # no setting's name
+LARGEST = 16_000_000  # bytes; no run writes a larger file of these
+EXACT = 2**53  # whole numbers below it are exact as floats
+
+
+def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str, set[str]]]:
+    """Yields every run directory at or below the paths once, with the names of the files to read in it.
+
+    Args:
+        paths: Runs, sweeps, folders of sweeps.
+        problems: Takes a line for each path that gives nothing.
+    """
+    seen = set()
+    for root in (str(path) for path in paths):
+        if not os.path.isdir(root):  # noqa: PTH112  # a Path for each of 10,000 directories costs a second
+            what = "is a file; name its folder" if Path(root).exists() else "does not exist"
+            problems.append(f"{root}: must be a directory of a run or of runs, and it {what}.")
+            continue
+        count, before = 0, len(problems)
+        for identity, folder, files in _walk(root, problems):
+            count += 1
+            if identity not in seen:
+                seen.add(identity)
+                yield folder, files
+        if not count and len(problems) == before:
+            problems.append(f"{root}: must hold a run, and there is no {STATUS} in it or below it.")
+
+
+def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str, set[str]]]:
+    """Yields each run below `root` with its identity on the disk; what lies inside a run is not looked at."""
+    stack, visited = [root], set()
+    while stack:
+        folder = stack.pop()
+        try:
+            stat = os.stat(folder)  # noqa: PTH116
+            identity = stat.st_dev, stat.st_ino
+            with os.scandir(folder) as scan:
+                entries = list(scan)
+            files = {entry.name for entry in entries if entry.name in (STATUS, CONFIG, METRICS) and entry.is_file()}
+            below = [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        except OSError as error:
+            problems.append(f"{folder}: cannot be read: {error.strerror}.")
+            continue
+        if identity in visited:  # a link that leads back
+            continue
+        visited.add(identity)
+        if {STATUS, CONFIG} & files or any(entry.name == ".hydra" for entry in entries):
+            yield identity, folder, files
+        else:
+            stack += [entry.path for entry in sorted(below, key=_in_order, reverse=True)]
+
+
+def _in_order(entry: os.DirEntry[str]) -> tuple[int, str]:
+    """Puts a sweep's jobs in the order of their numbers."""
+    return (int(entry.name) if entry.name.isdecimal() else -1), entry.name
+
+
+def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any]:
+    """Returns a run as one row: `run`, `state`, `error`, `source`, its settings by dotted keys, its metrics.
+
+    A setting that is null, true or false is that text; one that the run does not record is not there.
+
+    Args:
+        folder: The run directory.
+        files: Which of status.json, config.json and metrics.json it holds.
+        problems: Takes a line for each thing that cannot be read.
+    """
+    status = _json(folder, STATUS, problems) if STATUS in files else {}
+    if STATUS not in files:
+        problems.append(f"{folder}: has no {STATUS}: a run of an older layout, or none of ours.")
+    config = _json(folder, CONFIG, problems) if CONFIG in files else _yaml(folder, problems)
+    metrics = _json(folder, METRICS, problems) if METRICS in files else {}
+    state, error = _state(folder, status, problems)
+    if state == "finished" and METRICS not in files:
+        problems.append(f"{folder}: is finished, but has no {METRICS}.")
+    source = "published" if status.get("published") is True else "ours"
+    row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
+    for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
+        taken = key in TAKEN or key.split(".", 1)[0] in PARTS
+        row[f"config.{key}" if taken else key] = _setting(value)
+    return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
+
+
+def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
+    """Returns where a run was made, by dotted keys: commit, versions, machine; nothing where it does not say.
+
+    Args:
+        folder: The run directory.
+        problems: Takes a line for what cannot be read.
+    """
+    if not Path(f"{folder}/{ENVIRONMENT}").is_file():
+        return {}
+    return _flat(f"{folder}/{ENVIRONMENT}", _json(folder, ENVIRONMENT, problems), problems)
+
+
+def _state(folder: str, status: dict[str, Any], problems: list[str]) -> tuple[str, str | None]:
+    state, error = status.get("state"), status.get("error")
+    if not isinstance(state, str) or state not in STATES:
+        if status:
+            known = ", ".join(sorted(STATES))
+            problems.append(f"{folder}/{STATUS}: `state` must be one of {known}, got {state!r}.")
+        return "unknown", None
+    if state == "running" and _is_gone(status.get("host"), status.get("pid")):
+        error = f"its process {status['pid']} is gone"
+    return state, None if error is None else str(error)
+
+
+def _is_gone(host: Any, pid: Any) -> bool:
+    """Says whether a process of this machine has ended; of another machine's nothing is known."""
+    if os.name != "posix" or host != socket.gethostname() or type(pid) is not int or not 0 < pid < 2**31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's: it lives
+        return False
+    return False
+
+
+def _text(path: str) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"larger than {LARGEST // 1_000_000} MB")
+    return content.decode()
+
+
+def _json(folder: str, name: str, problems: list[str]) -> dict[str, Any]:
+    path = f"{folder}/{name}"
+    try:
+        content = json.loads(_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(f"{path}: cannot be read as JSON: {_short(error)}.")
+        return {}
+    return _object(path, content, problems)
+
+
+def _yaml(folder: str, problems: list[str]) -> dict[str, Any]:
+    """Reads the configuration as Hydra writes it, of a run that has no config.json."""
+    import yaml  # needed for runs of an older layout alone
+
+    path = f"{folder}/{YAML}"
+    if not Path(path).is_file():
+        problems.append(f"{folder}: has no {CONFIG}: its settings are not known.")
+        return {}
+    try:
+        text = _text(path)
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("it holds aliases, which Hydra never writes")  # a few of them unfold to gigabytes
+        content = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        problems.append(f"{path}: cannot be read as YAML: {_short(error)}.")
+        return {}
+    return _object(path, content, problems)
+
+
+def _object(path: str, content: Any, problems: list[str]) -> dict[str, Any]:
+    if isinstance(content, dict):
+        return content
+    problems.append(f"{path}: must hold an object, got {_short(repr(content))}.")
+    return {}
+
+
+def _flat(path: str, content: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    try:
+        return flat(content)
+    except RecursionError:
+        problems.append(f"{path}: must not be nested that deeply; it was left out.")
+        return {}
+
+
+def _setting(value: Any) -> Any:
+    """Returns a setting as one plain value: null, true and false as text, a list as JSON, a whole number as an int."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    if isinstance(value, int) and abs(value) >= EXACT:
+        return str(value)
+    return value if isinstance(value, str | int | float) else json.dumps(value, default=str)
+
+
+def _numbers(path: str, metrics: dict[str, Any], problems: list[str]) -> dict[str, float]:
+    numbers = {}
+    for key, value in _flat(path, metrics, problems).items():
+        if key not in COSTS and key.split(".", 1)[0] not in PARTS:
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[key] = value if abs(value) < EXACT else _as_float(value)
+        elif value is not None and not ("interval" in key and isinstance(value, list)):
+            problems.append(f"{path}: `{key}` must be a number, got {_short(repr(value))}.")
+    return numbers
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:
+    """Returns the columns of a run's history.csv, as far as they can be read; nothing where there is none.
+
+    Args:
+        folder: The run directory.
+        problems: Takes a line for what cannot be read.
+    """
+    path = f"{folder}/{HISTORY}"
+    if not Path(path).is_file():
+        return {}
+    rows: list[list[float]] = []
+    header: list[str] = []
+    try:
+        lines = csv.reader(_text(path).splitlines())
+        header = next(lines, [])
+        for line in lines:
+            if len(line) != len(header):
+                raise ValueError(f"line {lines.line_num} has {len(line)} values where the first names {len(header)}")
+            rows.append([float(value or "nan") for value in line])
+    except (OSError, ValueError, csv.Error) as error:
+        kept = f"; the {len(rows)} epochs before it are used" if rows else ""
+        problems.append(f"{path}: cannot be read as CSV: {_short(error)}{kept}.")
+    return {name: [row[column] for row in rows] for column, name in enumerate(header)}
+
+
+def _short(said: object) -> str:
+    """Returns what an error says, in one line of bounded length."""
+    text = " ".join(str(getattr(said, "strerror", None) or said).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,258 @@
+"""One HTML page of many runs, which opens from disk without a network.
+
+What a run directory holds is data, and may be anybody's. It comes into the page as escaped JSON, from which the page's
+own scripts build text, never markup; beside that a content security policy lets no other script run and forbids every
+request.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from lstm_ae.compare.reading import read_environment
+from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
+from lstm_ae.compare.table import REPEATS, is_metric, recorded
+from lstm_ae.run_dir import NOT_SIGNED
+
+SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
+FIGURE_BYTES = 6_000_000  # of all runs' own figures together; in the page they take a third more
+PNG = b"\x89PNG\r\n\x1a\n"
+COSTS = ("parameters", "seconds")
+
+
+def write(
+    frame: pd.DataFrame,
+    metric: str,
+    folder: Path,
+    problems: Sequence[str] = (),
+    effects: pd.DataFrame | None = None,
+) -> Path:
+    """Writes report.html.
+
+    Args:
+        frame: What `table.load` returned.
+        metric: A column of it, such as `validation.loss`, by which the runs are ranked.
+        folder: Where to; it is made.
+        problems: What could not be read, a line each.
+        effects: What `statistics.effects` returned; None works it out.
+
+    Returns:
+        The file.
+    """
+    comparison = compare(frame, metric, effects)
+    problems = [*problems, *comparison.problems]
+    data = _data(comparison) | {"environments": _environments(comparison, problems)}
+    pictures, left_out = _pictures(comparison)
+    scripts = [get_plotlyjs(), "\n".join(_file(name) for name in SCRIPTS)]
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    parts = {
+        "policy": " ".join(f"'sha256-{digest}'" for digest in hashes),
+        "title": html.escape(f"Comparison of {_runs(len(frame))} by {metric}"),
+        "sources": html.escape(_sources(frame)),
+        "summary": html.escape(summary(comparison)),
+        "problems": _listed(list(dict.fromkeys(problems))),
+        "style": _file("page.css"),
+        "data": embedded(data | {"picturesLeftOut": left_out}),
+        "pictures": embedded(pictures),
+        "plotly": scripts[0],
+        "scripts": scripts[1],
+    }
+    # One pass over the template alone: what is put in is never looked at again.
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    temporary = folder / f".report.html.{os.getpid()}"
+    temporary.write_bytes(page.encode("utf-8", errors="replace"))  # a directory's name may be no text
+    return temporary.replace(path)
+
+
+def embedded(value: Any) -> str:
+    r"""Returns JSON that cannot end the script element around it.
+
+    Example:
+        >>> embedded({"name": "</script>"})
+        '{"name":"\\u003c/script\\u003e"}'
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 and U+2029 are escaped
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def summary(comparison: Comparison) -> str:
+    """Returns what came out, in a few sentences."""
+    frame, metric = comparison.frame, comparison.metric
+    counts = frame["state"].fillna("without a state").value_counts()
+    others = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "finished")
+    finished = counts.get("finished", 0)
+    what = f"{_runs(len(frame))}, {finished if others else 'all'} finished" + (f", {others}." if others else ".")
+    differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
+    what += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
+    best = comparison.groups[0] if comparison.groups else None
+    if best is None or not math.isfinite(best.mean):
+        return f"{what} None of them has a {metric}."
+    over = f", the mean of {best.n} runs (standard deviation {best.std:.2g})" if best.n > 1 else ""
+    return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {what}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
+
+
+def _sources(frame: pd.DataFrame) -> str:
+    runs = [str(run) for run in frame["run"]]
+    return f"Below {_common(runs)}" if len(runs) > 1 else "".join(runs)
+
+
+def _common(runs: Sequence[str]) -> str:
+    """Returns the folder that holds all runs, or nothing where there is none."""
+    try:
+        return os.path.commonpath([str(Path(run).parent) for run in runs])
+    except ValueError:
+        return ""
+
+
+def _listed(problems: Sequence[str]) -> str:
+    if not problems:
+        return ""
+    items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
+    text = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f'<details class="problems" open><summary>{text} while reading</summary><ul>{items}</ul></details>'
+
+
+def _file(name: str) -> str:
+    return (resources.files("lstm_ae.compare") / "page" / name).read_text(encoding="utf-8")
+
+
+def _data(comparison: Comparison) -> dict[str, Any]:
+    """Returns all that the page draws, in the order of rank."""
+    frame = comparison.frame
+    settings, metrics = _columns(comparison)
+    order = _ranked(comparison)
+    group_of = {row: place for place, group in enumerate(comparison.groups) for row in group.rows}
+    curves = [curve.values for curve in comparison.curves if curve]
+    levels = {key: comparison.levels(key) for key in comparison.keys}
+    columns = {key: [_safe(value) for value in frame[key]] for key in (*settings, *metrics)}
+    names = _run_names([str(run) for run in frame["run"]])
+    rows = [(row, {key: column[row] for key, column in columns.items()}) for row in order]
+    return {
+        "metric": comparison.metric,
+        "higher": comparison.higher,
+        "curveMetric": comparison.curve_metric,
+        "logScore": spans_decades(comparison.scores),
+        "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
+        "keys": comparison.keys,
+        "names": dict(comparison.names),
+        "repeats": [key for key in REPEATS if key in settings and "." not in key and frame[key].nunique() > 1],
+        "settings": settings,
+        "metrics": metrics,
+        "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},
+        "groups": [{"label": group.label, "colour": _colour(group)} for group in comparison.groups],
+        "effects": [_effect(dict(row), levels) for _, row in comparison.effects.iterrows()],
+        "runs": [
+            _run(comparison, row, levels) | {"name": names[row], "group": group_of[row], "values": values}
+            for row, values in rows
+        ],
+    }
+
+
+def _colour(group: Group) -> int | None:
+    """Returns the place of a group's colour; the page has a lighter one for dark mode."""
+    return COLOURS.index(group.colour) if group.colour else None
+
+
+def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Returns a row of the effects, with its value's place on the axis."""
+    place = _place(levels.get(row["setting"], []), row["value"])
+    return {key: _safe(item) for key, item in row.items()} | {"place": place}
+
+
+def _environments(comparison: Comparison, problems: list[str]) -> dict[int, dict[str, Any]]:
+    """Returns of where each run ran what is not the same for all: versions, commit, machine."""
+    known = [read_environment(str(run), problems) for run in comparison.frame["run"]]
+    keys = list(dict.fromkeys(key for environment in known for key in environment))
+    differ = [key for key in keys if len({str(environment.get(key)) for environment in known}) > 1]
+    return {row: {key: _safe(known[row].get(key)) for key in differ} for row in range(len(known))}
+
+
+def _place(levels: Sequence[Any], value: Any) -> int | None:
+    """Returns where a value lies on its axis, None for one that no run with a score has."""
+    return levels.index(plain(value)) if plain(value) in levels else None
+
+
+def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> dict[str, Any]:
+    record, curve, score = comparison.frame.iloc[row], comparison.curves[row], comparison.scores[row]
+    return {
+        "id": row,
+        "run": str(record["run"]),
+        "state": _safe(record["state"]) or "unknown",
+        "error": _safe(record["error"]),
+        "source": _safe(record.get("source")),
+        "score": _safe(float(score)),
+        "epochs": [] if curve is None else [_safe(value) for value in curve.epochs.tolist()],
+        "curve": [] if curve is None else [_safe(value) for value in curve.values.tolist()],
+        "levels": {key: _place(levels[key], record[key]) for key in comparison.keys},
+        "shown": {key: shown(key, plain(record[key])) for key in comparison.keys},
+    }
+
+
+def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
+    """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
+    frame = comparison.frame
+    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *NOT_SIGNED, "source")]
+    settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
+    metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
+    first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
+    metrics = sorted(metrics, key=lambda key: first.index(key) if key in first else len(first))
+    return [*(key for key in comparison.keys if key != "source"), *settings], metrics
+
+
+def _ranked(comparison: Comparison) -> list[int]:
+    """Returns the runs' positions, the best first, those that diverged after all scores, and last those without one."""
+    signed = -comparison.scores if comparison.higher else comparison.scores
+    return [int(row) for row in np.argsort(signed, kind="stable")]
+
+
+def _run_names(runs: Sequence[str]) -> list[str]:
+    """Returns the directories below the one that holds them all."""
+    common = _common(runs)
+    return [os.path.relpath(run, common) if common else run for run in runs]
+
+
+def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], int]:
+    """Returns the runs' own figures, of the best first as long as there is room, and how many runs' were left out."""
+    pictures: dict[str, list[dict[str, str]]] = {}
+    room, left_out = FIGURE_BYTES, 0
+    for row in _ranked(comparison):
+        folder = Path(str(comparison.frame["run"][row])) / "figures"
+        paths = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
+        size = sum(path.stat().st_size for path in paths)
+        if size > room:
+            left_out += 1
+            continue
+        contents: Mapping[str, bytes] = {path.stem: path.read_bytes() for path in paths}
+        room -= size
+        found = [
+            {"name": name, "data": base64.b64encode(content).decode()}
+            for name, content in contents.items()
+            if content.startswith(PNG)
+        ]
+        if found:
+            pictures[str(row)] = found
+    return pictures, left_out
+
+
+def _safe(value: Any) -> Any:
+    """Returns a value that JSON has: null for what is not finite."""
+    value = plain(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

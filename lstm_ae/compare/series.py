@@ -1,0 +1,188 @@
+"""What the figures and the page have in common: groups of runs, their learning curves, and how values are written."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lstm_ae.compare import statistics, table
+from lstm_ae.compare.reading import read_history
+
+#: Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), less its yellow,
+#: which a white page swallows. As many groups have a colour and a name; the rest are grey.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
+MISSING = "-"
+MOST_WORDS = 8  # settings that name a group
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in what repeats them alone, such as the seed.
+
+    Attributes:
+        label: The settings that tell it from the other groups.
+        rows: Its runs' positions in the frame.
+        mean: Of the scores; infinite where a run diverged, NaN where none has a score.
+        std: Their standard deviation, NaN for fewer than two.
+        n: How many runs have a score.
+        colour: One of `COLOURS`, or None for the many: the first groups that have a learning curve are coloured.
+    """
+
+    label: str
+    rows: tuple[int, ...]
+    mean: float
+    std: float
+    n: int
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over the epochs of one run."""
+
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs beside one another, by one metric.
+
+    Attributes:
+        frame: What `table.load` returned, numbered from 0.
+        metric: The column that ranks.
+        scores: Of each run; infinitely bad where it diverged, NaN where there is none.
+        keys: The settings that differ, those that explain most first.
+        names: The short name of each of them, and of the metric.
+        groups: The best first.
+        effects: A row for each value of each setting.
+        curves: A learning curve for each run, None where there is none.
+        problems: What could not be read.
+    """
+
+    frame: pd.DataFrame
+    metric: str
+    scores: np.ndarray
+    keys: list[str]
+    names: Mapping[str, str]
+    groups: list[Group]
+    effects: pd.DataFrame
+    curves: list[Curve | None]
+    problems: list[str]
+
+    @property
+    def higher(self) -> bool:
+        """Whether more of the metric is better."""
+        return table.higher_is_better(self.metric)
+
+    @property
+    def curve_metric(self) -> str:
+        """The column of history.csv that is drawn: the test part is not looked at during training."""
+        return f"validation.{self.metric.rsplit('.', 1)[-1]}"
+
+    def levels(self, key: str) -> list[Any]:
+        """Returns a setting's values in runs with a score, in order: numbers, words, then None where it is missing."""
+        scored = ~np.isnan(self.scores)
+        return sorted({value for value, counts in zip(self.values(key), scored, strict=True) if counts}, key=_order)
+
+    def values(self, key: str) -> list[Any]:
+        """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are one value."""
+        return [plain(value) for value in self.frame[key]]
+
+
+def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = None) -> Comparison:
+    """Puts runs beside one another.
+
+    Args:
+        frame: What `table.load` returned.
+        metric: A column of it, such as `validation.loss`.
+        effects: What `statistics.effects` returned; None works it out.
+
+    Raises:
+        ValueError: There is no run.
+    """
+    if frame.empty:
+        raise ValueError("`frame` must have a run, got none. Name a directory that holds one, at any depth.")
+    frame = frame.reset_index(drop=True)
+    effects = statistics.effects(frame, metric) if effects is None else effects
+    explained = effects.groupby("setting", sort=False)["explained"].max().fillna(0) if len(effects) else pd.Series()
+    keys = [key for key in table.settings(table.comparable(frame, metric)) if key not in (*table.REPEATS, "source")]
+    keys = sorted(keys, key=lambda key: -float(explained.get(key, 0)))
+    if "source" in frame and frame["source"].nunique() > 1:
+        keys.append("source")
+    names = table.short_names([*keys, metric])
+    scores = table.scores(frame, metric).to_numpy()
+    higher = table.higher_is_better(metric)
+    curves, problems = _curves(frame["run"], f"validation.{metric.rsplit('.', 1)[-1]}")
+    groups = _coloured(_groups(frame, keys, names, scores, higher), curves)
+    return Comparison(frame, metric, scores, keys, names, groups, effects, curves, problems)
+
+
+def _groups(
+    frame: pd.DataFrame, keys: Sequence[str], names: Mapping[str, str], scores: np.ndarray, higher: bool
+) -> list[Group]:
+    rows: dict[tuple[Any, ...], list[int]] = {}
+    columns = [[plain(value) for value in frame[key]] for key in keys]
+    for row in range(len(frame)):
+        rows.setdefault(tuple(column[row] for column in columns), []).append(row)
+    groups = []
+    for values, members in rows.items():
+        words = [
+            shown(key, value) if key == "source" else f"{names[key]} {shown(key, value)}"
+            for key, value in zip(keys, values, strict=True)
+            if value is not None
+        ]
+        label = ", ".join(words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], "..."])
+        own = scores[members]
+        own = own[~np.isnan(own)]
+        mean = float(own.mean()) if own.size else math.nan
+        std = float(own.std(ddof=1)) if own.size > 1 and math.isfinite(mean) else math.nan
+        groups.append(Group(label or "all runs", tuple(members), mean, std, own.size))
+    return sorted(groups, key=lambda group: (math.isnan(group.mean), -group.mean if higher else group.mean))
+
+
+def _coloured(groups: list[Group], curves: Sequence[Curve | None]) -> list[Group]:
+    """Returns the groups with a colour each, as far as there are colours; those with a curve come first."""
+    first = sorted(range(len(groups)), key=lambda place: not any(curves[row] for row in groups[place].rows))
+    colours = dict(zip(first, COLOURS, strict=False))
+    return [replace(group, colour=colours.get(place)) for place, group in enumerate(groups)]
+
+
+def _curves(runs: Iterable[str], column: str) -> tuple[list[Curve | None], list[str]]:
+    """Returns each run's curve, None where there is none, and which files could not be read."""
+    curves: list[Curve | None] = []
+    problems: list[str] = []
+    for run in runs:
+        history = read_history(run, problems)
+        known = bool(history.get(column)) and "epoch" in history
+        curves.append(Curve(np.array(history["epoch"]), np.array(history[column])) if known else None)
+    return curves, problems
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as one writes it: None for NaN, 1 for 1.0."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and math.isnan(value)):
+        return None if value is None or isinstance(value, float) or value is pd.NA else str(value)
+    return table.plain(value)
+
+
+def shown(key: str, value: Any) -> str:
+    """Returns a value as text, short: of a class its own name alone."""
+    return table.text(value, key) or MISSING
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Returns whether values are better seen on a logarithmic axis: positive, and a decade apart."""
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() >= 10 * values.min())
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    if value is None:
+        return 2, 0.0, ""
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))

@@ -1,0 +1,23 @@
+"""Run directories made up for the tests of `lstm_ae.compare`."""
+
+from pathlib import Path
+
+from lstm_ae.run_dir import RunDir
+
+
+def write(path: Path, loss: float | None, state: str = "finished", losses=(), seconds: float = 1.0, **settings) -> Path:
+    """Writes a run with a validation loss; settings by dotted keys with `__` for the dot; a history of `losses`."""
+    run = RunDir(path)
+    config: dict = {"seed": 0, "fold": None}
+    for key, value in settings.items():
+        *groups, name = key.split("__")
+        place = config
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    run.write_json("config.json", config)
+    run.write_json("status.json", {"state": state, "error": None if state == "finished" else f"why it {state}"})
+    if loss is not None:
+        run.write_json("metrics.json", {"validation": {"loss": loss}, "test": {"loss": loss + 1}, "seconds": seconds})
+    run.write_history([{"epoch": i + 1, "validation.loss": value} for i, value in enumerate(losses)])
+    return path

@@ -1,0 +1,224 @@
+"""The page of a comparison in a real browser: what is clicked, typed and seen, and that nothing is requested."""
+
+import shutil
+
+import pytest
+
+from lstm_ae.compare import report, table
+from lstm_ae.run_dir import RunDir
+from tests.test_compare_figures import NO_EFFECTS, effects, frame, write_run  # noqa: F401  # the two are fixtures
+
+PNG = (
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360f8cf50000003860183a8a1b7d80000000049454e44ae426082"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium; Debian has it as a package of this name")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """A function that opens a page; at the end, it must have logged nothing and asked for nothing."""
+    contexts, logged, asked = [], [], []
+
+    def call(path, width=1280, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.on("dialog", lambda dialog: (logged.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("#plots .main-svg")
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert logged == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert sum(url.startswith("file:") for url in asked) == len(contexts)
+
+
+@pytest.fixture
+def path(frame, effects, tmp_path):  # noqa: F811
+    for number in (0, 4):
+        RunDir(tmp_path / str(number)).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
+    for number, commit in ((0, "abc"), (6, "def")):
+        RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
+    write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
+    return report.write(table.load(tmp_path), "validation.loss", tmp_path / "out", ["a.json: broken"], effects)
+
+
+def eventually(page, expression):
+    """Waits until an expression holds; playwright's own waiting evaluates text, which the page's policy forbids."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never came true: {expression}")
+
+
+def names(page):
+    return [text.strip() for text in page.locator("#table tbody td.run").all_inner_texts()]
+
+
+def data_x(page, plot):
+    """The places of a plot's points, the mark of the selected run last."""
+    return page.evaluate(
+        f"cards.find((card) => card.title === '{plot}').place.data.map((trace) => Array.from(trace.x))"
+    )
+
+
+def test_the_headers_sort_by_click_and_by_key_and_say_so(opened, path):
+    page = opened(path)
+    assert names(page) == ["4", "6", "5", "7", "0", "1", "2", "3", "8"]
+    assert page.locator("th[aria-sort=ascending]").inner_text() == "rank"
+    page.get_by_role("button", name="validation.loss").click()
+    page.get_by_role("button", name="validation.loss").press("Enter")
+    assert page.locator("th[aria-sort=descending]").inner_text() == "validation.loss"
+    assert names(page)[:6] == ["1", "0", "5", "7", "4", "6"]
+    assert set(names(page)[6:]) == {"2", "3", "8"}  # without a score, and last in either direction
+    page.locator("thead").get_by_role("button", name="lr", exact=True).press("Space")
+    assert names(page)[:4] == ["4", "6", "5", "7"]
+
+
+def test_the_filter_takes_terms_and_words_and_the_plots_follow(opened, path):
+    page = opened(path)
+    for typed, found in {
+        "lr=0.1": {"0", "1", "2", "3"},
+        "lr=0.1 hidden_size!=16": {"0", "1"},
+        "optimizer.lr<=0.01 hidden_size>8": {"6", "7"},
+        "validation.loss<0.02": {"4", "6"},
+        "seed=1": {"1", "3", "5", "7"},
+        "state=failed": {"8"},
+        "SPACE": {"8"},
+        "diverged": {"2", "3"},
+        "lr=": set("012345678"),
+        "nowhere": set(),
+    }.items():
+        page.locator("#filter").fill(typed)
+        eventually(page, f"state.shown.map((run) => run.name).sort().join() === '{','.join(sorted(found))}'")
+        assert set(names(page)) == found
+        assert page.locator("#count").inner_text() == f"{len(found)} of 9 runs"
+        plotted = page.evaluate("cards[0].place.data.flatMap((trace) => trace.customdata ?? [])")
+        assert {str(run) for run in plotted if run is not None} == found
+
+
+def test_a_filter_by_a_column_that_is_none_says_so(opened, path):
+    page = opened(path)
+    page.locator("#filter").fill("foo=1")
+    eventually(page, "document.getElementById('count').textContent.includes('No column is called foo')")
+    assert len(names(page)) == 9
+
+
+def test_failed_and_diverged_runs_are_shown_with_the_reason(opened, path):
+    page = opened(path)
+    assert "failed: No space left on device" in page.locator("#table tbody tr").last.inner_text()
+    assert page.locator("#table td.score.bad").all_inner_texts() == ["diverged", "diverged", "failed"]
+    assert "a.json: broken" in page.locator("header").inner_text()
+
+
+def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, path):
+    page = opened(path)
+    assert data_x(page, "Learning curves")[-1] == []
+    page.locator("#table tbody tr[data-run='5']").hover()
+    eventually(page, "cards[0].place.data.at(-1).x.length === 3")
+    assert data_x(page, "Learning curves")[-1] == [1, 2, 3]
+    assert data_x(page, "Score against seconds")[-1] == [12]
+    page.locator("h1").hover()
+    eventually(page, "cards[0].place.data.at(-1).x.length === 0")
+    page.locator("#table tbody tr[data-run='5'] button").press("Enter")
+    assert page.locator("tr[aria-current=true]").get_attribute("data-run") == "5"
+    assert "Selected: 5 (lr 0.01, hidden_size 8, seed 1)" in page.locator("#selected").inner_text()
+
+    plot = page.locator("figure", has_text="Score against seconds").locator(".plot")
+    plot.scroll_into_view_if_needed()
+    point = plot.locator(".points path").first.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.wait_for_selector("#table tr.hovered")
+    hovered = page.locator("#table tr.hovered").get_attribute("data-run")
+    page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    eventually(page, f"state.selected === {hovered}")
+    assert page.locator("tr[aria-current=true]").get_attribute("data-run") == hovered
+
+
+def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
+    page = opened(path)
+    assert page.locator("#figures details").count() == 2
+    assert page.locator("#figures img").count() == 0
+    page.locator("#figures summary").first.click()
+    picture = page.locator("#figures img")
+    assert picture.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8, seed 0"
+    eventually(page, "document.querySelector('#figures img').naturalWidth === 1")
+
+
+def test_two_runs_are_set_beside_one_another(opened, path):
+    page = opened(path)
+    page.locator("#first").select_option("0")
+    page.locator("#second").select_option("6")
+    rows = [row.split("\t") for row in page.locator("#difference tbody tr").all_inner_texts()]
+    assert ["optimizer.lr", "0.1", "0.01"] in rows
+    assert ["model.hidden_size", "8", "16"] in rows
+    assert ["environment.commit", "abc", "def"] in rows
+    assert ["first epoch at which validation.loss differs", "1: 0.1", "1: 0.01"] in rows
+    assert not any(row[0] == "seed" for row in rows)
+    page.locator("#table tbody tr[data-run='1'] button").click()
+    assert page.locator("#second").input_value() == "1"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_no_wider_than_the_screen_and_the_table_scrolls_in_its_own_box(opened, path, width):
+    page = opened(path, width)
+    page.locator("#all-columns").check()
+    page.locator("#figures summary").first.click()
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('.table-box').scrollWidth") > min(width, 800)
+
+
+def test_dark_mode_changes_the_page_and_the_plots(opened, path):
+    page = opened(path, color_scheme="light")
+    looks = "[getComputedStyle(document.body).backgroundColor, cards[0].place.layout.font.color]"
+    light = page.evaluate(looks)
+    page.emulate_media(color_scheme="dark")
+    eventually(page, f"cards[0].place.layout.font.color !== '{light[1]}'")
+    assert page.evaluate(looks)[0] != light[0]
+
+
+def test_pictures_and_plots_have_words_for_those_who_do_not_see_them(opened, path):
+    page = opened(path)
+    for plot in page.locator(".plot").all():
+        assert "of 9 runs by validation.loss" in plot.get_attribute("aria-label")
+    assert page.locator(".plot").count() == 6
+
+
+def test_nothing_in_a_directory_runs_in_the_page(opened, tmp_path):
+    payload = "<img src=x onerror=\"document.title='ran'\"><script>document.title='ran'</script>"
+    name = payload.replace("/", "")
+    write_run(tmp_path / name, 0.1, lr=payload, note="<b>bold</b>", error=payload, **{payload: payload})
+    write_run(tmp_path / "b", 0.2, state="diverged", error=f"</script>{payload}")
+    RunDir(tmp_path / name).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
+    path = report.write(table.load(tmp_path), "validation.loss", tmp_path / "out", [payload], NO_EFFECTS)
+    page = opened(path)
+    page.locator("#all-columns").check()
+    page.locator("#table tbody tr").first.hover()
+    page.locator("#table tbody tr button").first.click()
+    for plot in page.locator(".plot .nsewdrag").all():
+        plot.scroll_into_view_if_needed()
+        plot.hover(force=True)
+    page.wait_for_timeout(200)
+    assert page.title() == "Comparison of 2 runs by validation.loss"
+    assert page.locator("img").evaluate_all("all => all.every((image) => image.src.startsWith('data:image/png'))")
+    assert page.locator("b").count() == 0
+    assert payload in page.locator("#table tbody").inner_text()

@@ -1,0 +1,147 @@
+"""`python -m lstm_ae.compare` as a user calls it."""
+
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from lstm_ae.compare import __main__ as command_line
+from lstm_ae.compare.reference import REFERENCE
+from tests.conftest import ROOT
+from tests.run_dirs import write
+
+TOY = REFERENCE / "ours" / "origin_toy"
+
+
+@pytest.fixture
+def compare(capsys):
+    def call(*arguments):
+        code = command_line.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_reports_findings_are_said_beside_the_published_runs(compare):
+    code, out, err = compare(TOY, REFERENCE / "published", "--effects")
+    assert code == 0
+    assert "source     hidden_size     lr  gradient_clipping  validation.loss" in out
+    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in out
+    assert out.count("no validation.loss") == 6
+    assert "Every combination ran once" in err
+
+
+def test_the_readmes_excerpt_is_what_the_command_prints(compare):
+    columns = "source,hidden_size,lr,gradient_clipping,loss"
+    printed = " ".join(compare(TOY, REFERENCE / "published", "--effects", "--columns", columns)[1].split())
+    section = (ROOT / "README.md").read_text().split("## Comparing")[1].split("\n## ")[0]
+    excerpts = section.split("    source ")[1].split("\n- ")[0].split("\n\n")
+    table, sentences = ("source " + excerpts[0]).split(), excerpts[1].split()
+    assert " ".join(table) in printed
+    assert " ".join(sentences) in printed
+
+
+def test_what_is_asked_of_a_table_is_done(compare):
+    asked = ("--where", "clip=1", "--where", "lr>0.001", "--sort", "-seconds", "--top", 2, "--columns", "lr,seconds")
+    assert compare(TOY, *asked)[0] == 1
+    asked = ("--where", "gradient_clipping=1", *asked[2:])
+    code, out, _ = compare(TOY, *asked, "--format", "csv")
+    header, first, second = out.splitlines()
+    assert (code, header) == (0, "optimizer.lr,seconds")
+    assert float(first.split(",")[1]) > float(second.split(",")[1])
+
+
+def test_the_other_formats_and_the_effects_alone_in_those_for_machines(compare, tmp_path):
+    rows = json.loads(compare(TOY, "--format", "json", "--effects")[1])
+    assert {row["setting"] for row in rows} == {"model.hidden_size", "optimizer.lr", "trainer.gradient_clipping"}
+    assert compare(TOY, "--format", "markdown", "--all-columns", "--top", 1)[1].count("\n") == 3
+    code, out, err = compare(TOY, "--output", tmp_path / "runs.csv")
+    assert (code, out) == (0, "")
+    assert (tmp_path / "runs.csv").read_text().startswith("model.hidden_size,optimizer.lr,")
+    assert f"Written: {tmp_path}/runs.csv" in err
+
+
+def test_two_runs_are_set_side_by_side(compare):
+    code, out, _ = compare("--diff", TOY / "0", TOY / "2")
+    assert code == 0
+    assert "model.hidden_size" in out
+    assert "parts at epoch 1" in out
+
+
+def test_only_where_nothing_could_be_compared_the_exit_code_is_1(compare, tmp_path):
+    run = write(tmp_path / "run", 0.1)
+    (run / "config.json").write_text("{")
+    code, out, err = compare(tmp_path, tmp_path / "none")
+    assert (code, "0.1" in out) == (0, True)
+    assert f"{run}/config.json: cannot be read as JSON" in err
+    code, out, err = compare(tmp_path / "none")
+    assert (code, out) == (1, "")
+    assert "Nothing to compare: no run was found." in err
+    assert compare(tmp_path, "--metric", "los")[0] == 1
+
+
+def test_where_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, tmp_path):
+    write(tmp_path / "0", None, "failed", model__size=3)
+    write(tmp_path / "1", 0.1, "failed", model__size=4)
+    code, out, err = compare(tmp_path)
+    assert code == 1
+    assert "No run has a metric yet" in err
+    assert [line.split()[:2] for line in out.splitlines()] == [["size", "state"], ["3", "failed"], ["4", "failed"]]
+
+
+def test_wrong_options_are_refused_with_the_rule(capsys):
+    for arguments, said in (
+        ([], "name at least one DIR, or two runs with --diff"),
+        (["x", "--top", "0"], "argument --top: must be a whole number of at least 1, got '0'"),
+        (["x", "--epoch", "a"], "argument --epoch: must be a whole number"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            command_line.main(arguments)
+        assert said in capsys.readouterr().err
+
+
+def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path, monkeypatch):
+    calls = []
+    figures, report = types.ModuleType("figures"), types.ModuleType("report")
+    figures.write = lambda *given: calls.append(given) or ["a.png"]
+    report.write = lambda *given: calls.append(given) or "page.html"
+    monkeypatch.setitem(sys.modules, "lstm_ae.compare.figures", figures)
+    monkeypatch.setitem(sys.modules, "lstm_ae.compare.report", report)
+    *_, err = compare(TOY, tmp_path / "none", "--where", "lr=0.1", "--figures", "f", "--report", "r")
+    assert "Figure: a.png" in err
+    assert "Report: page.html" in err
+    (frame, metric, folder), (_, _, _, problems) = calls
+    assert (len(frame), metric, str(folder)) == (6, "validation.loss", "f")
+    assert problems == [f"{tmp_path}/none: must be a directory of a run or of runs, and it does not exist."]
+
+
+def called(*arguments, **options):
+    command = [sys.executable, "-m", "lstm_ae.compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **options)
+
+
+def test_a_pipe_that_closes_early_ends_it_quietly():
+    line = f"'{sys.executable}' -m lstm_ae.compare '{TOY}' --all-columns --format csv | true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+
+
+def test_any_locale_will_do(tmp_path):
+    write(tmp_path / "é\udcff", 0.1)
+    done = called(tmp_path / "é\udcff", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert "\\xe9" in done.stdout
+
+
+def test_it_needs_neither_torch_nor_hydra_and_help_not_even_pandas():
+    code = "import sys; from lstm_ae.compare.__main__ import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code += "print({name for name in ('torch', 'hydra', 'omegaconf', 'pandas') if name in sys.modules})"
+    for arguments, needed in ((["--help"], "set()"), ([str(TOY), "--effects"], "{'pandas'}")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, check=True
+        )
+        assert done.stdout.splitlines()[-1] == needed

@@ -1,0 +1,151 @@
+"""Figures of many runs: what is drawn, what is left out and why."""
+
+import logging
+import math
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from lstm_ae.compare import figures, series, table
+from lstm_ae.run_dir import RunDir
+
+ALL = {"learning_curves.png", "heat_map.png", "effects.png", "parallel_coordinates.png", "cost_score.png"}
+NO_EFFECTS = pd.DataFrame({"setting": [], "explained": [], "source": []})
+
+
+def write_run(path, loss, lr=0.1, hidden=8, seed=0, state="finished", error=None, **config):
+    """A run directory with a history of three epochs."""
+    run = RunDir(path)
+    run.write_json("config.json", {"seed": seed, "model": {"hidden_size": hidden}, "optimizer": {"lr": lr}, **config})
+    run.write_json("status.json", {"state": state, "error": error})
+    metrics = {"validation": {"loss": loss, "accuracy": 1 - loss}, "parameters": 100 * hidden, "seconds": 1.5 * hidden}
+    run.write_json("metrics.json", metrics)
+    part = {"validation.loss": loss, "validation.accuracy": 1 - loss}
+    run.write_history([{"epoch": epoch, **{key: value / epoch for key, value in part.items()}} for epoch in (1, 2, 3)])
+
+
+@pytest.fixture
+def frame(tmp_path):
+    """A grid of two by two over two seeds, one combination of which diverged."""
+    for number, (lr, hidden, seed) in enumerate((a, b, c) for a in (0.1, 0.01) for b in (8, 16) for c in (0, 1)):
+        bad = lr == 0.1 and hidden == 16
+        write_run(tmp_path / str(number), lr + seed / 100, lr, hidden, seed, "diverged" if bad else "finished")
+    return table.load(tmp_path)
+
+
+@pytest.fixture
+def effects():
+    def of(setting, values, explained):
+        return [
+            {"setting": setting, "value": value, "mean": mean, "low": mean / 2, "high": mean * 2, "n": 2, "diverged": 0,
+             "explained": explained, "best": place == 0, "source": "ours"}
+            for place, (value, mean) in enumerate(values)
+        ]  # fmt: skip
+
+    return pd.DataFrame([*of("model.hidden_size", [(8, 0.1), (16, 0.2)], 0.1), *of("optimizer.lr", [(0.1, 1.0)], 0.8)])
+
+
+def test_a_grid_gives_every_figure_and_each_can_be_read_back(frame, effects, tmp_path):
+    written = figures.write(frame, "validation.loss", tmp_path / "new" / "folder", effects)
+    assert {path.name for path in written} == ALL
+    for path in written:
+        assert matplotlib.image.imread(path).shape[1] > 800
+
+
+def test_what_cannot_be_drawn_is_left_out_with_the_reason(tmp_path, caplog):
+    write_run(tmp_path / "only", 0.1)
+    with caplog.at_level(logging.WARNING):
+        written = figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS)
+    assert {path.name for path in written} == {"learning_curves.png", "cost_score.png"}
+    assert "heat_map.png is left out: it takes two settings that differ" in caplog.text
+    assert "effects.png is left out: no setting differs" in caplog.text
+
+
+def test_runs_without_scores_or_histories_give_reasons_and_no_exception(tmp_path, caplog):
+    for name in "ab":
+        RunDir(tmp_path / name).write_json("status.json", {"state": "failed", "error": "why"})
+        RunDir(tmp_path / name).write_json("config.json", {"a": name, "b": name})
+    assert figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS) == []
+    assert "learning_curves.png is left out: no run has a history with validation.loss" in caplog.text
+
+
+def test_groups_over_seeds_are_ranked_with_the_diverged_last(frame, effects):
+    groups = series.compare(frame, "validation.loss", effects).groups
+    assert [group.label for group in groups] == [
+        "lr 0.01, hidden_size 8", "lr 0.01, hidden_size 16", "lr 0.1, hidden_size 8", "lr 0.1, hidden_size 16",
+    ]  # fmt: skip
+    assert [group.mean for group in groups] == pytest.approx([0.015, 0.015, 0.105, math.inf])
+    assert [group.rows for group in groups] == [(4, 5), (6, 7), (0, 1), (2, 3)]
+    assert series.compare(frame, "validation.accuracy", effects).groups[-1].mean == -math.inf
+
+
+def test_settings_come_in_the_order_of_what_they_explain(frame, effects):
+    assert series.compare(frame, "validation.loss", effects).keys == ["optimizer.lr", "model.hidden_size"]
+
+
+def test_runs_of_two_sources_are_two_groups(tmp_path):
+    for name in "ab":
+        write_run(tmp_path / name, 0.1)
+    frame = table.load(tmp_path).assign(source=["ours", "published"])
+    assert [group.label for group in series.compare(frame, "validation.loss", NO_EFFECTS).groups] == [
+        "ours",
+        "published",
+    ]
+
+
+def test_colours_go_to_the_best_groups_that_have_a_curve(tmp_path):
+    for number in range(9):
+        write_run(tmp_path / str(number), 0.1 + number, lr=number)
+    (tmp_path / "0" / "history.csv").unlink()
+    groups = series.compare(table.load(tmp_path), "validation.loss", NO_EFFECTS).groups
+    assert [group.colour for group in groups] == [None, *series.COLOURS, None]
+
+
+def test_a_history_that_cannot_be_read_is_named(frame):
+    broken = frame["run"][0] + "/history.csv"
+    for content in ("epoch,validation.loss\n1,0.1\n2", "epoch,validation.loss\n1,abc\n", "\x00\xff"):
+        with open(broken, "w", encoding="latin-1") as file:  # noqa: PTH123
+            file.write(content)
+        comparison = series.compare(frame, "validation.loss", NO_EFFECTS)
+        assert comparison.curves[0] is None or len(comparison.curves[0].values) == 1
+        assert comparison.curves[1] is not None
+        assert len(comparison.problems) <= 1
+        assert all(problem.startswith(f"{broken}: cannot be read") for problem in comparison.problems)
+
+
+def test_a_heat_map_of_too_many_values_is_left_out(tmp_path):
+    for number in range(30):
+        write_run(tmp_path / str(number), 0.1, lr=number, hidden=number)
+    drawn = figures.heat_map(series.compare(table.load(tmp_path), "validation.loss", NO_EFFECTS))
+    assert drawn == "it takes two settings that differ, with at most 24 values each"
+
+
+def test_cells_hold_the_mean_and_say_what_diverged(frame, effects):
+    comparison = series.compare(frame, "validation.loss", effects)
+    means, notes = figures._cells(comparison, "optimizer.lr", "model.hidden_size")
+    np.testing.assert_allclose(means, [[0.015, 0.105], [0.015, np.nan]])
+    assert notes == [["0.015", "0.105"], ["0.015", "diverged"]]
+
+
+def test_text_with_a_dollar_is_no_mathematics(tmp_path, effects):
+    write_run(tmp_path / "a", 0.1, note="$\\frac{", other=1)
+    write_run(tmp_path / "b", 0.2, note="x" * 300, other=2)
+    assert len(figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS)) == 4
+
+
+def test_effects_of_published_runs_and_ours_stand_beside_one_another(frame, effects, tmp_path):
+    both = pd.concat([effects, effects.assign(source="published", diverged=1, low=math.nan, high=math.nan)])
+    drawn = figures.effect_panels(series.compare(frame, "validation.loss", both))
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["ours", "published"]
+    assert drawn.axes[0].get_xlabel() == "explains 80% (ours), 80% (published)"
+    assert [label.get_text() for label in drawn.axes[1].get_xticklabels()] == ["8\n1 diverged", "16\n1 diverged"]
+
+
+def test_figures_and_page_need_no_torch():
+    code = "import sys, lstm_ae.compare.figures, lstm_ae.compare.report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,164 @@
+"""The table that is shown: what differed, in order, with what became of each run."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lstm_ae.compare import load, ranking, table
+from lstm_ae.compare.reference import REFERENCE
+from lstm_ae.compare.selection import CompareError
+from lstm_ae.run_dir import RunDir
+from tests.run_dirs import write
+
+METRIC = "validation.loss"
+
+
+def ranked(*paths, by=None, **more):
+    frame = load(*paths)
+    return ranking.ranked(frame, METRIC, ranking.repeats_of(frame, METRIC, by), **more)
+
+
+def test_our_toy_runs_and_the_published_ones_are_one_ranked_table():
+    shown = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
+    assert list(shown.columns[:5]) == [
+        "source", "model.hidden_size", "optimizer.lr", "trainer.gradient_clipping", METRIC,
+    ]  # fmt: skip
+    assert len(shown) == 36
+    assert shown[METRIC].is_monotonic_increasing
+    assert dict(shown["source"].value_counts()) == {"ours": 18, "published": 18}
+
+
+def test_runs_of_other_questions_are_listed_last_and_bring_no_settings():
+    alone = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
+    shown = ranked(REFERENCE / "ours" / "origin_toy", REFERENCE / "published")
+    assert list(shown.columns) == list(alone.columns)
+    assert set(shown["reason"][36:]) == {"no validation.loss"}
+    assert len(shown) == 42
+
+
+def test_means_are_over_the_seeds_and_missing_ones_are_counted(tmp_path):
+    for seed, (a, b) in enumerate([(1, 3), (2, 3), (3, 6)]):
+        write(tmp_path / f"a{seed}", a, seed=seed, model__size=8, split__random_state=seed)
+        write(tmp_path / f"b{seed}", b, "failed" if seed == 2 else "finished", seed=seed, model__size=9,
+              split__random_state=seed)  # fmt: skip
+    shown = ranked(tmp_path)
+    assert list(shown["model.size"]) == [8, 9]
+    assert list(shown[METRIC]) == [2, 3]
+    assert list(shown["n"]) == [3, "2/3 seeds"]
+    assert list(shown["state"]) == ["finished", "2 finished, 1 failed"]
+    assert shown["reason"][1] == "why it failed"
+    assert shown["run"][0] == f"{tmp_path}/{{a0,a1,a2}}"
+    alone = ranked(tmp_path, by="none")
+    assert list(alone.columns[:3]) == ["seed", "model.size", METRIC]
+    assert len(alone) == 6
+
+
+def test_a_fold_that_was_never_started_is_missed_too(tmp_path):
+    for fold in (0, 1, 3):
+        write(tmp_path / str(fold), 1.0, fold=fold, split__n_splits=5)
+    assert list(ranked(tmp_path)["n"]) == ["3/5 folds"]
+
+
+def test_groups_that_share_no_seeds_are_not_measured_by_one_another(tmp_path):
+    for seed in range(5):
+        write(tmp_path / f"a{seed}", 1.0 + seed, seed=seed, model__size=8)
+    for seed in (8, 9):
+        write(tmp_path / f"b{seed}", 9.0, seed=seed, model__size=9)
+    assert list(ranked(tmp_path)["n"]) == [5, 2]
+
+
+def test_failed_running_and_diverged_runs_are_rows_with_their_reason(tmp_path):
+    write(tmp_path / "0", 0.5, model__size=1)
+    write(tmp_path / "1", 0.1, "diverged", model__size=2)
+    write(tmp_path / "2", None, "failed", model__size=3)
+    write(tmp_path / "3", None, "running", model__size=4)
+    shown = ranked(tmp_path)
+    assert list(shown["model.size"]) == [1, 2, 3, 4]
+    assert list(shown[METRIC][:2]) == [0.5, math.inf]
+    assert list(shown["state"]) == ["finished", "diverged", "failed", "running"]
+    assert list(shown["reason"]) == ["", "why it diverged", "why it failed", "why it running"]
+
+
+def test_a_metric_that_copies_another_or_never_changes_gets_no_column(tmp_path):
+    for job in range(2):
+        write(tmp_path / str(job), 0.1 + job, model__size=job)
+        part = {"loss": 0.1 + job, "reconstruction_mse": 0.1 + job}
+        RunDir(tmp_path / str(job)).write_json(
+            "metrics.json", {"validation": part, "parameters": 7, "seconds": 1 + job}
+        )
+    assert list(ranked(tmp_path).columns) == ["model.size", METRIC, "state", "reason", "seconds", "run"]
+    every = ranked(tmp_path, everything=True).columns
+    assert {"seed", "validation.reconstruction_mse", "parameters"} <= set(every)
+
+
+def test_any_column_sorts_with_what_is_missing_last():
+    shown = pd.DataFrame({"model.size": [8, 16, math.nan, 9], "n": [3, "2/3 folds", 5, ""]})
+    assert list(ranking.sort(shown, "size", []).index) == [0, 3, 1, 2]
+    assert list(ranking.sort(shown, "-size", []).index) == [1, 3, 0, 2]
+    assert list(ranking.sort(shown, "n", []).index) == [1, 0, 2, 3]
+    with pytest.raises(
+        CompareError, match=r"`--sort` must name a column, and no run has `sise`. The nearest is `model.size`"
+    ):
+        ranking.sort(shown, "sise", [])
+
+
+def test_columns_are_chosen_by_name_or_ending():
+    known = [METRIC, "test.loss", "optimizer.lr"]
+    assert ranking.select("lr, validation.loss", known[:1], known) == ["optimizer.lr", METRIC]
+    assert ranking.select("loss", known[:1], known) == [METRIC]
+    with pytest.raises(CompareError, match="`--columns` must name columns"):
+        ranking.select(",", known, known)
+
+
+def test_a_setting_that_only_some_record_is_a_difference_where_those_disagree(tmp_path):
+    write(tmp_path / "0", 0.1, trainer__patience=None, model__size=8)
+    write(tmp_path / "1", 0.2, trainer__patience=None, optimizer__lr=0.1, model__size=8)
+    write(tmp_path / "2", 0.3, model__size=9)
+    assert table.settings(load(tmp_path)) == ["model.size"]
+    write(tmp_path / "3", 0.3, trainer__patience=3)
+    assert table.settings(load(tmp_path)) == ["trainer.patience", "model.size"]
+
+
+def test_runs_of_several_datasets_ranked_together_are_said_so(tmp_path):
+    write(tmp_path / "0", 0.1, dataset___target_="a.toy")
+    write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
+    assert "several of dataset._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+
+
+def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
+    for fold in (0, 1):
+        for seed in range(4):
+            write(tmp_path / f"{fold}{seed}", 1.0 + fold + 0.1 * seed**fold, fold=fold, seed=seed)
+    assert list(ranked(tmp_path, by="seed")["verdict"]) == ["best", "worse"]
+    assert list(ranked(tmp_path, by="seed")["fold"]) == [0, 1]
+
+
+def test_more_is_better_for_an_accuracy(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            run = RunDir(write(tmp_path / f"{size}{seed}", 0.1, seed=seed, model__size=size))
+            run.write_json("metrics.json", {"validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}})
+    frame = load(tmp_path)
+    shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
+    assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]
+
+
+def test_published_runs_and_ours_each_have_a_best(tmp_path):
+    for size in (8, 9):
+        for seed in range(3):
+            write(tmp_path / f"{size}{seed}", size + seed / 10 * (size - 8), seed=seed, model__size=size)
+        run = RunDir(write(tmp_path / f"p{size}", size - 5.0, model__size=size))
+        run.write_json("config.json", {"model": {"size": size}})
+        run.write_json("status.json", {"state": "finished", "published": True})
+    assert list(ranked(tmp_path)["verdict"]) == ["best of published", "too few pairs", "best of ours", "worse"]
+    assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]
+
+
+def test_a_source_of_which_every_run_failed_has_no_best(tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"a{seed}", 1.0, seed=seed)
+        RunDir(write(tmp_path / f"p{seed}", None, seed=seed)).write_json(
+            "status.json", {"state": "failed", "published": True, "error": "why"}
+        )
+    assert list(ranked(tmp_path)["verdict"]) == ["best of ours", ""]

@@ -1,0 +1,166 @@
+"""The page of a comparison as a file: what is in it, and that data stays data. In a browser: test_compare_browser."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from importlib import resources
+
+import pandas as pd
+import pytest
+
+from lstm_ae.compare import report, series, table
+from tests.test_compare_figures import NO_EFFECTS, effects, frame, write_run  # noqa: F401  # the two are fixtures
+
+PAYLOAD = '</script><script>document.title="ran"</script><img src=x onerror=alert(1)>&\u2028'
+PNG = report.PNG + b"not much of a picture"
+
+
+class Page(HTMLParser):
+    """The elements of a page, the JSON in it and the text of its scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.content, self._at = [], {}, None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._at = dict(attrs).get("id", f"script{len(self.elements)}") if tag == "script" else None
+
+    def handle_endtag(self, tag):
+        self._at = None
+
+    def handle_data(self, data):
+        if self._at:
+            self.content[self._at] = self.content.get(self._at, "") + data
+
+    def data(self, name="data"):
+        return json.loads(self.content[name])
+
+
+def written(frame, folder, problems=(), effects=NO_EFFECTS, metric="validation.loss"):  # noqa: F811
+    path = report.write(frame, metric, folder, problems, effects)
+    text = path.read_text()
+    return text, Page(text)
+
+
+def test_the_runs_come_in_the_order_of_rank_and_none_is_left_out(frame, effects, tmp_path):  # noqa: F811
+    write_run(tmp_path / "8", 0.001, state="failed", error="why")
+    _, page = written(table.load(tmp_path), tmp_path / "out", effects=effects)
+    runs = page.data()["runs"]
+    assert [run["name"] for run in runs] == ["4", "6", "5", "7", "0", "1", "2", "3", "8"]
+    assert [run["state"] for run in runs[-3:]] == ["diverged", "diverged", "failed"]
+    assert [run["score"] for run in runs[-3:]] == [None, None, None]
+    assert runs[-1]["error"] == "why"
+    assert len(runs[0]["curve"]) == 3
+
+
+def test_more_is_better_where_it_is(frame, tmp_path):  # noqa: F811
+    _, page = written(frame, tmp_path / "out", metric="validation.accuracy")
+    assert page.data()["higher"]
+    assert page.data()["runs"][0]["score"] == pytest.approx(0.99)
+
+
+def test_the_summary_says_what_is_best_and_how_many_failed(frame, effects, tmp_path):  # noqa: F811
+    text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"], effects)
+    assert "Best: lr 0.01, hidden_size 8, with a validation.loss of 0.015, the mean of 2 runs" in text
+    assert "8 runs, 6 finished, 2 diverged. They differ in lr, hidden_size." in text
+    assert "<li>a/metrics.json: not JSON</li>" in text
+
+
+def test_without_a_score_the_page_says_so(tmp_path):
+    write_run(tmp_path / "0", 0.1, state="running")
+    text, page = written(table.load(tmp_path), tmp_path / "out")
+    assert "1 run, 0 finished, 1 running. None of them has a validation.loss." in text
+    assert page.data()["runs"][0]["score"] is None
+
+
+def test_names_values_and_errors_are_escaped(tmp_path):
+    name = PAYLOAD.replace("/", "")
+    write_run(tmp_path / name, 0.1, lr=PAYLOAD, state="failed", error=PAYLOAD, **{PAYLOAD: PAYLOAD})
+    write_run(tmp_path / "b", 0.2)
+    _, page = written(table.load(tmp_path), tmp_path / "out", [PAYLOAD])
+    assert "img" not in [tag for tag, _ in page.elements]
+    assert [tag for tag, _ in page.elements].count("script") == 4
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert "\u2028" not in page.content["data"]
+    failed = page.data()["runs"][-1]
+    assert failed["error"] == failed["values"]["optimizer.lr"] == PAYLOAD
+
+
+def page_scripts(page):
+    return [int(name.removeprefix("script")) for name in page.content if name.startswith("script")]
+
+
+def test_the_policy_names_the_two_scripts_and_forbids_every_request(frame, tmp_path):  # noqa: F811
+    _, page = written(frame, tmp_path / "out")
+    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    scripts = [page.content[f"script{number}"] for number in sorted(page_scripts(page))]
+    assert allowed == [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
+
+
+def test_what_is_put_into_the_template_is_not_filled_in_again(tmp_path):
+    write_run(tmp_path / "{{plotly}}", 0.1)
+    text, _ = written(table.load(tmp_path), tmp_path / "out", ["{{scripts}}"])
+    assert "<li>{{scripts}}</li>" in text
+
+
+def test_numbers_that_json_lacks_and_names_that_are_no_text_are_written(tmp_path):
+    write_run(tmp_path / "a", 0.1, hidden=8, limit=float("inf"))
+    (tmp_path / "a" / "config.json").write_text('{"limit": Infinity, "other": NaN, "name": "\\udc80"}')
+    write_run(tmp_path / "b", 0.2)
+    _, page = written(table.load(tmp_path), tmp_path / "out", ["\udc80"])
+    assert page.data()["runs"][0]["values"]["limit"] is None
+
+
+def test_figures_of_the_best_runs_are_in_the_page_as_far_as_there_is_room(frame, tmp_path, monkeypatch):  # noqa: F811
+    for run in frame["run"]:
+        run = report.Path(run)
+        (run / "figures").mkdir()
+        (run / "figures" / "loss.png").write_bytes(PNG)
+    monkeypatch.setattr(report, "FIGURE_BYTES", 3 * len(PNG) + 1)
+    _, page = written(frame, tmp_path / "out")
+    assert list(page.data("pictures")) == ["4", "6", "5"]
+    assert base64.b64decode(page.data("pictures")["4"][0]["data"]) == PNG
+    assert page.data()["picturesLeftOut"] == 5
+
+
+def test_what_is_no_picture_or_lies_elsewhere_is_not_taken_in(frame, tmp_path):  # noqa: F811
+    folder = report.Path(frame["run"][0]) / "figures"
+    folder.mkdir()
+    (folder / "secret.png").symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_bytes(PNG)
+    (folder / "page.png").write_text("<html>")
+    (folder / "folder.png").mkdir()
+    _, page = written(frame, tmp_path / "out")
+    assert page.data("pictures") == {}
+
+
+def test_effects_have_their_place_on_the_axis(frame, effects, tmp_path):  # noqa: F811
+    _, page = written(frame, tmp_path / "out", effects=effects)
+    assert [(row["setting"], row["place"]) for row in page.data()["effects"]] == [
+        ("model.hidden_size", 0), ("model.hidden_size", 1), ("optimizer.lr", 1),
+    ]  # fmt: skip
+    assert page.data()["levels"] == {"optimizer.lr": ["0.01", "0.1"], "model.hidden_size": ["8", "16"]}
+
+
+def test_the_colours_of_the_page_are_those_of_the_figures():
+    style = (resources.files("lstm_ae.compare") / "page" / "page.css").read_text()
+    assert re.findall(r"--group-\d: (#\w{6})", style)[: len(series.COLOURS)] == list(series.COLOURS)
+
+
+def test_a_page_is_replaced_whole(frame, tmp_path):  # noqa: F811
+    first = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
+    again = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
+    assert first == again
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
+
+
+def test_no_run_at_all_gives_an_error_that_says_so(tmp_path):
+    with pytest.raises(ValueError, match="`frame` must have a run"):
+        report.write(pd.DataFrame(), "validation.loss", tmp_path, [], NO_EFFECTS)

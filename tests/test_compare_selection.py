@@ -1,0 +1,83 @@
+"""What the command line names is found, or said not to be there with what comes nearest."""
+
+import pytest
+
+from lstm_ae.compare import load, selection
+from lstm_ae.compare.selection import CompareError
+from tests.run_dirs import write
+
+
+@pytest.fixture
+def frame(tmp_path):
+    write(tmp_path / "0", 0.1, model__hidden_size=8, model___target_="a.b.Small", losses=[3, 2])
+    write(tmp_path / "1", 0.2, model__hidden_size=16, model___target_="a.b.Large", losses=[1, 1, 1])
+    write(tmp_path / "2", None, "failed", model__hidden_size=32, trainer__epochs=5, losses=[9])
+    write(tmp_path / "3", None, "diverged", trainer__epochs=None)
+    return load(tmp_path)
+
+
+def jobs(frame):
+    return "".join(run[-1] for run in frame["run"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [("model.hidden_size=16", "1"), ("hidden_size==16.0", "1"), ("hidden_size!=16", "023"), ("hidden_size<16", "0"),
+     ("hidden_size >= 16", "12"), ("model=Small", "0"), ("model=a.b.Small", "0"), ("epochs=null", "3"),
+     ("state=failed", "2"), ("validation.loss<=0.1", "0")],
+)  # fmt: skip
+def test_a_condition_keeps_the_runs_that_meet_it(frame, condition, kept):
+    assert jobs(selection.where(frame, condition)) == kept
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [("hidden=", "`--where` must leave a run"), ("hiden_size=3", "`hiden_size`. The nearest is `model.hidden_size`"),
+     ("loss=1", "`loss` may be validation.loss, test.loss"), ("hidden_size", "`--where` must be SETTING=VALUE"),
+     ("hidden_size<a", "`--where` must set a number beside <"),
+     ("hidden_size=7", "none of 4 has hidden_size=7. There are 16")],
+)  # fmt: skip
+def test_a_condition_that_cannot_be_met_says_what_there_is(frame, condition, message):
+    frame = frame.rename(columns={}) if condition != "hidden=" else frame.assign(hidden=1)
+    with pytest.raises(CompareError, match=message):
+        selection.filtered(frame, [condition])
+
+
+def test_the_metric_is_the_one_asked_for_or_the_runs_own_objective(frame):
+    remarks = []
+    assert selection.choose_metric(frame, None, remarks) == "validation.loss"
+    assert selection.choose_metric(frame, "test.loss", remarks) == "test.loss"
+    assert selection.choose_metric(
+        frame.assign(objective="accuracy", **{"validation.accuracy": 0.5}), None, remarks
+    ) == ("validation.accuracy")
+    assert remarks == []
+    assert selection.choose_metric(frame.drop(columns="validation.loss"), None, remarks) == "test.loss"
+    assert remarks == ["No run has validation.loss: ranked by test.loss. Choose another with --metric."]
+
+
+def test_a_metric_that_no_run_has_is_refused_with_those_that_exist_and_the_nearest(frame):
+    message = (
+        "no run has `validation.los`. The nearest is `validation.loss`. There are validation.loss, test.loss, seconds"
+    )
+    with pytest.raises(CompareError, match=message):
+        selection.choose_metric(frame, "validation.los", [])
+    assert selection.metrics(frame[frame["state"] == "failed"]) == []
+
+
+def test_at_an_epoch_all_runs_count_that_got_there(frame):
+    then = selection.at_epoch(frame, 2, [])
+    assert list(then["state"]) == ["reached", "reached", "failed", "diverged"]
+    assert list(then["validation.loss"][:2]) == [2, 1]
+    assert "test.loss" not in then
+    first = selection.at_epoch(frame, 1, [])
+    assert (first["state"][2], first["error"][2]) == ("reached", "failed later: why it failed")
+    with pytest.raises(
+        CompareError, match="`--epoch` must be one that a run reached and recorded, and none has epoch 7"
+    ):
+        selection.at_epoch(frame, 7, [])
+
+
+def test_hiding_what_failed_says_how_many(frame):
+    remarks = []
+    assert jobs(selection.hide_failed(frame, remarks)) == "01"
+    assert remarks == ["Hidden: 1 failed, 1 diverged."]
