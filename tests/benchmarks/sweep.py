@@ -39,9 +39,8 @@ def launchers(folder: Path) -> None:
         basic = sweep(folder / f"basic{number}", "sweep=toy_grid", "hydra/launcher=basic", threads=2)
         ratios.append(parallel / basic)
         print(f"toy grid, 18 runs: parallel {parallel:.0f} s, basic with two threads {basic:.0f} s", flush=True)
-    print(
-        f"parallel: {statistics.median(ratios):.2f} of the basic launcher's time ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
+    between = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"parallel: {statistics.median(ratios):.2f} of the basic launcher's time ({between})")
 
 
 def cost(folder: Path) -> None:
