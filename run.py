@@ -50,7 +50,9 @@ def main(config: DictConfig) -> float:
     gc.enable()
     from lstm_ae.experiment import run
 
-    return run(config)
+    score = run(config)
+    gc.disable()  # a worker composes the next job
+    return score
 
 
 def report_errors() -> int:

@@ -1,15 +1,24 @@
 """Sweeps: checked before they start, resumed after anything, and clear about what failed."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import random
+import re
+import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pandas as pd
 import pytest
 
+from hydra_plugins.lstm_ae_sweeper._sweep import Sweep
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 
@@ -41,23 +50,122 @@ def test_a_grid_runs_every_combination_and_ranks_the_means_over_folds(command, t
     assert "epoch 1/3" not in done.stdout  # that is in each job's own log
 
 
-def test_a_sweep_killed_and_started_again_ends_with_the_same_table(command, tmp_path):
-    def arguments(name):
-        lrs = "optimizer.lr=0.1,0.01,0.001"
-        return ["--multirun", *SMALL, "trainer.epochs=8", lrs, f"hydra.sweep.dir={tmp_path}/{name}"]
+def start(*arguments, **options):
+    """Starts a sweep in a process group of its own; Ctrl-C reaches it wherever this is started from."""
+    words = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(words, cwd=ROOT, start_new_session=True, preexec_fn=heed, **options)
 
+
+def test_a_sweep_killed_again_and_again_ends_with_the_same_table(command, tmp_path):
+    def arguments(name):
+        grid = ["optimizer.lr=0.1,0.01,0.001", "seed=0,1"]
+        return ["--multirun", *SMALL, "trainer.epochs=60", *grid, f"hydra.sweep.dir={tmp_path}/{name}"]
+
+    began = time.monotonic()
     assert command(*arguments("undisturbed")).returncode == 0
-    words = [sys.executable, str(ROOT / "run.py"), *arguments("killed")]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "killed" / "0" / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert "finished" not in states(tmp_path / "killed").values() or len(states(tmp_path / "killed")) < 3
+    seconds = time.monotonic() - began
+    draw, unfinished = random.Random(0), 0
+    for _ in range(10):
+        process = start(*arguments("killed"), stdout=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.5, 1.1) * seconds * 0.8)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        unfinished += not (tmp_path / "killed" / "comparison.csv").exists()
+    assert unfinished
     again = command(*arguments("killed"))
     assert again.returncode == 0, again.stderr
-    assert list(scores(tmp_path / "killed").values()) == list(scores(tmp_path / "undisturbed").values())
+    tables = [pd.read_csv(tmp_path / name / "comparison.csv") for name in ("undisturbed", "killed")]
+    pd.testing.assert_frame_equal(*(table.drop(columns=["run", "seconds"]) for table in tables))
+
+
+def test_ctrl_c_names_the_command_that_goes_on(command, tmp_path):
+    folder = tmp_path / "sweep"
+    arguments = ["--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=40", "seed=0,1,2"]
+    process = start(
+        *arguments, f"hydra.sweep.dir={folder}", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not (folder / "0" / "checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "What was done is kept; this goes on from it:" in stderr
+    assert "Traceback" not in stderr
+    words = shlex.split(stderr.split("from it:")[1].splitlines()[1])
+    assert words == ["python", "run.py", *arguments, f"hydra.sweep.dir={folder}"]
+    assert command(*words[2:]).returncode == 0
+    assert states(folder) == dict.fromkeys(range(3), "finished")
+    assert "Resumed after epoch" in (folder / "0" / "run.log").read_text()
+
+
+def test_two_sweeps_never_share_a_directory(command, tmp_path):
+    with RunDir(tmp_path / "sweep").locked():
+        done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "`hydra.sweep.dir` must be free, and another process is writing in" in done.stderr
+
+
+def test_presets_multiply_each_other(command):
+    done = command("sweep=[toy_grid,kfold]", "list_jobs=true")
+    assert done.stdout.count(" fold=") == 18 * 5
+    assert "_several/89: " in done.stdout
+
+
+def test_only_the_best_jobs_figures_are_drawn_unless_all_are_wanted(command, tmp_path):
+    small = [word for word in SMALL if word != "figures=false"]
+    done = command("--multirun", *small, "optimizer.lr=0.1,0.0001", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert f"Figures of the best: {tmp_path}/sweep/0/figures" in done.stdout
+    assert [path.parent.name for path in tmp_path.glob("sweep/*/figures")] == ["0"]
+    assert command("--multirun", *small, "optimizer.lr=0.1,0.0001", "figures=true",
+                   f"hydra.sweep.dir={tmp_path}/sweep").returncode == 0  # fmt: skip
+    assert len(list(tmp_path.glob("sweep/*/figures"))) == 2
+
+
+def test_on_a_terminal_one_display_shows_what_is_done_and_the_best(tmp_path):
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    process = start("--multirun", *SMALL, "optimizer.lr=0.1,0.01", f"hydra.sweep.dir={tmp_path}/sweep", stdout=terminal,
+                    stderr=terminal)  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side is closed
+        while chunk := os.read(controller, 4096):
+            shown += chunk
+    assert process.wait(timeout=60) == 0
+    text = shown.decode()
+    assert "2/2" in text
+    assert re.search(r"2 done; best loss 0\.\d+: optimizer\.lr=0\.1", text)
+    assert "Ranked by validation.loss" in text
+    assert "epoch 1/3" not in text
+
+
+class TestOnAGpu:
+    """No GPU is needed: what torch says of one is put in its place."""
+
+    @pytest.fixture
+    def jobs_at_once(self, composed, monkeypatch):
+        def call(*overrides, free=7.5):
+            monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+            monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free * 2**30, 80 * 2**30))
+            config = composed("hydra.launcher.n_jobs=8", "hydra.sweep.dir=unused", *overrides)
+            return Sweep(None, None, config, gpu_memory=2.0)._jobs_at_once(config)
+
+        return call
+
+    def test_as_many_jobs_run_at_a_time_as_fit_into_its_free_memory(self, jobs_at_once):
+        assert jobs_at_once() == 3
+        assert jobs_at_once("trainer.device=cuda:1", free=100) == 8
+        assert jobs_at_once(free=0.5) == 1
+
+    def test_jobs_on_the_cpu_are_not_bounded(self, jobs_at_once):
+        assert jobs_at_once("trainer.device=cpu") == 8
+
+    def test_a_job_without_memory_is_refused(self, command):
+        done = command("--multirun", "seed=0,1", "hydra.sweeper.gpu_memory=0")
+        assert done.returncode == 1
+        assert "`hydra.sweeper.gpu_memory` must be above 0 GiB, got 0.0. Its default is 2." in done.stderr
 
 
 def test_a_mistake_in_the_last_job_is_known_before_the_first_trains(command, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,14 +66,20 @@ class Sweep:
         context: Of Hydra.
         task_function: What a job calls.
         config: The sweep's configuration.
+        gpu_memory: What a job may take of a GPU, in GiB.
     """
 
-    def __init__(self, context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def __init__(
+        self, context: HydraContext, task_function: TaskFunction, config: DictConfig, gpu_memory: float
+    ) -> None:
+        if gpu_memory <= 0:
+            raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. Its default is 2.")
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)
         self._context = context
         self._task_function = task_function
+        self._gpu_memory = gpu_memory
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -187,11 +194,24 @@ class Sweep:
         with watch.Watch(self.folder, jobs, self.objective, name):
             return self._launch(jobs)
 
+    def _jobs_at_once(self, config: DictConfig) -> int:
+        """Returns joblib's `n_jobs`, on a GPU bounded by its free memory."""
+        import torch
+
+        wanted, device = int(config.hydra.launcher.n_jobs), str(config.trainer.device)
+        if not torch.cuda.is_available() or not device.startswith(("auto", "cuda")):
+            return wanted
+        free = torch.cuda.mem_get_info(None if device in ("auto", "cuda") else device)[0] / 2**30
+        return fitting(wanted, free, self._gpu_memory)
+
     def _launch(self, jobs: Sequence[Job]) -> list[JobReturn]:
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
+        config = self.config.copy()
+        if "joblib" in config.hydra.launcher._target_:
+            config.hydra.launcher.n_jobs = self._jobs_at_once(config)
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self._context, task_function=self._task_function, config=self.config
+            hydra_context=self._context, task_function=self._task_function, config=config
         )
         overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
         for _ in range(MOST_LAUNCHES):
@@ -205,6 +225,22 @@ class Sweep:
                     break
                 log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
         raise SweepError(f"The launcher failed: {failure}")
+
+
+def fitting(n_jobs: int, free: float, gpu_memory: float) -> int:
+    """Returns how many jobs a GPU can take at a time, at least one.
+
+    Args:
+        n_jobs: As many as are wanted; -1: as many as there are cores, and so on, as joblib counts.
+        free: The GPU's free memory, GiB.
+        gpu_memory: What a job may take of it, GiB.
+
+    Example:
+        >>> fitting(n_jobs=8, free=7.5, gpu_memory=2.0)
+        3
+    """
+    wanted = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+    return max(1, min(wanted, int(free / gpu_memory)))
 
 
 def speak() -> None:

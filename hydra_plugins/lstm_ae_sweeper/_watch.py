@@ -49,6 +49,7 @@ class Watch:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._ended: set[Job] = set()
         self._best: tuple[float, Job] | None = None
+        self._shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
         console = Console()
         columns = (TextColumn(name), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[text]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
@@ -89,7 +90,9 @@ class Watch:
         if self._progress is not None:
             text = ", ".join(f"{count} {state}" for state, count in states.items() if count)
             if self._best is not None:
-                text += f"; best {self._objective} {self._best[0]:.4g}: {self._best[1]}"
+                score, best = self._best
+                own = " ".join(word for word in best.overrides if word not in self._shared)
+                text += f"; best {self._objective} {score:.4g}: {own}"
             self._progress.update(self._task, completed=len(self._ended), text=text)
 
     def _note(self, job: Job, status: dict[str, Any], again: bool) -> None:

@@ -30,6 +30,7 @@ class GridSweeperConf:
     exclude: list[str] = field(default_factory=list)
     jobs: list[str] | None = None
     two_stage: TwoStageConf | None = None
+    gpu_memory: float = 2.0
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="lstm_ae")
@@ -43,6 +44,7 @@ class GridSweeper(Sweeper):
         exclude: Combinations to leave out, each as overrides: "optimizer.lr=0.1 model.hidden_size=32".
         jobs: Combinations in place of the product of `params`, each as overrides; lists typed beside multiply them.
         two_stage: How to choose among the combinations in two stages; None: each is run once, as it is.
+        gpu_memory: What a job may take of a GPU, in GiB: joblib runs as many at a time as fit into what is free.
     """
 
     def __init__(
@@ -51,13 +53,15 @@ class GridSweeper(Sweeper):
         exclude: list[str],
         jobs: list[str] | None,
         two_stage: DictConfig | None,
+        gpu_memory: float,
     ) -> None:
         self._given = params or {}, jobs or [], exclude
         self._two_stage = two_stage
+        self._gpu_memory = gpu_memory
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra hands to a sweeper."""
-        self._sweep = Sweep(hydra_context, task_function, config)
+        self._sweep = Sweep(hydra_context, task_function, config, self._gpu_memory)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the jobs and returns their scores, None for those that failed; of two stages, the winner's overrides.

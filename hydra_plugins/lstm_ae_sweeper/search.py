@@ -24,6 +24,7 @@ class SearchSweeperConf:
     params: dict[str, Any] | None = None
     n_trials: int = 20
     n_jobs: int = 2
+    gpu_memory: float = 2.0
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchSweeperConf, provider="lstm_ae")
@@ -39,15 +40,17 @@ class SearchSweeper(Sweeper):
         params: Ranges and choices by key: `int(interval(8, 64))`, `tag(log, interval(0.001, 0.1))`, `choice(1, 5)`.
         n_trials: How many in all.
         n_jobs: How many at a time; each such batch knows the scores of those before it.
+        gpu_memory: What a job may take of a GPU, in GiB.
     """
 
-    def __init__(self, params: dict[str, Any] | None, n_trials: int, n_jobs: int) -> None:
+    def __init__(self, params: dict[str, Any] | None, n_trials: int, n_jobs: int, gpu_memory: float) -> None:
         self._params, self._n_trials, self._n_jobs = params, n_trials, n_jobs
+        self._gpu_memory = gpu_memory
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra hands to a sweeper."""
         self._setup = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
-        self._sweep = Sweep(hydra_context, task_function, config)
+        self._sweep = Sweep(hydra_context, task_function, config, self._gpu_memory)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs what is left of the trials.
