@@ -22,7 +22,7 @@ class TwoStage:
         keep: What passes stage one: a count, a share of all below 1, or "one_standard_error" for all within one
             standard error of the best, which needs at least two jobs of each combination.
         folds: Those of stage one.
-        overrides: Of stage one alone, such as `trainer.epochs=5`.
+        overrides: Of stage one alone, such as `['trainer.epochs=5']`.
         random_state: Draws the folds of stage two, where the split draws any; None: that of stage one plus one.
 
     Raises:
