@@ -120,6 +120,8 @@ def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, comman
     assert config["trainer"]["epochs"] == epochs
     assert config["split"]["_target_"] == "lstm_ae.splits.Whole"
     assert "what became of it" in done.stdout
+    assert f"More: python -m lstm_ae.compare {folder}" in done.stdout
+    assert len((folder / "comparison.csv").read_text().splitlines()) == 1 + 6 + 2 * 3 + 1
 
 
 def test_no_job_but_the_last_meets_the_test_data(command, tmp_path, arguments):
@@ -163,6 +165,15 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
     told = json.loads((folder / "two_stage.json").read_text())
     assert {one["number"]: one["dropped"] for one in told["combinations"]}[2] == "failed: stage_one/2_0"
     assert told["test"]
+
+
+def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
+    folder = tmp_path / "sweep"
+    (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
+    done = command(*arguments, "fail_fast=true", "hydra.launcher.n_jobs=1", f"hydra.sweep.dir={folder}")
+    assert done.returncode == 1
+    assert {path.parent.name for path in folder.rglob("status.json")} == {"0_0", "1_0", "2_0"}
+    assert "not started, as another job failed and fail_fast=true" in done.stderr
 
 
 def test_seeds_repeat_a_combination(command, tmp_path):

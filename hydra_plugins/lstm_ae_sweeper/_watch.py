@@ -119,14 +119,24 @@ def close(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], object
         outcomes: How each ended.
         objective: The validation metric by which they are ranked.
     """
-    frame = comparison.load(folder)
+    frame = _write_comparison(folder)
     if len(frame):
-        frame.to_csv(folder / "comparison.csv", index=False)
         metric = f"validation.{objective}"
         show_table(comparison.rank(frame, metric), f"Ranked by {metric}, mean over seeds and folds")
-    for line in (f"Sweep directory: {folder}", f"More: python -m lstm_ae.compare {shlex.quote(str(folder))}"):
-        log.info(line)
+    _show_more(folder)
     return failures(folder, jobs, outcomes)
+
+
+def _write_comparison(folder: Path) -> pd.DataFrame:
+    """Writes comparison.csv, a row a job, and returns it."""
+    frame = comparison.load(folder)
+    RunDir(folder).write_text("comparison.csv", frame.to_csv(index=False))
+    return frame
+
+
+def _show_more(folder: Path) -> None:
+    log.info("Sweep directory: %s", folder)
+    log.info("More: python -m lstm_ae.compare %s", shlex.quote(str(folder)))
 
 
 def close_stages(
@@ -136,7 +146,7 @@ def close_stages(
     settings: dict[str, Any],
     test: dict[str, float] | None,
 ) -> None:
-    """Writes two_stage.json, and shows every combination, its scores and what became of it, the winner first.
+    """Writes two_stage.json and comparison.csv, and shows every combination, its scores and what became of it, the winner first.
 
     Args:
         folder: The sweep's directory.
@@ -172,7 +182,8 @@ def close_stages(
     if test is not None:
         log.info("The winner, trained on all training data, on the test part: %s",
             ", ".join(f"{name} {value:.4g}" for name, value in test.items()))  # fmt: skip
-    log.info("Sweep directory: %s", folder)
+    _write_comparison(folder)
+    _show_more(folder)
 
 
 def _place(one: Combination, objective: str) -> tuple[float, ...]:

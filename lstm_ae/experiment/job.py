@@ -204,8 +204,9 @@ def _check_sweep(config: DictConfig, run_dir: RunDir, status: dict[str, Any]) ->
     if status.get("state") == "failed" and not config.retry_failed:
         raise NotStartedError(f"{status['error']} (it failed before; retry_failed=true tries it again)")
     if config.fail_fast:
-        began = (run_dir.path.parent / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
-        others = [path for path in run_dir.path.parent.glob(f"*/{STATUS}") if path.stat().st_mtime >= began]
+        sweep = Path(HydraConfig.get().runtime.cwd) / HydraConfig.get().sweep.dir
+        began = (sweep / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
+        others = [path for path in sweep.rglob(STATUS) if path.stat().st_mtime >= began]
         if any(RunDir(path.parent).status().get("state") == "failed" for path in others):
             raise NotStartedError("not started, as another job failed and fail_fast=true")
 
