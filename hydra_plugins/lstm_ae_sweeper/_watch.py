@@ -146,7 +146,7 @@ def close_stages(
     settings: dict[str, Any],
     test: dict[str, float] | None,
 ) -> None:
-    """Writes two_stage.json and comparison.csv, and shows every combination, its scores and what became of it, the winner first.
+    """Writes two_stage.json and comparison.csv, and shows what became of every combination, the winner first.
 
     Args:
         folder: The sweep's directory.
