@@ -35,10 +35,10 @@ def test_the_best_value_is_better_or_cannot_be_told_apart(grid):
     assert heading == "ours: 18 runs; 3 seeds."
     assert lr.startswith("  optimizer.lr explains 99")
     p = stats.ttest_1samp([1.0, 1.1, 1.05], 0).pvalue
-    assert "0.1 and 0.01 cannot be told apart (p = 0.81, 3 pairs)" in lr
-    assert f"0.1 is better than 0.001 (p = {2 * p:.2g}, 3 pairs)" in lr
-    assert "explains 0 % of the variation" in clip
-    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in clip
+    assert "0.1 and 0.01 cannot be told apart (p = 1, 3 pairs)" in lr
+    assert f"0.1 is better than 0.001 (p = {3 * p:.2g}, 3 pairs)" in lr
+    assert "explains 0 % of the variation; no value is better (mean 1" in clip
+    assert "1 and 5 cannot be told apart (identical in 9 pairs over 3 seeds)" in clip
 
 
 def test_copies_along_a_setting_that_changes_nothing_are_no_evidence(grid):
@@ -47,6 +47,32 @@ def test_copies_along_a_setting_that_changes_nothing_are_no_evidence(grid):
     assert "6 pairs" not in "".join(conclusions(frame, METRIC))
     frame.loc[0, METRIC] += 1e-9
     assert inert(frame, METRIC) == ["trainer.clip"]
+
+
+def test_pairs_that_share_a_seed_are_no_independent_evidence(tmp_path):
+    for seed, gap in enumerate((0.2, 0.3, -0.1)):
+        for size in range(1, 9):
+            for a in (0, 1):
+                write(tmp_path / f"{seed}{size}{a}", 1 + size / 10 + a * (gap + size / 1000), seed=seed, model__size=size,
+                      model__a=a)  # fmt: skip
+    gaps = [gap + 0.0045 for gap in (0.2, 0.3, -0.1)]
+    said = next(line for line in conclusions(load(tmp_path), METRIC) if "model.a" in line)
+    assert f"(p = {stats.ttest_1samp(gaps, 0).pvalue:.2g}, 24 pairs over 3 seeds)" in said
+    assert "cannot be told apart" in said
+
+
+def test_a_best_value_at_which_runs_diverged_is_said_to_be_of_those_that_did_not(tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"a{seed}", 0.1 + seed / 100, "diverged" if seed else "finished", seed=seed, optimizer__lr=0.5)
+        write(tmp_path / f"b{seed}", 0.2 + seed / 100, seed=seed, optimizer__lr=0.1)
+    assert "best at 0.5, of the runs that did not diverge (2 did) (mean 0.1)" in conclusions(load(tmp_path), METRIC)[1]
+
+
+def test_values_beyond_the_first_few_are_counted(tmp_path):
+    for value in range(9):
+        for seed in range(2):
+            write(tmp_path / f"{value}{seed}", 1.0 + value + seed / 10, seed=seed, model__a=value)
+    assert conclusions(load(tmp_path), METRIC)[1].endswith("2 other values with a mean further off.")
 
 
 def test_diverged_runs_are_said_by_value(grid):
