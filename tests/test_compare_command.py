@@ -97,6 +97,8 @@ def test_wrong_options_are_refused_with_the_rule(capsys):
         ([], "name at least one DIR, or two runs with --diff"),
         (["x", "--top", "0"], "argument --top: must be a whole number of at least 1, got '0'"),
         (["x", "--epoch", "a"], "argument --epoch: must be a whole number"),
+        (["--diff", "a", "b", "--where", "lr=1", "--top", "2"], "--format and --output alone; leave out --top, --where"),
+        (["x", "--diff", "a", "b", "--hide-failed"], "leave out DIR, --hide-failed"),
     ):
         with pytest.raises(SystemExit, match="2"):
             command_line.main(arguments)
@@ -116,6 +118,23 @@ def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path,
     (frame, metric, folder), (_, _, _, problems) = calls
     assert (len(frame), metric, str(folder)) == (6, "validation.loss", "f")
     assert problems == [f"{tmp_path}/none: must be a directory of a run or of runs, and it does not exist."]
+
+
+def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows(compare, tmp_path, monkeypatch):
+    shown = []
+    for name in ("figures", "report"):
+        module = types.ModuleType(name)
+        module.write = lambda frame, *_: shown.append(frame) or []
+        monkeypatch.setitem(sys.modules, f"lstm_ae.compare.{name}", module)
+    write(tmp_path / "failed", None, "failed")
+    compare(TOY / "0", tmp_path, "--epoch", 1, "--hide-failed", "--figures", "f", "--report", "r")
+    assert [list(frame["state"]) for frame in shown] == [["reached"], ["reached"]]
+
+
+def test_effects_on_a_narrow_terminal_keep_what_each_setting_explains(compare, monkeypatch):
+    monkeypatch.setattr(command_line, "_width", lambda options: 80)
+    printed = compare(TOY, REFERENCE / "published", "--effects")[1].split("Effects on")[1]
+    assert printed.splitlines()[2].split() == ["setting", "value", "mean", "explained", "best", "source"]
 
 
 def called(*arguments, **options):

@@ -23,8 +23,7 @@ from plotly.offline import get_plotlyjs
 
 from lstm_ae.compare.reading import read_environment
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
-from lstm_ae.compare.table import REPEATS, is_metric, recorded
-from lstm_ae.run_dir import NOT_SIGNED
+from lstm_ae.compare.table import IDLE, REPEATS, is_metric, recorded
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # of all runs' own figures together; in the page they take a third more
@@ -209,7 +208,7 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
     frame = comparison.frame
-    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *NOT_SIGNED, "source")]
+    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *IDLE, "source")]
     settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
     metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
     first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
