@@ -97,7 +97,10 @@ def test_wrong_options_are_refused_with_the_rule(capsys):
         ([], "name at least one DIR, or two runs with --diff"),
         (["x", "--top", "0"], "argument --top: must be a whole number of at least 1, got '0'"),
         (["x", "--epoch", "a"], "argument --epoch: must be a whole number"),
-        (["--diff", "a", "b", "--where", "lr=1", "--top", "2"], "--format and --output alone; leave out --top, --where"),
+        (
+            ["--diff", "a", "b", "--where", "lr=1", "--top", "2"],
+            "--format and --output alone; leave out --top, --where",
+        ),
         (["x", "--diff", "a", "b", "--hide-failed"], "leave out DIR, --hide-failed"),
     ):
         with pytest.raises(SystemExit, match="2"):

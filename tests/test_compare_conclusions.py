@@ -53,8 +53,8 @@ def test_pairs_that_share_a_seed_are_no_independent_evidence(tmp_path):
     for seed, gap in enumerate((0.2, 0.3, -0.1)):
         for size in range(1, 9):
             for a in (0, 1):
-                write(tmp_path / f"{seed}{size}{a}", 1 + size / 10 + a * (gap + size / 1000), seed=seed, model__size=size,
-                      model__a=a)  # fmt: skip
+                loss = 1 + size / 10 + a * (gap + size / 1000)
+                write(tmp_path / f"{seed}{size}{a}", loss, seed=seed, model__size=size, model__a=a)
     gaps = [gap + 0.0045 for gap in (0.2, 0.3, -0.1)]
     said = next(line for line in conclusions(load(tmp_path), METRIC) if "model.a" in line)
     assert f"(p = {stats.ttest_1samp(gaps, 0).pvalue:.2g}, 24 pairs over 3 seeds)" in said

@@ -73,7 +73,7 @@ def test_the_summary_says_what_is_best_and_how_many_failed(frame, effects, tmp_p
 def test_without_a_score_the_page_says_so(tmp_path):
     write_run(tmp_path / "0", 0.1, state="running")
     text, page = written(table.load(tmp_path), tmp_path / "out")
-    assert "1 run, 0 finished, 1 running. None of them has a validation.loss." in text
+    assert "1 run, all running. None of them has a validation.loss." in text
     assert page.data()["runs"][0]["score"] is None
 
 

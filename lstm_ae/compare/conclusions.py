@@ -6,7 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lstm_ae.compare.statistics import LEVEL, beside_best, effects, inert, on_log_scale, overlap, paired_p, pairs, varied
+from lstm_ae.compare.statistics import (
+    LEVEL,
+    beside_best,
+    effects,
+    inert,
+    on_log_scale,
+    overlap,
+    paired_p,
+    pairs,
+    varied,
+)
 from lstm_ae.compare.table import comparable, higher_is_better, scores, text
 
 MOST_VALUES = 6  # of a setting that one sentence compares
@@ -59,7 +69,9 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, idle: Seque
     where = f", of the runs that did not diverge ({best['diverged']} did)" if best["diverged"] else ""
     at = f"best at {text(best['value'], key)}" if best["best"] else "no value is better"
     said.append(f"{at}{where} (mean {best['mean']:.3g}{interval})")
-    others = rows[(rows["value"] != best["value"]) & (rows["n"] > 0)].sort_values("mean", ascending=not higher_is_better(metric))
+    others = rows[(rows["value"] != best["value"]) & (rows["n"] > 0)].sort_values(
+        "mean", ascending=not higher_is_better(metric)
+    )
     table = pairs(part, metric, key, idle)
     gaps = [_gaps(table, best["value"], value, metric) for value in others["value"]]
     means = [_independent(own) for own in gaps]

@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from lstm_ae.compare.ranking import nicknames
 from lstm_ae.compare.reading import read_environment
-from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
+from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown
+from lstm_ae.compare.statistics import spans_decades
 from lstm_ae.compare.table import IDLE, REPEATS, is_metric, recorded
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
@@ -92,15 +94,16 @@ def summary(comparison: Comparison) -> str:
     """Returns what came out, in a few sentences."""
     frame, metric = comparison.frame, comparison.metric
     counts = frame["state"].fillna("without a state").value_counts()
-    others = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "finished")
-    finished = counts.get("finished", 0)
-    what = f"{_runs(len(frame))}, {finished if others else 'all'} finished" + (f", {others}." if others else ".")
+    counts = counts.rename({"reached": "stopped short at the same epoch"})
+    others = [f"{count} {state}" for state, count in counts.items()]
+    what = f"{_runs(len(frame))}, {', '.join(others) if len(others) > 1 else f'all {counts.index[0]}'}."
     differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
     what += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
     best = comparison.groups[0] if comparison.groups else None
     if best is None or not math.isfinite(best.mean):
         return f"{what} None of them has a {metric}."
     over = f", the mean of {best.n} runs (standard deviation {best.std:.2g})" if best.n > 1 else ""
+    over += f" (of {len(best.rows)} runs {best.n} count)" if best.n < len(best.rows) else ""
     return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {what}"
 
 
@@ -109,16 +112,12 @@ def _runs(count: int) -> str:
 
 
 def _sources(frame: pd.DataFrame) -> str:
-    runs = [str(run) for run in frame["run"]]
-    return f"Below {_common(runs)}" if len(runs) > 1 else "".join(runs)
-
-
-def _common(runs: Sequence[str]) -> str:
-    """Returns the folder that holds all runs, or nothing where there is none."""
+    """Returns where the runs lie: the folder that holds them all, if there is one."""
     try:
-        return os.path.commonpath([str(Path(run).parent) for run in runs])
-    except ValueError:
-        return ""
+        common = os.path.commonpath([str(Path(run).parent) for run in frame["run"]])
+    except ValueError:  # absolute and relative ones
+        common = ""
+    return frame["run"].iloc[0] if len(frame) == 1 else f"Below {common}" if common else ""
 
 
 def _listed(problems: Sequence[str]) -> str:
@@ -142,13 +141,15 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     curves = [curve.values for curve in comparison.curves if curve]
     levels = {key: comparison.levels(key) for key in comparison.keys}
     columns = {key: [_safe(value) for value in frame[key]] for key in (*settings, *metrics)}
-    names = _run_names([str(run) for run in frame["run"]])
+    names = nicknames(list(frame["run"]))
     rows = [(row, {key: column[row] for key, column in columns.items()}) for row in order]
     return {
         "metric": comparison.metric,
         "higher": comparison.higher,
         "curveMetric": comparison.curve_metric,
         "logScore": spans_decades(comparison.scores),
+        "logMeans": comparison.log_means,
+        "grid": comparison.grid_keys,
         "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
         "keys": comparison.keys,
         "names": dict(comparison.names),
@@ -220,12 +221,6 @@ def _ranked(comparison: Comparison) -> list[int]:
     """Returns the runs' positions, the best first, those that diverged after all scores, and last those without one."""
     signed = -comparison.scores if comparison.higher else comparison.scores
     return [int(row) for row in np.argsort(signed, kind="stable")]
-
-
-def _run_names(runs: Sequence[str]) -> list[str]:
-    """Returns the directories below the one that holds them all."""
-    common = _common(runs)
-    return [os.path.relpath(run, common) if common else run for run in runs]
 
 
 def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], int]:

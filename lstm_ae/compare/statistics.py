@@ -117,8 +117,8 @@ def effects(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     setting that changed nothing are one), `n` (runs in the mean),
     `diverged` (runs that are not), `explained` (the share of the variation that is the setting's main effect: the sum
     of squares between its values over that of all scores; NaN where no value was tried twice), `best` (whether this
-    value's mean is the best; none where all are the same) and `source`. Where `on_log_scale`, all of it is of the scores' logarithms, and `mean` is
-    the geometric one.
+    value's mean is the best; none where all are the same) and `source`. Where `on_log_scale`, all of it is of the
+    scores' logarithms, and `mean` is the geometric one.
 
     Args:
         frame: What `load` returned.
@@ -139,8 +139,13 @@ def varied(frame: pd.DataFrame) -> list[str]:
 
 def on_log_scale(frame: pd.DataFrame, metric: str) -> bool:
     """Says whether effects are taken on a log scale: scores are all positive and span more than a factor of ten."""
-    found = scores(frame, metric)[np.isfinite].to_numpy()
-    return bool(len(found) and found.min() > 0 and found.max() > 10 * found.min())
+    return spans_decades(scores(frame, metric).to_numpy())
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Says whether values are better seen on a log scale: all positive and spanning more than a factor of ten."""
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() > 10 * values.min())
 
 
 def converged(frame: pd.DataFrame, metric: str) -> pd.Series:
@@ -205,6 +210,6 @@ def _half_width(found: pd.Series, ratio: float) -> pd.Series:
 
 def in_order(value: object) -> tuple[int, float, str]:
     """Puts numbers first, by size, then texts, then what is missing."""
-    if isinstance(value, int | float):
-        return (2, 0.0, "") if math.isnan(value) else (0, float(value), "")
-    return 1, 0.0, str(value)
+    if value is None or value != value:
+        return 2, 0.0, ""
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
