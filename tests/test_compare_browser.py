@@ -162,7 +162,12 @@ def test_the_heat_maps_means_are_the_effects_and_never_of_two_sources(opened, tm
     drawn = "cards.find((card) => card.title === 'Heat map').place"
     words = page.evaluate(f"{drawn}.layout.annotations.map((words) => words.text)")
     assert words == ["10", "5", "4", "6", "151", "105", "104", "106"]
-    assert page.evaluate(f"{drawn}.layout.yaxis.ticktext") == ["1 (ours)", "2 (ours)", "1 (published)", "2 (published)"]
+    assert page.evaluate(f"{drawn}.layout.yaxis.ticktext") == [
+        "1<br>ours",
+        "2<br>ours",
+        "1<br>published",
+        "2<br>published",
+    ]
     page.locator("#filter").fill("source=published")
     eventually(page, f"{drawn}.layout.annotations[0].text === ''")
 

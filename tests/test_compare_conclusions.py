@@ -68,6 +68,16 @@ def test_a_best_value_at_which_runs_diverged_is_said_to_be_of_those_that_did_not
     assert "best at 0.5, of the runs that did not diverge (2 did) (mean 0.1)" in conclusions(load(tmp_path), METRIC)[1]
 
 
+def test_means_over_other_settings_that_are_not_the_same_are_said_to_be_so(tmp_path):
+    for seed in range(3):
+        for number, (lr, size, loss) in enumerate([(0.1, 8, 1.0), (0.1, 9, 5.0), (0.2, 8, 2.0)]):
+            write(tmp_path / f"{number}{seed}", loss + seed / 10, seed=seed, optimizer__lr=lr, model__size=size)
+    said = next(line for line in conclusions(load(tmp_path), METRIC) if "optimizer.lr" in line)
+    assert "best at 0.2" in said
+    assert "0.1 is better than 0.2" in said
+    assert "not every value has a score with all the same other settings, so that means may mislead" in said
+
+
 def test_values_beyond_the_first_few_are_counted(tmp_path):
     for value in range(9):
         for seed in range(2):

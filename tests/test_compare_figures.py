@@ -159,6 +159,20 @@ def test_cells_hold_the_mean_and_say_what_diverged(frame, effects):
     assert notes == [["0.0141", "0.105"], ["0.0141", "diverged"]]
 
 
+def test_a_value_of_which_every_run_failed_has_no_place_in_the_effects(tmp_path):
+    for number, lr in enumerate((0.1, 0.1, 0.2, 0.2, 9)):
+        write_run(tmp_path / str(number), 1.0 + number, lr, state="failed" if lr == 9 else "finished", seed=number)
+    drawn = figures.effect_panels(series.compare(table.load(tmp_path), "validation.loss"))
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["0.1", "0.2"]
+
+
+def test_numbers_that_no_axis_holds_are_not_drawn(tmp_path, caplog):
+    for number, loss in enumerate((1e308, -1e308, 1.0)):
+        write_run(tmp_path / str(number), loss, lr=number)
+    assert figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS) == []
+    assert "No figure is drawn: some run's score is 1e+308 in size" in caplog.text
+
+
 def test_text_with_a_dollar_is_no_mathematics(tmp_path, effects):
     write_run(tmp_path / "a", 0.1, note="$\\frac{", other=1)
     write_run(tmp_path / "b", 0.2, note="x" * 300, other=2)

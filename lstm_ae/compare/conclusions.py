@@ -9,6 +9,7 @@ import pandas as pd
 from lstm_ae.compare.statistics import (
     LEVEL,
     beside_best,
+    cells,
     effects,
     inert,
     on_log_scale,
@@ -79,6 +80,8 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, idle: Seque
     for value, own, mean, p in list(zip(others["value"], gaps, means, adjusted, strict=True))[:MOST_VALUES]:
         over = _counted(len(own), "pair") + (f" over {len(mean)} {_repeated(part)}" if mean is not own else "")
         said.append(_compared(text(best["value"], key), text(value, key), own, float(p), over))
+    if cells(part, metric, key, idle).unstack().isna().any(axis=None):
+        said.append("not every value has a score with all the same other settings, so that means may mislead")
     more = len(gaps) - MOST_VALUES
     said += [f"{_counted(more, 'other value')} with a mean further off"] if more > 0 else []
     lost = [

@@ -21,6 +21,7 @@ from lstm_ae.compare.statistics import spans_decades
 LOG = logging.getLogger(__name__)
 DOTS_PER_INCH = 130
 MOST_PANELS = 6
+LARGEST = 1e100  # matplotlib's own sums of greater numbers overflow
 
 
 def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame | None = None) -> list[Path]:
@@ -43,6 +44,11 @@ def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame 
         "parallel_coordinates": parallel_coordinates,
         "cost_score": cost_score,
     }
+    numbers = np.concatenate([comparison.scores, *(curve.values for curve in comparison.curves if curve)])
+    largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0)
+    if largest > LARGEST:
+        LOG.warning("No figure is drawn: some run's score is %.3g in size, for which there is no axis.", largest)
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in drawings.items():
@@ -126,6 +132,7 @@ def effect_panels(comparison: Comparison) -> Figure | str:
 
 def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
     levels = [level for level in comparison.levels(key) if level is not None]
+    effects = effects[[plain(value) in levels for value in effects["value"]]]  # a value may have failed runs alone
     lost, explained = [0] * len(levels), []
     sources = list(comparison.effects["source"].unique())
     for source, own in effects.groupby("source", sort=False):

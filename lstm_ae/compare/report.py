@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from lstm_ae.compare.conclusions import conclusions
 from lstm_ae.compare.ranking import nicknames
 from lstm_ae.compare.reading import read_environment
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown
@@ -64,6 +65,7 @@ def write(
         "sources": html.escape(_sources(frame)),
         "summary": html.escape(summary(comparison)),
         "problems": _listed(list(dict.fromkeys(problems))),
+        "findings": _findings(conclusions(frame, metric)),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
@@ -126,6 +128,18 @@ def _listed(problems: Sequence[str]) -> str:
     items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
     text = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return f'<details class="problems" open><summary>{text} while reading</summary><ul>{items}</ul></details>'
+
+
+def _findings(lines: Sequence[str]) -> str:
+    """Returns what `conclusions` says as markup: its headings, and below each a list of its indented lines."""
+    if not any(line.startswith(" ") for line in lines):
+        return ""
+    items = "".join(
+        f"<li>{html.escape(line.strip())}</li>" if line.startswith(" ") else f"</ul><p>{html.escape(line)}</p><ul>"
+        for line in lines
+    )
+    body = f"{items.removeprefix('</ul>')}</ul>"
+    return f'<section aria-labelledby="findings-heading"><h2 id="findings-heading">Findings</h2>{body}</section>'
 
 
 def _file(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.compare import statistics, table
+from lstm_ae.compare.output import neutral
 from lstm_ae.compare.reading import read_history
 
 #: Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), less its yellow,
@@ -196,5 +197,6 @@ def shown(key: str, value: Any) -> str:
 
 def fitting(text: str, width: int) -> str:
     """Returns text that fits, and that matplotlib does not take for mathematics."""
+    text = neutral(text)
     text = shorten(text, width, placeholder=" …") if " " in text else text
     return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")

@@ -75,10 +75,16 @@ const [down, across] = data.grid;
 // The heat map's rows from below: a value and a source, since published runs and ours are never averaged.
 const heatRows = Object.keys(data.logMeans).flatMap((source) =>
   (data.levels[down] ?? [])
-    .map((text, level) => ({ source, level, text: sources.length > 1 ? `${text} (${source})` : text }))
+    .map((text, level) => ({ source, level, words: [text, ...(sources.length > 1 ? [source] : [])] }))
     .filter(({ level }) => data.runs.some((run) => run.source === source && run.levels[down] === level)),
 );
 const heatRow = (run) => heatRows.findIndex((row) => row.source === run.source && row.level === run.levels[down]);
+
+/** A mean, short enough for a cell on a phone. */
+function brief(mean) {
+  if (innerWidth >= 700) return String(Number(mean.toPrecision(3)));
+  return Math.abs(mean) < 0.01 ? mean.toExponential(1) : String(Number(mean.toPrecision(2)));
+}
 
 /** The mean on the scale of the effects: geometric where these are on a log scale. */
 function mean(members) {
@@ -113,7 +119,7 @@ function heat(shown) {
           ? diverged
             ? "diverged"
             : ""
-          : Number(mean.toPrecision(innerWidth < 700 ? 2 : 3)) + (diverged ? `<br>${diverged} diverged` : "");
+          : brief(mean) + (diverged ? `<br>${diverged} diverged` : "");
       return {
         x,
         y,
@@ -139,7 +145,7 @@ function heat(shown) {
   };
   const axisOf = (key) =>
     axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
-  const rows = { tickvals: [...heatRows.keys()], ticktext: heatRows.map((row) => safe(clipped(row.text, 24))) };
+  const rows = { tickvals: [...heatRows.keys()], ticktext: heatRows.map((row) => row.words.map((word) => safe(clipped(word, 14))).join("<br>")) };
   const y = { ...axisOf(down), ...rows, range: [-0.5, heatRows.length - 0.5] };
   return { traces: [trace], layout: layout(axisOf(across), y, { annotations }) };
 }
