@@ -29,7 +29,15 @@ def test_the_reports_findings_are_said_beside_the_published_runs(compare):
     code, out, err = compare(TOY, REFERENCE / "published", "--effects")
     assert code == 0
     assert "source     hidden_size     lr  gradient_clipping  validation.loss" in out
-    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in out
+    ours, published = out.split("\nours: ")[1].split("\npublished: ")
+    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in ours
+    assert "best at 0.1 (" in ours
+    assert "best at 0.01 (" in published
+    for said in (ours, published):
+        sizes, rates = said.split("optimizer.lr", 1)
+        assert "16 and 8 cannot be told apart" in sizes
+        assert "16 and 32 cannot be told apart" in sizes
+        assert "0.1 and 0.01 cannot" in rates or "0.01 and 0.1 cannot" in rates
     assert out.count("no validation.loss") == 6
     assert "Every combination ran once" in err
 
