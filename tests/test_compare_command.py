@@ -142,6 +142,14 @@ def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows
     assert [list(frame["state"]) for frame in shown] == [["reached"], ["reached"]]
 
 
+@pytest.mark.parametrize("name", ["figures", "report"])
+def test_a_folder_that_cannot_be_written_costs_a_line_and_not_the_table(compare, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    code, out, err = compare(TOY, f"--{name}", tmp_path / "file")
+    assert (code, out.count("\n")) == (1, 19)
+    assert f"`--{name}` must be a folder that can be written, and {tmp_path}/file cannot: File exists. Name" in err
+
+
 def test_effects_on_a_narrow_terminal_keep_what_each_setting_explains(compare, monkeypatch):
     monkeypatch.setattr(command_line, "_width", lambda options: 80)
     printed = compare(TOY, REFERENCE / "published", "--effects")[1].split("Effects on")[1]

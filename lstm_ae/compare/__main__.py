@@ -129,13 +129,29 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
     content = "" if alone else _table(frame, metric, options, remarks)
     if options.effects:
         content += _effects(frame, metric, options, remarks, alone)
-    if options.figures:
-        figures = importlib.import_module("lstm_ae.compare.figures")
-        remarks += [f"Figure: {path}" for path in figures.write(frame, metric, options.figures)]
-    if options.report:
-        report = importlib.import_module("lstm_ae.compare.report")
-        remarks.append(f"Report: {report.write(frame, metric, options.report, problems)}")
-    return content, 0
+    return content, _drawn(frame, metric, options, remarks, problems)
+
+
+def _drawn(
+    frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], problems: list[str]
+) -> int:
+    """Writes the figures and the page that are asked for, and returns the exit code: 1 where one cannot be written."""
+    code = 0
+    for name, folder in (("figures", options.figures), ("report", options.report)):
+        if not folder:
+            continue
+        module = importlib.import_module(f"lstm_ae.compare.{name}")
+        try:
+            if name == "figures":
+                remarks += [f"Figure: {path}" for path in module.write(frame, metric, folder)]
+            else:
+                remarks.append(f"Report: {module.write(frame, metric, folder, problems)}")
+        except OSError as error:
+            remarks.append(
+                f"`--{name}` must be a folder that can be written, and {folder} cannot: {error.strerror}. Name another."
+            )
+            code = 1
+    return code
 
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
