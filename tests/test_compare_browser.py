@@ -153,6 +153,25 @@ def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, pa
     assert page.locator("tr[aria-current=true]").get_attribute("data-run") == hovered
 
 
+def test_the_heat_maps_means_are_the_effects_and_never_of_two_sources(opened, tmp_path):
+    runs = [(1, 8, 1.0), (1, 8, 100.0), (2, 8, 4.0), (1, 9, 5.0), (2, 9, 6.0)]
+    for number, (lr, hidden, loss) in enumerate(runs * 2):
+        write_run(tmp_path / str(number), loss + 100 * (number > 4), lr, hidden, seed=number)
+    both = table.load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
+    page = opened(report.write(both, "validation.loss", tmp_path / "out"))
+    drawn = "cards.find((card) => card.title === 'Heat map').place"
+    words = page.evaluate(f"{drawn}.layout.annotations.map((words) => words.text)")
+    assert words == ["10", "5", "4", "6", "151", "105", "104", "106"]
+    assert page.evaluate(f"{drawn}.layout.yaxis.ticktext") == [
+        "1<br>ours",
+        "2<br>ours",
+        "1<br>published",
+        "2<br>published",
+    ]
+    page.locator("#filter").fill("source=published")
+    eventually(page, f"{drawn}.layout.annotations[0].text === ''")
+
+
 def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
     page = opened(path)
     assert page.locator("#figures details").count() == 2

@@ -29,7 +29,15 @@ def test_the_reports_findings_are_said_beside_the_published_runs(compare):
     code, out, err = compare(TOY, REFERENCE / "published", "--effects")
     assert code == 0
     assert "source     hidden_size     lr  gradient_clipping  validation.loss" in out
-    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in out
+    ours, published = out.split("\nours: ")[1].split("\npublished: ")
+    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in ours
+    assert "best at 0.1 (" in ours
+    assert "best at 0.01 (" in published
+    for said in (ours, published):
+        sizes, rates = said.split("optimizer.lr", 1)
+        assert "16 and 8 cannot be told apart" in sizes
+        assert "16 and 32 cannot be told apart" in sizes
+        assert "0.1 and 0.01 cannot" in rates or "0.01 and 0.1 cannot" in rates
     assert out.count("no validation.loss") == 6
     assert "Every combination ran once" in err
 
@@ -97,6 +105,11 @@ def test_wrong_options_are_refused_with_the_rule(capsys):
         ([], "name at least one DIR, or two runs with --diff"),
         (["x", "--top", "0"], "argument --top: must be a whole number of at least 1, got '0'"),
         (["x", "--epoch", "a"], "argument --epoch: must be a whole number"),
+        (
+            ["--diff", "a", "b", "--where", "lr=1", "--top", "2"],
+            "--format and --output alone; leave out --top, --where",
+        ),
+        (["x", "--diff", "a", "b", "--hide-failed"], "leave out DIR, --hide-failed"),
     ):
         with pytest.raises(SystemExit, match="2"):
             command_line.main(arguments)
@@ -116,6 +129,31 @@ def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path,
     (frame, metric, folder), (_, _, _, problems) = calls
     assert (len(frame), metric, str(folder)) == (6, "validation.loss", "f")
     assert problems == [f"{tmp_path}/none: must be a directory of a run or of runs, and it does not exist."]
+
+
+def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows(compare, tmp_path, monkeypatch):
+    shown = []
+    for name in ("figures", "report"):
+        module = types.ModuleType(name)
+        module.write = lambda frame, *_: shown.append(frame) or []
+        monkeypatch.setitem(sys.modules, f"lstm_ae.compare.{name}", module)
+    write(tmp_path / "failed", None, "failed")
+    compare(TOY / "0", tmp_path, "--epoch", 1, "--hide-failed", "--figures", "f", "--report", "r")
+    assert [list(frame["state"]) for frame in shown] == [["reached"], ["reached"]]
+
+
+@pytest.mark.parametrize("name", ["figures", "report"])
+def test_a_folder_that_cannot_be_written_costs_a_line_and_not_the_table(compare, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    code, out, err = compare(TOY, f"--{name}", tmp_path / "file")
+    assert (code, out.count("\n")) == (1, 19)
+    assert f"`--{name}` must be a folder that can be written, and {tmp_path}/file cannot: File exists. Name" in err
+
+
+def test_effects_on_a_narrow_terminal_keep_what_each_setting_explains(compare, monkeypatch):
+    monkeypatch.setattr(command_line, "_width", lambda options: 80)
+    printed = compare(TOY, REFERENCE / "published", "--effects")[1].split("Effects on")[1]
+    assert printed.splitlines()[2].split() == ["setting", "value", "mean", "explained", "best", "source"]
 
 
 def called(*arguments, **options):

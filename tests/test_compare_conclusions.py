@@ -35,10 +35,10 @@ def test_the_best_value_is_better_or_cannot_be_told_apart(grid):
     assert heading == "ours: 18 runs; 3 seeds."
     assert lr.startswith("  optimizer.lr explains 99")
     p = stats.ttest_1samp([1.0, 1.1, 1.05], 0).pvalue
-    assert "0.1 and 0.01 cannot be told apart (p = 0.81, 3 pairs)" in lr
-    assert f"0.1 is better than 0.001 (p = {2 * p:.2g}, 3 pairs)" in lr
-    assert "explains 0 % of the variation" in clip
-    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in clip
+    assert "0.1 and 0.01 cannot be told apart (p = 1, 3 pairs)" in lr
+    assert f"0.1 is better than 0.001 (p = {3 * p:.2g}, 3 pairs)" in lr
+    assert "explains 0 % of the variation; no value is better (mean 1" in clip
+    assert "1 and 5 cannot be told apart (identical in 9 pairs over 3 seeds)" in clip
 
 
 def test_copies_along_a_setting_that_changes_nothing_are_no_evidence(grid):
@@ -47,6 +47,42 @@ def test_copies_along_a_setting_that_changes_nothing_are_no_evidence(grid):
     assert "6 pairs" not in "".join(conclusions(frame, METRIC))
     frame.loc[0, METRIC] += 1e-9
     assert inert(frame, METRIC) == ["trainer.clip"]
+
+
+def test_pairs_that_share_a_seed_are_no_independent_evidence(tmp_path):
+    for seed, gap in enumerate((0.2, 0.3, -0.1)):
+        for size in range(1, 9):
+            for a in (0, 1):
+                loss = 1 + size / 10 + a * (gap + size / 1000)
+                write(tmp_path / f"{seed}{size}{a}", loss, seed=seed, model__size=size, model__a=a)
+    gaps = [gap + 0.0045 for gap in (0.2, 0.3, -0.1)]
+    said = next(line for line in conclusions(load(tmp_path), METRIC) if "model.a" in line)
+    assert f"(p = {stats.ttest_1samp(gaps, 0).pvalue:.2g}, 24 pairs over 3 seeds)" in said
+    assert "cannot be told apart" in said
+
+
+def test_a_best_value_at_which_runs_diverged_is_said_to_be_of_those_that_did_not(tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"a{seed}", 0.1 + seed / 100, "diverged" if seed else "finished", seed=seed, optimizer__lr=0.5)
+        write(tmp_path / f"b{seed}", 0.2 + seed / 100, seed=seed, optimizer__lr=0.1)
+    assert "best at 0.5, of the runs that did not diverge (2 did) (mean 0.1)" in conclusions(load(tmp_path), METRIC)[1]
+
+
+def test_means_over_other_settings_that_are_not_the_same_are_said_to_be_so(tmp_path):
+    for seed in range(3):
+        for number, (lr, size, loss) in enumerate([(0.1, 8, 1.0), (0.1, 9, 5.0), (0.2, 8, 2.0)]):
+            write(tmp_path / f"{number}{seed}", loss + seed / 10, seed=seed, optimizer__lr=lr, model__size=size)
+    said = next(line for line in conclusions(load(tmp_path), METRIC) if "optimizer.lr" in line)
+    assert "best at 0.2" in said
+    assert "0.1 is better than 0.2" in said
+    assert "not every value has a score with all the same other settings, so that means may mislead" in said
+
+
+def test_values_beyond_the_first_few_are_counted(tmp_path):
+    for value in range(9):
+        for seed in range(2):
+            write(tmp_path / f"{value}{seed}", 1.0 + value + seed / 10, seed=seed, model__a=value)
+    assert conclusions(load(tmp_path), METRIC)[1].endswith("2 other values with a mean further off.")
 
 
 def test_diverged_runs_are_said_by_value(grid):

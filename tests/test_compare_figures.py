@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstm_ae.compare import figures, series, table
+from lstm_ae.compare import figures, heat_map, series, table
 from lstm_ae.run_dir import RunDir
 
 ALL = {"learning_curves.png", "heat_map.png", "effects.png", "parallel_coordinates.png", "cost_score.png"}
@@ -87,6 +87,34 @@ def test_settings_come_in_the_order_of_what_they_explain(frame, effects):
     assert series.compare(frame, "validation.loss", effects).keys == ["optimizer.lr", "model.hidden_size"]
 
 
+def test_the_heat_maps_means_are_those_of_the_effects_and_of_one_source_each(tmp_path):
+    for number, (lr, hidden, loss) in enumerate(
+        [(1, 8, 1.0), (1, 8, 100.0), (2, 8, 4.0), (1, 9, 5.0), (2, 9, 6.0)] * 2
+    ):
+        write_run(tmp_path / str(number), loss + 1000 * (number > 4), lr, hidden, seed=number)
+    frame = table.load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
+    comparison = series.compare(frame, "validation.loss")
+    assert comparison.log_means == {"ours": True, "published": False}
+    means, _ = heat_map.cells(comparison, "model.hidden_size", "optimizer.lr")
+    assert means == pytest.approx(np.array([[10, 5], [4, 6], [1050.5, 1005], [1004, 1006]]))
+    drawn = heat_map.heat_map(comparison)
+    assert {"1 (ours)", "2 (published)"} <= {
+        label.get_text() for axis in ("x", "y") for label in getattr(drawn.axes[0], f"get_{axis}ticklabels")()
+    }
+
+
+def test_a_source_has_one_colour_in_every_panel_of_the_effects(tmp_path):
+    for number, (lr, hidden) in enumerate([(1, 8), (2, 8), (1, 8), (2, 8), (1, 9), (2, 9)]):
+        write_run(tmp_path / str(number), 0.1 + lr + hidden, lr, hidden, seed=number)
+    frame = table.load(tmp_path).assign(source=["ours"] * 2 + ["published"] * 4)
+    drawn = figures.effect_panels(series.compare(frame, "validation.loss"))
+    panels = {ax.get_title(): {line.get_color() for line in ax.lines} & set(series.COLOURS) for ax in drawn.axes}
+    assert panels == {"lr": set(series.COLOURS[:2]), "hidden_size": {series.COLOURS[1]}}
+    hidden = next(ax for ax in drawn.axes if ax.get_title() == "hidden_size")
+    assert "(published)" in hidden.get_xlabel()
+    assert [entry.get_text() for entry in drawn.legends[0].get_texts()] == ["ours", "published"]
+
+
 def test_runs_of_two_sources_are_two_groups(tmp_path):
     for name in "ab":
         write_run(tmp_path / name, 0.1)
@@ -126,9 +154,23 @@ def test_a_heat_map_of_too_many_values_is_left_out(tmp_path):
 
 def test_cells_hold_the_mean_and_say_what_diverged(frame, effects):
     comparison = series.compare(frame, "validation.loss", effects)
-    means, notes = figures._cells(comparison, "optimizer.lr", "model.hidden_size")
-    np.testing.assert_allclose(means, [[0.015, 0.105], [0.015, np.nan]])
-    assert notes == [["0.015", "0.105"], ["0.015", "diverged"]]
+    means, notes = heat_map.cells(comparison, "optimizer.lr", "model.hidden_size")
+    np.testing.assert_allclose(means, np.sqrt([[0.01 * 0.02, 0.1 * 0.11], [0.01 * 0.02, np.nan]]))
+    assert notes == [["0.0141", "0.105"], ["0.0141", "diverged"]]
+
+
+def test_a_value_of_which_every_run_failed_has_no_place_in_the_effects(tmp_path):
+    for number, lr in enumerate((0.1, 0.1, 0.2, 0.2, 9)):
+        write_run(tmp_path / str(number), 1.0 + number, lr, state="failed" if lr == 9 else "finished", seed=number)
+    drawn = figures.effect_panels(series.compare(table.load(tmp_path), "validation.loss"))
+    assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["0.1", "0.2"]
+
+
+def test_numbers_that_no_axis_holds_are_not_drawn(tmp_path, caplog):
+    for number, loss in enumerate((1e308, -1e308, 1.0)):
+        write_run(tmp_path / str(number), loss, lr=number)
+    assert figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS) == []
+    assert "No figure is drawn: some run's score is 1e+308 in size" in caplog.text
 
 
 def test_text_with_a_dollar_is_no_mathematics(tmp_path, effects):

@@ -126,6 +126,18 @@ def test_runs_of_several_datasets_ranked_together_are_said_so(tmp_path):
     assert "several of dataset._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
 
 
+def test_whether_the_test_part_was_looked_at_makes_no_group(tmp_path):
+    for job in range(4):
+        write(tmp_path / str(job), 1.0 + job, seed=job % 2, model__a=job // 2, evaluate_test=job == 0)
+    assert list(ranked(tmp_path)["n"]) == [2, 2]
+
+
+def test_runs_of_several_splits_ranked_together_are_said_so(tmp_path):
+    write(tmp_path / "0", 0.1, split___target_="a.Whole", fold=None)
+    write(tmp_path / "1", 0.1, split___target_="a.KFold", fold=0)
+    assert "several of split._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+
+
 def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
     for fold in (0, 1):
         for seed in range(4):

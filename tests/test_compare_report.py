@@ -70,10 +70,17 @@ def test_the_summary_says_what_is_best_and_how_many_failed(frame, effects, tmp_p
     assert "<li>a/metrics.json: not JSON</li>" in text
 
 
+def test_the_page_says_what_each_setting_does(tmp_path):
+    for number, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)):
+        write_run(tmp_path / str(number), lr + seed / 100, lr=lr, seed=seed)
+    text, _ = written(table.load(tmp_path), tmp_path / "out")
+    assert '<h2 id="findings-heading">Findings</h2><p>ours: 6 runs; 3 seeds.</p><ul><li>optimizer.lr explains ' in text
+
+
 def test_without_a_score_the_page_says_so(tmp_path):
     write_run(tmp_path / "0", 0.1, state="running")
     text, page = written(table.load(tmp_path), tmp_path / "out")
-    assert "1 run, 0 finished, 1 running. None of them has a validation.loss." in text
+    assert "1 run, all running. None of them has a validation.loss." in text
     assert page.data()["runs"][0]["score"] is None
 
 

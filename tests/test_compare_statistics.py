@@ -35,10 +35,19 @@ def test_one_pair_tests_nothing_and_equal_pairs_are_equal():
     assert statistics.paired_p(np.ones(5)) == 0
 
 
-def test_many_p_values_are_adjusted_as_holm_does():
-    assert statistics.holm([0.01, 0.04, math.nan, 0.03, 0.005]) == pytest.approx(
-        [0.03, 0.06, math.nan, 0.06, 0.02], nan_ok=True
-    )
+def test_p_values_are_adjusted_as_holm_does_for_all_pairs_of_the_groups():
+    adjusted = statistics.beside_best([0.001, 0.006, math.nan, 0.002])
+    assert adjusted == pytest.approx([0.006, 0.024, math.nan, 0.010], nan_ok=True)
+    assert statistics.beside_best([0.03]) == 0.03
+
+
+def test_equal_groups_are_rarely_told_apart_though_the_best_is_chosen_among_them():
+    random, found, trials = np.random.default_rng(0), 0, 400
+    for _ in range(trials):
+        scores = random.normal(size=(6, 12))
+        worse_by = np.delete(scores - scores[:, [scores.mean(axis=0).argmin()]], scores.mean(axis=0).argmin(), axis=1)
+        found += (statistics.beside_best([statistics.paired_p(gaps) for gaps in worse_by.T]) < 0.05).any()
+    assert found / trials < 0.06
 
 
 def test_folds_overlap_by_their_number_and_seeds_do_not():
@@ -101,6 +110,14 @@ def test_the_effects_of_an_additive_grid_are_recovered():
     assert tuple(rows.loc[("model.a", 1), ["low", "high"]]) == pytest.approx(
         stats.t.interval(0.95, 3, np.mean(scores), stats.sem(scores))
     )
+
+
+def test_the_interval_over_folds_allows_for_their_overlap():
+    runs = grid().rename(columns={"seed": "fold"}).assign(**{"split.n_splits": 2})
+    row = statistics.effects(runs, "validation.loss").set_index(["setting", "value"]).loc[("model.a", 1)]
+    scores = np.array([16, 16, 18, 18])
+    half = stats.t.ppf(0.975, 3) * scores.std(ddof=1) * math.sqrt(1 / 4 + 1)
+    assert (row["low"], row["high"]) == pytest.approx((17 - half, 17 + half))
 
 
 def test_scores_that_span_more_than_a_factor_of_ten_are_taken_on_a_log_scale():

@@ -93,8 +93,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser().parse_args(given)
     if not options.dirs and not options.diff:
         parser().error("name at least one DIR, or two runs with --diff")
+    if options.diff:
+        _refuse_beside_diff(options)
     options.format = options.format or ENDINGS.get(options.output.suffix if options.output else "", "table")
     return options
+
+
+def _refuse_beside_diff(options: argparse.Namespace) -> None:
+    """Ends the program where something is asked for that two runs side by side have no use for."""
+    taken = {"diff", "format", "output"}
+    asked = [key for key, value in vars(options).items() if key not in taken and value not in (None, False, [])]
+    if asked:
+        names = ", ".join("DIR" if key == "dirs" else f"--{key.replace('_', '-')}" for key in asked)
+        parser().error(f"--diff shows all of two runs, with --format and --output alone; leave out {names}")
 
 
 def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
@@ -105,7 +116,7 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
     problems = list(remarks)
     if not len(frame):
         raise selection.CompareError("Nothing to compare: no run was found.")
-    frame = found = selection.filtered(frame, options.where)
+    frame = selection.filtered(frame, options.where)
     if options.epoch:
         frame = selection.at_epoch(frame, options.epoch, remarks)
     if options.hide_failed:
@@ -118,13 +129,29 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
     content = "" if alone else _table(frame, metric, options, remarks)
     if options.effects:
         content += _effects(frame, metric, options, remarks, alone)
-    if options.figures:
-        figures = importlib.import_module("lstm_ae.compare.figures")
-        remarks += [f"Figure: {path}" for path in figures.write(found, metric, options.figures)]
-    if options.report:
-        report = importlib.import_module("lstm_ae.compare.report")
-        remarks.append(f"Report: {report.write(found, metric, options.report, problems)}")
-    return content, 0
+    return content, _drawn(frame, metric, options, remarks, problems)
+
+
+def _drawn(
+    frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], problems: list[str]
+) -> int:
+    """Writes the figures and the page that are asked for, and returns the exit code: 1 where one cannot be written."""
+    code = 0
+    for name, folder in (("figures", options.figures), ("report", options.report)):
+        if not folder:
+            continue
+        module = importlib.import_module(f"lstm_ae.compare.{name}")
+        try:
+            if name == "figures":
+                remarks += [f"Figure: {path}" for path in module.write(frame, metric, folder)]
+            else:
+                remarks.append(f"Report: {module.write(frame, metric, folder, problems)}")
+        except OSError as error:
+            remarks.append(
+                f"`--{name}` must be a folder that can be written, and {folder} cannot: {error.strerror}. Name another."
+            )
+            code = 1
+    return code
 
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
@@ -157,10 +184,12 @@ def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, re
     several = shown.groupby(["source", "setting"])["value"].transform("size")
     shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
     shown["best"] = shown["best"].map({True: "best", False: ""})
+    shown = shown.drop(columns=[] if shown["diverged"].any() else ["diverged"])
+    shown = shown.drop(columns=[] if shown["source"].nunique() > 1 else ["source"])
     said = "".join(
         f"{line}\n" for line in folded([neutral(line) for line in conclusions(frame, metric)], _width(options))
     )
-    rows = _rendered(shown, options, remarks, ("value", "mean", "best", "source"))
+    rows = _rendered(shown, options, remarks, ("value", "mean", "diverged", "explained", "best", "source"))
     return f"\nEffects on {neutral(metric)}\n\n{rows}\n{said}"
 
 
@@ -183,7 +212,7 @@ def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[
     content, left_out = render(shown, options.format, width, keep)
     if left_out:
         remarks.append(
-            f"Left out, as the terminal has {width} columns: {', '.join(left_out)}. See --columns, --format."
+            f"Columns left out, as the terminal has {width} columns: {', '.join(left_out)}. See --columns, --format."
         )
     return content
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,14 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from lstm_ae.compare.series import COLOURS, Comparison, compare, plain, shown, spans_decades
+from lstm_ae.compare.heat_map import heat_map
+from lstm_ae.compare.series import COLOURS, DIVERGED, GREY, WIDTH, Comparison, compare, fitting, plain, shown
+from lstm_ae.compare.statistics import spans_decades
 
 LOG = logging.getLogger(__name__)
-WIDTH = 9.0  # inches
 DOTS_PER_INCH = 130
-GREY, DIVERGED = "#b3b3b3", "#b2182b"
-MOST_VALUES = 24  # of a setting in a heat map, beyond which its cells cannot be read
 MOST_PANELS = 6
+LARGEST = 1e100  # matplotlib's own sums of greater numbers overflow
 
 
 def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame | None = None) -> list[Path]:
@@ -45,6 +44,11 @@ def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame 
         "parallel_coordinates": parallel_coordinates,
         "cost_score": cost_score,
     }
+    numbers = np.concatenate([comparison.scores, *(curve.values for curve in comparison.curves if curve)])
+    largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0)
+    if largest > LARGEST:
+        LOG.warning("No figure is drawn: some run's score is %.3g in size, for which there is no axis.", largest)
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in drawings.items():
@@ -94,55 +98,6 @@ def learning_curves(comparison: Comparison) -> Figure | str:
     return figure
 
 
-def heat_map(comparison: Comparison) -> Figure | str:
-    """Draws the mean score at each pair of values of the two settings that matter most; returns why not if not."""
-    keys = [key for key in comparison.keys if 2 <= len(comparison.levels(key)) <= MOST_VALUES][:2]
-    if len(keys) < 2:
-        return f"it takes two settings that differ, with at most {MOST_VALUES} values each"
-    across, down = sorted(keys, key=lambda key: -len(comparison.levels(key)))
-    columns, rows = comparison.levels(across), comparison.levels(down)
-    means, notes = _cells(comparison, across, down)
-    finite = means[np.isfinite(means)]
-    if not finite.size:
-        return "no run has a score"
-    wide, high = max(WIDTH, 0.75 * len(columns) + 3), max(3.2, 0.6 * len(rows) + 2.2)
-    figure = Figure(figsize=(wide, high), layout="constrained")
-    ax = figure.subplots()
-    norm = (LogNorm if spans_decades(means) else Normalize)(finite.min(), finite.max())
-    colours = colormaps["cividis" if comparison.higher else "cividis_r"]
-    image = ax.imshow(np.ma.masked_invalid(means), norm=norm, cmap=colours, aspect="auto")
-    for row, column in np.ndindex(*means.shape):
-        dark = np.isfinite(means[row, column]) and sum(colours(norm(means[row, column]))[:3]) < 1.5
-        text, colour = notes[row][column], "white" if dark else "black"
-        bad = text == "diverged"
-        ax.text(column, row, text, ha="center", va="center", fontsize=9, color=DIVERGED if bad else colour)
-    ax.set_xticks(range(len(columns)), [_short(shown(across, value), 14) for value in columns])
-    ax.set_yticks(range(len(rows)), [_short(shown(down, value), 24) for value in rows])
-    ax.tick_params(axis="x", rotation=40 if len(columns) > 10 else 0)
-    ax.set(xlabel=comparison.names[across], ylabel=comparison.names[down])
-    figure.colorbar(image, ax=ax, label=comparison.metric)
-    others = "" if len(comparison.keys) < 3 else ", mean over the other settings"
-    figure.suptitle(f"{comparison.metric} by {comparison.names[down]} and {comparison.names[across]}{others}")
-    return figure
-
-
-def _cells(comparison: Comparison, across: str, down: str) -> tuple[np.ndarray, list[list[str]]]:
-    """Returns the mean of the finite scores in each cell, and what is written there."""
-    columns, rows = comparison.levels(across), comparison.levels(down)
-    pairs = list(zip(comparison.values(down), comparison.values(across), strict=True))
-    means = np.full((len(rows), len(columns)), np.nan)
-    notes = [["" for _ in columns] for _ in rows]
-    for row, column in np.ndindex(*means.shape):
-        own = comparison.scores[[pair == (rows[row], columns[column]) for pair in pairs]]
-        own, diverged = own[np.isfinite(own)], int(np.isinf(own).sum())
-        if own.size:
-            means[row, column] = own.mean()
-            notes[row][column] = f"{own.mean():.3g}" + (f"\n{diverged} diverged" if diverged else "")
-        elif diverged:
-            notes[row][column] = "diverged"
-    return means, notes
-
-
 def effect_panels(comparison: Comparison) -> Figure | str:
     """Draws a panel for each setting: the mean score at each value with its interval; returns why not if it cannot."""
     effects = comparison.effects
@@ -167,16 +122,21 @@ def effect_panels(comparison: Comparison) -> Figure | str:
     for ax in grid[:, 0]:
         ax.set_ylabel(comparison.metric)
     if effects["source"].nunique() > 1:
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+        entries = [ax.get_legend_handles_labels() for ax in grid.ravel()]  # one panel may not have every source
+        named = {label: handle for handles, labels in entries for handle, label in zip(handles, labels, strict=True)}
+        names = sorted(named)
+        figure.legend([named[name] for name in names], names, loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"Mean {comparison.metric} at each value, with its 95 % interval; the best filled", fontsize=12)
     return figure
 
 
 def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
     levels = [level for level in comparison.levels(key) if level is not None]
+    effects = effects[[plain(value) in levels for value in effects["value"]]]  # a value may have failed runs alone
     lost, explained = [0] * len(levels), []
-    for place, (source, own) in enumerate(effects.groupby("source", sort=False)):
+    sources = list(comparison.effects["source"].unique())
+    for source, own in effects.groupby("source", sort=False):
+        place = sources.index(source)
         for value, diverged in zip(own["value"], own["diverged"], strict=True):
             lost[levels.index(plain(value))] += diverged
         own = own[own["mean"].notna()]
@@ -190,13 +150,13 @@ def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -
             ax.plot(at[chosen], mean[chosen], "o", color=colour, markerfacecolor=fill, markersize=7)
         share = own["explained"].max()
         if share == share:
-            explained.append(f"{share:.0%}" + (f" ({source})" if effects["source"].nunique() > 1 else ""))
+            explained.append(f"{share:.0%}" + (f" ({source})" if len(sources) > 1 else ""))
     notes = [f"\n{n} diverged" if n else "" for n in lost]
-    labels = [_short(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
+    labels = [fitting(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
     ax.set_xticks(range(len(levels)), labels)
     ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(lost) else 0)
     ax.set_xlim(-0.5, len(levels) - 0.5)
-    ax.set_title(_short(comparison.names[key], 36), fontsize=11)
+    ax.set_title(fitting(comparison.names[key], 36), fontsize=11)
     ax.set_xlabel(f"explains {', '.join(explained)}" if explained else "", fontsize=9, color="0.35")
     ax.grid(axis="y", alpha=0.25)
 
@@ -225,9 +185,9 @@ def parallel_coordinates(comparison: Comparison) -> Figure | str:
         levels, shares = _ticks(comparison, key)
         for level, share in zip(levels, shares, strict=True):
             box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-            ax.text(place, share, _short(level, 18), ha="center", va="center", fontsize=9, bbox=box, zorder=5)
+            ax.text(place, share, fitting(level, 18), ha="center", va="center", fontsize=9, bbox=box, zorder=5)
     ax.axvline(len(keys), color="0.4", linewidth=0.8)
-    ax.set_xticks(range(len(keys) + 1), [*(_short(comparison.names[key], 20) for key in keys), comparison.metric])
+    ax.set_xticks(range(len(keys) + 1), [*(fitting(comparison.names[key], 20) for key in keys), comparison.metric])
     ax.set_yticks([])
     ax.set_ylim(-0.06, 1.06)
     ax.spines[:].set_visible(False)
@@ -291,13 +251,7 @@ def cost_score(comparison: Comparison) -> Figure | str:
 
 
 def _label(text: str, n: int) -> str:
-    return _short(text, 58) + (f" (n={n})" if n > 1 else "")
-
-
-def _short(text: str, width: int) -> str:
-    """Returns text that fits, and that matplotlib does not take for mathematics."""
-    text = shorten(text, width, placeholder=" …") if " " in text else text
-    return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")
+    return fitting(text, 58) + (f" (n={n})" if n > 1 else "")
 
 
 def _low(values: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from lstm_ae.compare.table import (
 )
 
 FOLLOWER = "split.random_state"  # of the seed
+SPLIT = "split._target_"  # some splits validate on the training data, or on windows that overlap with them
 LAST = ["state", "reason", "run"]
 
 
@@ -166,7 +167,7 @@ def nicknames(runs: Sequence[str]) -> list[str]:
 def about(table: pd.DataFrame, metric: str, repeats: Sequence[str]) -> list[str]:
     """Returns what there is to say of a ranking."""
     order = "most" if higher_is_better(metric) else "least"
-    mixed = [key for key in KIND if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
+    mixed = [key for key in (*KIND, SPLIT) if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
     lines = (
         [f"Ranked together: several of {' and '.join(mixed)}, whose scores may not compare. See --where."]
         if mixed

@@ -21,10 +21,12 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from lstm_ae.compare.conclusions import conclusions
+from lstm_ae.compare.ranking import nicknames
 from lstm_ae.compare.reading import read_environment
-from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown, spans_decades
-from lstm_ae.compare.table import REPEATS, is_metric, recorded
-from lstm_ae.run_dir import NOT_SIGNED
+from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown
+from lstm_ae.compare.statistics import spans_decades
+from lstm_ae.compare.table import IDLE, REPEATS, is_metric, recorded
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # of all runs' own figures together; in the page they take a third more
@@ -63,6 +65,7 @@ def write(
         "sources": html.escape(_sources(frame)),
         "summary": html.escape(summary(comparison)),
         "problems": _listed(list(dict.fromkeys(problems))),
+        "findings": _findings(conclusions(frame, metric)),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
@@ -93,15 +96,16 @@ def summary(comparison: Comparison) -> str:
     """Returns what came out, in a few sentences."""
     frame, metric = comparison.frame, comparison.metric
     counts = frame["state"].fillna("without a state").value_counts()
-    others = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "finished")
-    finished = counts.get("finished", 0)
-    what = f"{_runs(len(frame))}, {finished if others else 'all'} finished" + (f", {others}." if others else ".")
+    counts = counts.rename({"reached": "stopped short at the same epoch"})
+    others = [f"{count} {state}" for state, count in counts.items()]
+    what = f"{_runs(len(frame))}, {', '.join(others) if len(others) > 1 else f'all {counts.index[0]}'}."
     differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
     what += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
     best = comparison.groups[0] if comparison.groups else None
     if best is None or not math.isfinite(best.mean):
         return f"{what} None of them has a {metric}."
     over = f", the mean of {best.n} runs (standard deviation {best.std:.2g})" if best.n > 1 else ""
+    over += f" (of {len(best.rows)} runs {best.n} count)" if best.n < len(best.rows) else ""
     return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {what}"
 
 
@@ -110,16 +114,12 @@ def _runs(count: int) -> str:
 
 
 def _sources(frame: pd.DataFrame) -> str:
-    runs = [str(run) for run in frame["run"]]
-    return f"Below {_common(runs)}" if len(runs) > 1 else "".join(runs)
-
-
-def _common(runs: Sequence[str]) -> str:
-    """Returns the folder that holds all runs, or nothing where there is none."""
+    """Returns where the runs lie: the folder that holds them all, if there is one."""
     try:
-        return os.path.commonpath([str(Path(run).parent) for run in runs])
-    except ValueError:
-        return ""
+        common = os.path.commonpath([str(Path(run).parent) for run in frame["run"]])
+    except ValueError:  # absolute and relative ones
+        common = ""
+    return frame["run"].iloc[0] if len(frame) == 1 else f"Below {common}" if common else ""
 
 
 def _listed(problems: Sequence[str]) -> str:
@@ -128,6 +128,18 @@ def _listed(problems: Sequence[str]) -> str:
     items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
     text = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return f'<details class="problems" open><summary>{text} while reading</summary><ul>{items}</ul></details>'
+
+
+def _findings(lines: Sequence[str]) -> str:
+    """Returns what `conclusions` says as markup: its headings, and below each a list of its indented lines."""
+    if not any(line.startswith(" ") for line in lines):
+        return ""
+    items = "".join(
+        f"<li>{html.escape(line.strip())}</li>" if line.startswith(" ") else f"</ul><p>{html.escape(line)}</p><ul>"
+        for line in lines
+    )
+    body = f"{items.removeprefix('</ul>')}</ul>"
+    return f'<section aria-labelledby="findings-heading"><h2 id="findings-heading">Findings</h2>{body}</section>'
 
 
 def _file(name: str) -> str:
@@ -143,13 +155,15 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     curves = [curve.values for curve in comparison.curves if curve]
     levels = {key: comparison.levels(key) for key in comparison.keys}
     columns = {key: [_safe(value) for value in frame[key]] for key in (*settings, *metrics)}
-    names = _run_names([str(run) for run in frame["run"]])
+    names = nicknames(list(frame["run"]))
     rows = [(row, {key: column[row] for key, column in columns.items()}) for row in order]
     return {
         "metric": comparison.metric,
         "higher": comparison.higher,
         "curveMetric": comparison.curve_metric,
         "logScore": spans_decades(comparison.scores),
+        "logMeans": comparison.log_means,
+        "grid": comparison.grid_keys,
         "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
         "keys": comparison.keys,
         "names": dict(comparison.names),
@@ -209,7 +223,7 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
     frame = comparison.frame
-    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *NOT_SIGNED, "source")]
+    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *IDLE, "source")]
     settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
     metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
     first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
@@ -221,12 +235,6 @@ def _ranked(comparison: Comparison) -> list[int]:
     """Returns the runs' positions, the best first, those that diverged after all scores, and last those without one."""
     signed = -comparison.scores if comparison.higher else comparison.scores
     return [int(row) for row in np.argsort(signed, kind="stable")]
-
-
-def _run_names(runs: Sequence[str]) -> list[str]:
-    """Returns the directories below the one that holds them all."""
-    common = _common(runs)
-    return [os.path.relpath(run, common) if common else run for run in runs]
 
 
 def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], int]:

@@ -3,19 +3,24 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lstm_ae.compare import statistics, table
+from lstm_ae.compare.output import neutral
 from lstm_ae.compare.reading import read_history
 
 #: Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), less its yellow,
 #: which a white page swallows. As many groups have a colour and a name; the rest are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
+GREY, DIVERGED = "#b3b3b3", "#b2182b"
+WIDTH = 9.0  # of a figure, in inches
 MISSING = "-"
 MOST_WORDS = 8  # settings that name a group
+MOST_VALUES = 24  # of a setting in a heat map, beyond which its cells cannot be read
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,18 @@ class Comparison:
         return table.higher_is_better(self.metric)
 
     @property
+    def grid_keys(self) -> list[str]:
+        """The two settings of the heat map, the one with fewer values first; fewer keys where there are not two."""
+        keys = [key for key in self.keys if key != "source" and 2 <= len(self.levels(key)) <= MOST_VALUES][:2]
+        return sorted(keys, key=lambda key: len(self.levels(key)))
+
+    @property
+    def log_means(self) -> dict[str, bool]:
+        """Whether the means of a source's scores are geometric, as its effects are."""
+        by = self.frame.groupby("source", sort=False)
+        return {str(source): statistics.on_log_scale(part, self.metric) for source, part in by}
+
+    @property
     def curve_metric(self) -> str:
         """The column of history.csv that is drawn: the test part is not looked at during training."""
         return f"validation.{self.metric.rsplit('.', 1)[-1]}"
@@ -86,7 +103,9 @@ class Comparison:
     def levels(self, key: str) -> list[Any]:
         """Returns a setting's values in runs with a score, in order: numbers, words, then None where it is missing."""
         scored = ~np.isnan(self.scores)
-        return sorted({value for value, counts in zip(self.values(key), scored, strict=True) if counts}, key=_order)
+        return sorted(
+            {value for value, counts in zip(self.values(key), scored, strict=True) if counts}, key=statistics.in_order
+        )
 
     def values(self, key: str) -> list[Any]:
         """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are one value."""
@@ -176,13 +195,8 @@ def shown(key: str, value: Any) -> str:
     return table.text(value, key) or MISSING
 
 
-def spans_decades(values: np.ndarray) -> bool:
-    """Returns whether values are better seen on a logarithmic axis: positive, and a decade apart."""
-    values = values[np.isfinite(values)]
-    return bool(values.size and values.min() > 0 and values.max() >= 10 * values.min())
-
-
-def _order(value: Any) -> tuple[int, float, str]:
-    if value is None:
-        return 2, 0.0, ""
-    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+def fitting(text: str, width: int) -> str:
+    """Returns text that fits, and that matplotlib does not take for mathematics."""
+    text = neutral(text)
+    text = shorten(text, width, placeholder=" …") if " " in text else text
+    return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")

@@ -20,6 +20,8 @@ REPEATS = ("seed", "fold", "split.random_state")
 #: Runs in these states have a score: of an unknown one the metrics are taken as they stand.
 SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
+#: Settings that change no score: whether the test part is looked at, as a sweep in two stages does once, is one too.
+IDLE = NOT_SIGNED | {"evaluate_test"}
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
@@ -60,7 +62,7 @@ def settings(frame: pd.DataFrame) -> list[str]:
 
     One that some runs do not record, and on which all that record it agree, does not differ.
     """
-    return [key for key in recorded(frame) if key not in NOT_SIGNED and frame[key].nunique() > 1]
+    return [key for key in recorded(frame) if key not in IDLE and frame[key].nunique() > 1]
 
 
 def higher_is_better(metric: str) -> bool:

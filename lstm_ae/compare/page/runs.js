@@ -33,7 +33,7 @@ const cards = [
     draw: heat,
     mark: heatMark,
     here: across !== undefined && scores.length > 0,
-    note: "Mean over the runs shown. A click selects the best run of a cell.",
+    note: `${Object.values(data.logMeans).every(Boolean) ? "Geometric mean" : "Mean"} over the runs shown. A click selects the best run of a cell.`,
   },
   ...["seconds", "parameters"].map((key) => ({
     title: `Score against ${key}`,

@@ -1,6 +1,5 @@
 // The plots of settings: what each does to the score, and two of them together.
 
-const MOST_CELLS = 24;
 const ticksOf = (key) => ({
   tickvals: [...data.levels[key].keys()],
   ticktext: data.levels[key].map((text) => safe(clipped(text, 14))),
@@ -71,20 +70,35 @@ function effects(shown) {
   return { traces, layout: layout(x, axis(data.metric, data.logScore)) };
 }
 
-const [down, across] = data.keys
-  .filter((key) => data.levels[key].length > 1 && data.levels[key].length <= MOST_CELLS)
-  .slice(0, 2)
-  .sort((one, other) => data.levels[one].length - data.levels[other].length);
+const [down, across] = data.grid;
+
+// The heat map's rows from below: a value and a source, since published runs and ours are never averaged.
+const heatRows = Object.keys(data.logMeans).flatMap((source) =>
+  (data.levels[down] ?? [])
+    .map((text, level) => ({ source, level, words: [text, ...(sources.length > 1 ? [source] : [])] }))
+    .filter(({ level }) => data.runs.some((run) => run.source === source && run.levels[down] === level)),
+);
+const heatRow = (run) => heatRows.findIndex((row) => row.source === run.source && row.level === run.levels[down]);
+
+/** A mean, short enough for a cell on a phone. */
+function brief(mean) {
+  if (innerWidth >= 700) return String(Number(mean.toPrecision(3)));
+  return Math.abs(mean) < 0.01 ? mean.toExponential(1) : String(Number(mean.toPrecision(2)));
+}
+
+/** The mean on the scale of the effects: geometric where these are on a log scale. */
+function mean(members) {
+  const own = members.filter(hasScore);
+  if (!own.length) return null;
+  const log = data.logMeans[own[0].source];
+  const average = own.reduce((sum, { score }) => sum + (log ? Math.log(score) : score), 0) / own.length;
+  return log ? Math.exp(average) : average;
+}
 
 function heat(shown) {
-  const cells = data.levels[down].map(() => data.levels[across].map(() => []));
-  for (const run of shown) cells[run.levels[down]]?.[run.levels[across]]?.push(run); // others have no place
-  const means = cells.map((row) =>
-    row.map((members) => {
-      const own = members.filter(hasScore).map((run) => run.score);
-      return own.length ? own.reduce((sum, score) => sum + score, 0) / own.length : null;
-    }),
-  );
+  const cells = heatRows.map(() => data.levels[across].map(() => []));
+  for (const run of shown) cells[heatRow(run)]?.[run.levels[across]]?.push(run); // others have no place
+  const means = cells.map((row) => row.map(mean));
   const known = means
     .flat()
     .filter((mean) => mean !== null)
@@ -105,13 +119,13 @@ function heat(shown) {
           ? diverged
             ? "diverged"
             : ""
-          : Number(mean.toPrecision(3)) + (diverged ? `<br>${diverged} diverged` : "");
+          : brief(mean) + (diverged ? `<br>${diverged} diverged` : "");
       return {
         x,
         y,
         text,
         showarrow: false,
-        font: { size: 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" },
+        font: { size: innerWidth < 700 ? 10 : 12, color: mean === null ? colour("bad") : good > 0.45 ? "#111" : "#fff" },
       };
     }),
   );
@@ -131,11 +145,13 @@ function heat(shown) {
   };
   const axisOf = (key) =>
     axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
-  return { traces: [trace], layout: layout(axisOf(across), axisOf(down), { annotations }) };
+  const rows = { tickvals: [...heatRows.keys()], ticktext: heatRows.map((row) => row.words.map((word) => safe(clipped(word, 14))).join("<br>")) };
+  const y = { ...axisOf(down), ...rows, range: [-0.5, heatRows.length - 0.5] };
+  return { traces: [trace], layout: layout(axisOf(across), y, { annotations }) };
 }
 
 function heatMark(run) {
-  const [x, y] = [run.levels[across], run.levels[down]];
-  if (x === null || y === null) return { x: [], y: [] };
+  const [x, y] = [run.levels[across], heatRow(run)];
+  if (x === null || y < 0) return { x: [], y: [] };
   return { x: [x - 0.5, x + 0.5, x + 0.5, x - 0.5, x - 0.5], y: [y - 0.5, y - 0.5, y + 0.5, y + 0.5, y - 0.5] };
 }

@@ -1,0 +1,75 @@
+"""The heat map: the mean score at each pair of values of two settings."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from lstm_ae.compare.series import DIVERGED, MOST_VALUES, WIDTH, Comparison, fitting, shown
+from lstm_ae.compare.statistics import spans_decades
+
+
+def heat_map(comparison: Comparison) -> Figure | str:
+    """Draws the mean score at each pair of values of the two settings that matter most; returns why not if not.
+
+    Published runs and ours have rows of their own.
+    """
+    if len(comparison.grid_keys) < 2:
+        return f"it takes two settings that differ, with at most {MOST_VALUES} values each"
+    down, across = comparison.grid_keys
+    columns, rows = comparison.levels(across), _rows(comparison, down)
+    means, notes = cells(comparison, across, down)
+    finite = means[np.isfinite(means)]
+    if not finite.size:
+        return "no run has a score"
+    wide, high = max(WIDTH, 0.75 * len(columns) + 3), max(3.2, 0.6 * len(rows) + 2.2)
+    figure = Figure(figsize=(wide, high), layout="constrained")
+    ax = figure.subplots()
+    norm = (LogNorm if spans_decades(means) else Normalize)(finite.min(), finite.max())
+    colours = colormaps["cividis" if comparison.higher else "cividis_r"]
+    image = ax.imshow(np.ma.masked_invalid(means), norm=norm, cmap=colours, aspect="auto", origin="lower")
+    for row, column in np.ndindex(*means.shape):
+        dark = np.isfinite(means[row, column]) and sum(colours(norm(means[row, column]))[:3]) < 1.5
+        text, colour = notes[row][column], "white" if dark else "black"
+        bad = text == "diverged"
+        ax.text(column, row, text, ha="center", va="center", fontsize=9, color=DIVERGED if bad else colour)
+    ax.set_xticks(range(len(columns)), [fitting(shown(across, value), 14) for value in columns])
+    several = len(comparison.log_means) > 1
+    names = [fitting(shown(down, value), 24) + (f" ({source})" if several else "") for value, source in rows]
+    ax.set_yticks(range(len(rows)), names)
+    ax.tick_params(axis="x", rotation=40 if len(columns) > 10 else 0)
+    ax.set(xlabel=comparison.names[across], ylabel=comparison.names[down])
+    figure.colorbar(image, ax=ax, label=comparison.metric)
+    title = f"{comparison.metric} by {comparison.names[down]} and {comparison.names[across]}"
+    figure.suptitle(f"{title}: {'geometric ' * all(comparison.log_means.values())}mean of the runs")
+    return figure
+
+
+def cells(comparison: Comparison, across: str, down: str) -> tuple[np.ndarray, list[list[str]]]:
+    """Returns the mean of the finite scores in each cell, on the scale of the effects, and what is written there."""
+    columns, rows = comparison.levels(across), _rows(comparison, down)
+    places = list(zip(comparison.values(down), comparison.frame["source"], comparison.values(across), strict=True))
+    means = np.full((len(rows), len(columns)), np.nan)
+    notes = [["" for _ in columns] for _ in rows]
+    for row, column in np.ndindex(*means.shape):
+        own = comparison.scores[[place == (*rows[row], columns[column]) for place in places]]
+        own, diverged = own[np.isfinite(own)], int(np.isinf(own).sum())
+        if own.size:
+            logarithmic = comparison.log_means[rows[row][1]]
+            means[row, column] = np.exp(np.log(own).mean()) if logarithmic else own.mean()
+            notes[row][column] = f"{means[row, column]:.3g}" + (f"\n{diverged} diverged" if diverged else "")
+        elif diverged:
+            notes[row][column] = "diverged"
+    return means, notes
+
+
+def _rows(comparison: Comparison, down: str) -> list[tuple[Any, str]]:
+    """Returns the rows from below, each a value and the source of its runs, as far as such runs have a score."""
+    scored = ~np.isnan(comparison.scores)
+    there = set(
+        zip(np.array(comparison.values(down), dtype=object)[scored], comparison.frame["source"][scored], strict=True)
+    )
+    rows = [(level, source) for source in comparison.log_means for level in comparison.levels(down)]
+    return [row for row in rows if row in there]
