@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from hydra_plugins.lstm_ae_sweeper import _closing as closing
+from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
-from hydra_plugins.lstm_ae_sweeper import _watch as watch
 from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome, Sweep, SweepError, log
 
 
@@ -79,20 +80,20 @@ class TwoStage:
             return self._run(combinations)
 
     def _run(self, combinations: list[stages.Combination]) -> list[str]:
-        sweep, higher = self._sweep, watch.order(self._sweep.objective, 1.0) < 0
+        sweep, higher = self._sweep, results.order(self._sweep.objective, 1.0) < 0
         failed = self._score("stage_one", combinations)
         kept = stages.survivors(combinations, self._keep, higher)
         log.info("Stage one keeps %d of %d combinations", len(kept), len(combinations))
         failed += self._score("stage_two", kept)
         winner, test = stages.choose(kept, higher), None
         if winner is not None:
-            final = self._final(winner, watch.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
+            final = self._final(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
             outcomes = sweep.run([final], "last training")
             failed += self._fail([final], outcomes)
             if sweep.config.figures is None:
-                watch.draw_best(sweep.folder, [final], outcomes, sweep.objective)
-            test = watch.test_metrics(sweep.folder, final)
-        watch.close_stages(sweep.folder, combinations, sweep.objective, self._settings(), test)
+                closing.draw_best(sweep.folder, [final], outcomes, sweep.objective)
+            test = results.test_metrics(sweep.folder, final)
+        closing.close_stages(sweep.folder, combinations, sweep.objective, self._settings(), test)
         if winner is None:
             failed.append("No combination has a finite score in every job; two_stage.json says why of each.")
         if failed:
@@ -109,7 +110,7 @@ class TwoStage:
         return self._fail(jobs, outcomes)
 
     def _fail(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
-        failed = watch.failures(self._sweep.folder, jobs, outcomes)
+        failed = results.failures(self._sweep.folder, jobs, outcomes)
         return [failed] if failed else []
 
     def _jobs(self, stage: str, combinations: Sequence[stages.Combination]) -> list[tuple[stages.Combination, Job]]:

@@ -86,13 +86,13 @@ class GridSweeper(Sweeper):
             sweep.show(jobs)
             return None
         sweep.check(jobs, jobs)
-        from hydra_plugins.lstm_ae_sweeper import _watch as watch
+        from hydra_plugins.lstm_ae_sweeper import _closing as closing
 
         with sweep.begun():
             outcomes = sweep.run(jobs)
-        failed = watch.close(sweep.folder, jobs, outcomes, sweep.objective)
+        failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
         if sweep.config.figures is None:
-            watch.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
+            closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
         if failed:
             raise SweepError(failed)
         return [outcome.score for outcome in outcomes]

@@ -66,13 +66,13 @@ class SearchSweeper(Sweeper):
             raise SweepError(f'`sweep=search` needs Optuna: python -m pip install -e ".[optuna]" ({error}).') from error
         if self._sweep.config.list_jobs:
             raise SweepError("`list_jobs` must be false with sweep=search: each job follows from the scores before it.")
-        from hydra_plugins.lstm_ae_sweeper import _watch as watch
+        from hydra_plugins.lstm_ae_sweeper import _results as results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sweep = self._sweep
         with sweep.begun():
             where: dict[str, Any] = {"storage": f"sqlite:///{sweep.folder / STUDY}", "study_name": "search"}
-            direction = "maximize" if watch.order(sweep.objective, 1.0) < 0 else "minimize"
+            direction = "maximize" if results.order(sweep.objective, 1.0) < 0 else "minimize"
             study = optuna.create_study(**where, direction=direction, load_if_exists=True)
             told = _take_up(study, arguments)
             sampler = optuna.samplers.TPESampler(seed=sweep.config.seed + told)
@@ -88,14 +88,15 @@ class SearchSweeper(Sweeper):
         self._close()
 
     def _close(self) -> None:
-        from hydra_plugins.lstm_ae_sweeper import _watch as watch
+        from hydra_plugins.lstm_ae_sweeper import _closing as closing
+        from hydra_plugins.lstm_ae_sweeper import _results as results
 
         sweep = self._sweep
         jobs = [Job(str(number), ()) for number in range(self._n_trials)]
-        outcomes = [watch.outcome(sweep.folder, job, sweep.objective) for job in jobs]
-        failed = watch.close(sweep.folder, jobs, outcomes, sweep.objective)
+        outcomes = [results.outcome(sweep.folder, job, sweep.objective) for job in jobs]
+        failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
         if sweep.config.figures is None:
-            watch.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
+            closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
         if failed:
             raise SweepError(failed)
 

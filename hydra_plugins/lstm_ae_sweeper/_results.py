@@ -1,0 +1,59 @@
+"""What a sweep's jobs left on the disk: how each ended, and what it scored."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome
+from lstm_ae.metrics import HIGHER_IS_BETTER
+from lstm_ae.run_dir import ENDED, METRICS, RunDir
+
+
+def status_of(folder: Path, job: Job) -> dict[str, Any]:
+    """Returns what status.json of a job holds, and nothing where there is none."""
+    return RunDir(folder / job.path).status()
+
+
+def score_of(folder: Path, job: Job, objective: str) -> float | None:
+    """Returns the score of a job that has ended; None if it is not finite."""
+    score: float | None = RunDir(folder / job.path).read_json(METRICS)["validation"][objective]
+    return score
+
+
+def outcome(folder: Path, job: Job, objective: str) -> Outcome:
+    """Returns how a job ended, from its files."""
+    status = status_of(folder, job)
+    if status.get("state") not in ENDED:
+        return Outcome(None, status.get("error"))
+    score = score_of(folder, job, objective)
+    return Outcome(-order(objective, -math.inf) if score is None else score)
+
+
+def order(objective: str, score: float) -> float:
+    """Returns a number that is smaller for a better score."""
+    return -score if objective in HIGHER_IS_BETTER else score
+
+
+def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
+    """Returns the mean of the jobs' best epochs, at least 1."""
+    return max(1, round(statistics.fmean(RunDir(folder / path).read_json(METRICS)["best_epoch"] for path in jobs)))
+
+
+def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
+    """Returns the job's metrics on the test part, None if it did not end."""
+    run = RunDir(folder / job.path)
+    return run.read_json(METRICS)["test"] if run.status().get("state") in ENDED else None
+
+
+def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
+    """Returns what to say of the jobs that failed; nothing if none did."""
+    lines = []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if outcome.score is None:
+            status = status_of(folder, job)
+            said = status.get("error") or outcome.error or "it never began"
+            lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {said}")
+    cure = "The others ended. The same command with the same hydra.sweep.dir and retry_failed=true tries these again."
+    return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""
