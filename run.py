@@ -52,6 +52,8 @@ def main(config: DictConfig) -> float:
 
     score = run(config)
     gc.disable()  # a worker composes the next job
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported stays; joblib's workers collect after every job, and would walk through it all
     return score
 
 
