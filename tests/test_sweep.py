@@ -18,7 +18,8 @@ import time
 import pandas as pd
 import pytest
 
-from hydra_plugins.lstm_ae_sweeper._sweep import Sweep
+from hydra_plugins.lstm_ae_sweeper._check import free_memory
+from hydra_plugins.lstm_ae_sweeper._sweep import fitting
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 
@@ -144,23 +145,17 @@ def test_on_a_terminal_one_display_shows_what_is_done_and_the_best(tmp_path):
 class TestOnAGpu:
     """No GPU is needed: what torch says of one is put in its place."""
 
-    @pytest.fixture
-    def jobs_at_once(self, composed, monkeypatch):
-        def call(*overrides, free=7.5):
-            monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-            monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free * 2**30, 80 * 2**30))
-            config = composed("hydra.launcher.n_jobs=8", "hydra.sweep.dir=unused", *overrides)
-            return Sweep(None, None, config, gpu_memory=2.0)._jobs_at_once(config)
+    @pytest.mark.parametrize(("device", "free"), [("auto", 7.5), ("cuda:1", 7.5), ("cpu", None)])
+    def test_its_free_memory_is_known_where_jobs_would_run_on_it(self, monkeypatch, device, free):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (7.5 * 2**30, 80 * 2**30))
+        assert free_memory(device) == free
 
-        return call
-
-    def test_as_many_jobs_run_at_a_time_as_fit_into_its_free_memory(self, jobs_at_once):
-        assert jobs_at_once() == 3
-        assert jobs_at_once("trainer.device=cuda:1", free=100) == 8
-        assert jobs_at_once(free=0.5) == 1
-
-    def test_jobs_on_the_cpu_are_not_bounded(self, jobs_at_once):
-        assert jobs_at_once("trainer.device=cpu") == 8
+    @pytest.mark.parametrize(
+        ("n_jobs", "free", "at_once"), [(8, 7.5, 3), (8, 100, 8), (8, 0.5, 1), (-1, 1000, os.cpu_count())]
+    )
+    def test_as_many_jobs_run_at_a_time_as_fit_into_it(self, n_jobs, free, at_once):
+        assert fitting(n_jobs, free, gpu_memory=2.0) == at_once
 
     def test_a_job_without_memory_is_refused(self, command):
         done = command("--multirun", "seed=0,1", "hydra.sweeper.gpu_memory=0")

@@ -10,16 +10,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 MOST_LAUNCHES = 10
 
@@ -80,6 +79,7 @@ class Sweep:
         self._context = context
         self._task_function = task_function
         self._gpu_memory = gpu_memory
+        self._free: float | None = None  # memory of a GPU, GiB, once the jobs are checked
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -140,8 +140,8 @@ class Sweep:
         Raises:
             SweepError: with each job that has a mistake, or whose directory holds another run; or there are others.
         """
-        from lstm_ae.experiment import check
-        from lstm_ae.run_dir import CONFIG, RunDir, RunDirError
+        from hydra_plugins.lstm_ae_sweeper._check import examine
+        from lstm_ae.run_dir import CONFIG
 
         found = {str(path.parent.relative_to(self.folder)) for path in self.folder.rglob(CONFIG)}
         others = sorted(found - {job.path for job in known})
@@ -150,22 +150,12 @@ class Sweep:
                 f"`hydra.sweep.dir` must be new or hold this same sweep, and {self.folder} holds jobs beyond these "
                 f"{len(known)}: {', '.join(others)}. Name another directory."
             )
-
-        wrong, before = [], HydraConfig.instance().cfg
-        for job in jobs:
-            try:
-                composed = self._context.config_loader.load_sweep_config(self.config, list(job.overrides))
-                HydraConfig.instance().set_config(composed)  # what was chosen of each group is named in errors
-                with open_dict(composed):
-                    del composed["hydra"]
-                resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-                RunDir(self.folder / job.path).claim(resolved)
-                check(composed)
-            except (HydraException, RunDirError, ValueError) as error:
-                wrong.append(f"  job {job.path} ({job}): {error}")
-        HydraConfig.instance().cfg = before
+        findings = examine(self._context, self.config, self.folder, [(job.path, job.overrides) for job in jobs])
+        wrong = [(job, finding) for job, finding in zip(jobs, findings, strict=True) if finding.error is not None]
         if wrong:
-            raise SweepError("No job was started, as some cannot run:\n" + "\n".join(wrong))
+            lines = [f"  job {job.path} ({job}): {finding.error}" for job, finding in wrong]
+            raise SweepError("No job was started, as some cannot run:\n" + "\n".join(lines))
+        self._free = min((finding.free for finding in findings if finding.free is not None), default=None)
 
     def run(self, jobs: Sequence[Job], name: str = "jobs") -> list[Outcome]:
         """Runs jobs and returns how each ended; see `launch`."""
@@ -194,22 +184,12 @@ class Sweep:
         with watch.Watch(self.folder, jobs, self.objective, name):
             return self._launch(jobs)
 
-    def _jobs_at_once(self, config: DictConfig) -> int:
-        """Returns joblib's `n_jobs`, on a GPU bounded by its free memory."""
-        import torch
-
-        wanted, device = int(config.hydra.launcher.n_jobs), str(config.trainer.device)
-        if not torch.cuda.is_available() or not device.startswith(("auto", "cuda")):
-            return wanted
-        free = torch.cuda.mem_get_info(None if device in ("auto", "cuda") else device)[0] / 2**30
-        return fitting(wanted, free, self._gpu_memory)
-
     def _launch(self, jobs: Sequence[Job]) -> list[JobReturn]:
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         config = self.config.copy()
-        if "joblib" in config.hydra.launcher._target_:
-            config.hydra.launcher.n_jobs = self._jobs_at_once(config)
+        if "joblib" in config.hydra.launcher._target_ and self._free is not None:
+            config.hydra.launcher.n_jobs = fitting(config.hydra.launcher.n_jobs, self._free, self._gpu_memory)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=self._task_function, config=config
         )
