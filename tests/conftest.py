@@ -12,6 +12,7 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -92,8 +93,8 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
 def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """A function that calls `python run.py` as a user does."""
 
-    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
-        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False, **options)  # type: ignore[call-overload]
+        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False, **options)
 
     return call

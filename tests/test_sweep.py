@@ -1,6 +1,7 @@
 """Sweeps: checked before they start, resumed after anything, and clear about what failed."""
 
 import contextlib
+import doctest
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ import time
 import pandas as pd
 import pytest
 
+from hydra_plugins.lstm_ae_sweeper import _stages, _sweep
 from hydra_plugins.lstm_ae_sweeper._check import free_memory
 from hydra_plugins.lstm_ae_sweeper._sweep import fitting
 from lstm_ae.run_dir import RunDir
@@ -105,6 +107,13 @@ def test_two_sweeps_never_share_a_directory(command, tmp_path):
         done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
     assert "`hydra.sweep.dir` must be free, and another process is writing in" in done.stderr
+
+
+@pytest.mark.parametrize("module", [_sweep, _stages], ids=lambda module: module.__name__)
+def test_the_examples_in_its_text_are_true(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_presets_multiply_each_other(command):

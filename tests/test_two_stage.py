@@ -176,6 +176,16 @@ def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
     assert "not started, as another job failed and fail_fast=true" in done.stderr
 
 
+def test_a_last_training_that_fails_leaves_the_winner_named_without_a_test_score(command, tmp_path, arguments):
+    (tmp_path / "sweep" / "final" / "history.csv").mkdir(parents=True)
+    done = command(*arguments, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert f"{tmp_path}/sweep/final: failed" in done.stderr
+    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    assert told["winner"] == told["combinations"][0]["number"]
+    assert told["test"] is None
+
+
 def test_seeds_repeat_a_combination(command, tmp_path):
     folder = tmp_path / "sweep"
     done = command("sweep=two_stage_kfold", *SMALL, "split.n_splits=2", "seed=0,1", "optimizer.lr=0.1,0.01",

@@ -70,18 +70,17 @@ def close_stages(
         }
         for one in ordered
     ]  # fmt: skip
-    RunDir(folder).write_json(
-        "two_stage.json",
-        settings | {"combinations": entries, "winner": None if test is None else ordered[0].number, "test": test},
-    )
+    winner = ordered[0].number if ordered[0].dropped is None else None
+    RunDir(folder).write_json("two_stage.json", settings | {"combinations": entries, "winner": winner, "test": test})
     rows = []
     for one in ordered:
         scores = {"stage one": one.mean("stage_one"), "stage two": one.mean("stage_two"), "std": one.std("stage_two")}
         numbers = {name: math.nan if value is None else value for name, value in scores.items()}
-        words = dict(word.split("=", 1) for word in one.overrides)
+        words = dict(word.partition("=")[::2] for word in one.overrides)
         rows.append({"": one.number, **words, **numbers, "what became of it": one.dropped or "winner"})
     table = pd.DataFrame(rows)
-    fixed = [key for key in rows[0] if "=" not in key and key in words and table[key].nunique() == 1]
+    settled = {word.partition("=")[0] for one in ordered for word in one.overrides}
+    fixed = [key for key in settled if table[key].nunique(dropna=False) == 1]
     _show_table(table.drop(columns=fixed), f"Two stages, mean validation {objective}")
     if test is not None:
         log.info("The winner, trained on all training data, on the test part: %s",

@@ -197,9 +197,7 @@ class Sweep:
         for _ in range(MOST_LAUNCHES):
             try:
                 return list(launcher.launch(overrides, initial_job_idx=0))
-            except KeyboardInterrupt:
-                raise
-            except Exception as error:
+            except Exception as error:  # whatever a launcher raises: another one's errors are not known here
                 failure = error
                 if not watch.settle(self.folder, jobs):
                     break

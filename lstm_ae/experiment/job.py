@@ -273,7 +273,7 @@ def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:
 
 def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:
     """Writes .hydra/ as Hydra does: by the job, once the directory is known to be its own."""
-    hydra = HydraConfig.instance().cfg
-    nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}  # type: ignore[union-attr]
+    hydra = cast(DictConfig, HydraConfig.instance().cfg)
+    nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
     for name, node in nodes.items():
         run_dir.write_text(f".hydra/{name}.yaml", OmegaConf.to_yaml(node))
