@@ -50,11 +50,7 @@ def main(config: DictConfig) -> float:
     gc.enable()
     from lstm_ae.experiment import run
 
-    score = run(config)
-    gc.disable()  # a worker composes the next job
-    if not gc.get_freeze_count():
-        gc.freeze()  # what was imported stays; joblib's workers collect after every job, and would walk through it all
-    return score
+    return run(config)
 
 
 def report_errors() -> int:

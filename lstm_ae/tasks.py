@@ -1,5 +1,6 @@
 """Tasks: what an output is worth. From a `Batch` and an `Output` to a `Score`."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -142,6 +143,19 @@ class Prediction:
         if self.unit == "USD":
             metrics["prediction_mae_usd"] = (error.abs() * batch.scale.abs().unsqueeze(1)).mean()
         return _mixed(self.reconstruction_dominance, batch, output, loss, metrics)
+
+
+def roll_out(model: Callable[[Tensor], Output], known: Tensor, steps: int) -> Tensor:
+    """Returns the `steps` values (batch, steps, features) that follow `known`, each predicted from those before it.
+
+    The window slides: each prediction is appended, and the oldest value dropped.
+    """
+    made = []
+    with torch.no_grad():
+        for _ in range(steps):
+            made.append(present(model(known).prediction, "predictions")[:, -1:])
+            known = torch.cat([known[:, 1:], made[-1]], dim=1)
+    return torch.cat(made, dim=1)
 
 
 def _check_dominance(value: float) -> None:

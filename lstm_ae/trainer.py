@@ -33,7 +33,7 @@ class Training:
         scheduler: Of the optimizer's learning rate.
         history: A row for each epoch that is done.
         best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
-        best_score: That score.
+        best_metrics: The validation metrics after that epoch.
         best_weights: The weights after that epoch.
         diverged: Whether a loss was not finite.
     """
@@ -43,7 +43,7 @@ class Training:
     scheduler: LRScheduler
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
-    best_score: float = math.nan
+    best_metrics: dict[str, float] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     diverged: bool = False
 
@@ -62,7 +62,7 @@ class Training:
         for name in self._plain:
             setattr(self, name, state[name])
 
-    _plain = ("history", "best_epoch", "best_score", "best_weights", "diverged")
+    _plain = ("history", "best_epoch", "best_metrics", "best_weights", "diverged")
 
 
 class Trainer:
@@ -162,7 +162,7 @@ class Trainer:
             training.diverged = not (math.isfinite(learnt["loss"]) and math.isfinite(judged["loss"]))
             if not training.diverged:
                 if factor == 1:
-                    self._keep_if_best(training, epoch, judged[objective], objective in HIGHER_IS_BETTER)
+                    self._keep_if_best(training, epoch, judged, objective)
                 self._after_epoch(training, judged[objective], objective in HIGHER_IS_BETTER)
             row["seconds"] = time.perf_counter() - began
             training.history.append(row)
@@ -193,10 +193,10 @@ class Trainer:
         """Returns how many pixels' sides are averaged into one in this epoch, counted from 1."""
         return self._factors[epoch - 1] if epoch <= len(self._factors) else 1
 
-    def _keep_if_best(self, training: Training, epoch: int, score: float, higher_is_better: bool) -> None:
-        best = training.best_score
-        if math.isnan(best) or (score > best if higher_is_better else score < best):
-            training.best_epoch, training.best_score = epoch, score
+    def _keep_if_best(self, training: Training, epoch: int, judged: dict[str, float], objective: str) -> None:
+        score, best = judged[objective], training.best_metrics.get(objective, math.nan)
+        if math.isnan(best) or (score > best if objective in HIGHER_IS_BETTER else score < best):
+            training.best_epoch, training.best_metrics = epoch, judged
             training.best_weights = _copy(training.model)
 
     def _after_epoch(self, training: Training, score: float, higher_is_better: bool) -> None:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from lstm_ae.experiment.evaluation import _skill_interval, roll_out
 from lstm_ae.experiment.job import JobError
+from lstm_ae.experiment.tables import _skill_interval
+from lstm_ae.tasks import roll_out
 from lstm_ae.types import Output
 from tests.test_data import write_prices
 

@@ -142,7 +142,7 @@ def test_the_best_weights_are_those_of_the_best_epoch():
         weights.append({name: value.clone() for name, value in training.model.state_dict().items()})
     losses = [row["validation.loss"] for row in training.history]
     assert training.best_epoch == int(np.argmin(losses)) + 1 < 5
-    assert training.best_score == min(losses)
+    assert training.best_metrics["loss"] == min(losses)
     assert same(training.best_weights, weights[training.best_epoch - 1])
 
 
@@ -160,7 +160,7 @@ def test_of_a_metric_of_which_more_is_better_the_highest_is_best():
 
     training = start()
     go(training, Trainer(epochs=3, batch_size=16), task=Falling(), objective="accuracy")
-    assert training.best_score == max(row["validation.accuracy"] for row in training.history)
+    assert training.best_metrics["accuracy"] == max(row["validation.accuracy"] for row in training.history)
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_learnt():

@@ -18,6 +18,7 @@ from rich.table import Table
 from hydra_plugins.lstm_ae_sweeper._results import failures, order
 from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome
+from lstm_ae import plots
 from lstm_ae.compare import table as comparison
 from lstm_ae.run_dir import RunDir
 
@@ -96,8 +97,6 @@ def draw_best(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], ob
     ]
     best, job = min(scored, default=(math.inf, None), key=lambda pair: pair[0])
     if job is not None and math.isfinite(best):
-        from lstm_ae import plots
-
         plots.draw(RunDir(folder / job.path))
         log.info("Figures of the best: %s", folder / job.path / "figures")
 

@@ -10,15 +10,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.lstm_ae_sweeper._compose import Composer
 
 MOST_LAUNCHES = 10
 
@@ -76,7 +79,7 @@ class Sweep:
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)
-        self._context = context
+        self._context = HydraContext(cast(ConfigLoader, Composer(context.config_loader)), context.callbacks)
         self._task_function = task_function
         self._gpu_memory = gpu_memory
         self._free: float | None = None  # memory of a GPU, GiB, once the jobs are checked

@@ -61,6 +61,8 @@ class Watch:
             self._progress.stop()
 
     def _follow(self) -> None:
+        from hydra_plugins.lstm_ae_sweeper import _closing  # noqa: F401  # pandas and matplotlib load while jobs train
+
         while not self._over.wait(POLL):
             self._look()
 

@@ -86,10 +86,10 @@ class GridSweeper(Sweeper):
             sweep.show(jobs)
             return None
         sweep.check(jobs, jobs)
-        from hydra_plugins.lstm_ae_sweeper import _closing as closing
-
         with sweep.begun():
             outcomes = sweep.run(jobs)
+        from hydra_plugins.lstm_ae_sweeper import _closing as closing
+
         failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
         if sweep.config.figures is None:
             closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment.components import Components
-from lstm_ae.experiment.evaluation import roll_out
-from lstm_ae.tasks import Prediction
+from lstm_ae.tasks import Prediction, roll_out
 from lstm_ae.types import Batch, Output, present
 
 COUNT = 3  # samples in a figure
