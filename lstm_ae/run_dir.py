@@ -89,8 +89,12 @@ class RunDir:
         except FileNotFoundError:
             return {}
 
-    def claim(self, config: Mapping[str, Any]) -> None:
+    def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
         """Refuses a directory that holds a run of another configuration.
+
+        Args:
+            config: The resolved configuration.
+            key: The setting that chose the directory, for the error.
 
         Raises:
             RunDirError: it does; the text names the settings that differ.
@@ -101,8 +105,8 @@ class RunDir:
         if changed:
             listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
             raise RunDirError(
-                f"`hydra.run.dir` must be new or hold this same run, and {self.path} holds another:\n{listed}\n"
-                "Nothing was changed there. Name another directory, or leave hydra.run.dir out."
+                f"`{key}` must be new or hold this same run, and {self.path} holds another:\n{listed}\n"
+                f"Nothing was changed there. Name another directory, or leave {key} out."
             )
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
@@ -129,8 +133,9 @@ class RunDir:
         self.write_json("environment.json", environment)
         where = {"host": socket.gethostname(), "pid": os.getpid()}
         status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
-        if "kills" in self.status():  # how often a sweep's worker was killed while it ran this
-            status["kills"] = self.status()["kills"]
+        before = self.status()
+        if "kills" in before and before["state"] != "failed":  # how often a sweep's worker was killed while it ran this
+            status["kills"] = before["kills"]
         self.write_json(STATUS, status)
         self.begun = True
         return own

@@ -1,6 +1,8 @@
 """What a person sees of a run: on a terminal a progress bar and a table, elsewhere plain log lines."""
 
 import logging
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +106,19 @@ def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: 
         "or compare some (python run.py --multirun model.hidden_size=8,16,32)",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
+
+
+def command(*overrides: str) -> str:
+    """Returns what to type in a shell, with overrides as Hydra's grammar wants them."""
+    return shlex.join(["python", "run.py", *overrides])
+
+
+def quoted(value: str) -> str:
+    """Returns a value as Hydra's grammar wants it."""
+    if re.fullmatch(r"[\w./:+-]+", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _text(value: float | None) -> str:

@@ -153,9 +153,7 @@ class Trainer:
             torch.manual_seed(epoch_seed(seed, epoch))
             learnt = self._epoch(training, task, parts[0])
             judged = evaluate(training.model.eval(), task, parts[1])
-            if objective not in judged:
-                known = ", ".join(judged)
-                raise ValueError(f"`objective` must be one of {known}, got {objective!r}. Use objective=loss.")
+            checks.one_of("objective", objective, tuple(judged))
             row = {"epoch": epoch, "lr": training.optimizer.param_groups[0]["lr"]}
             row |= {f"train.{name}": value for name, value in learnt.items()}
             row |= {f"validation.{name}": value for name, value in judged.items()}

@@ -48,6 +48,7 @@ def test_a_failed_run_counts_for_nothing_and_a_diverged_one_is_infinitely_bad(ru
     folder = runs("3", 0.01, state="diverged", model={"hidden_size": 4})
     ranked = table.rank(table.load(folder), "validation.loss").set_index("model.hidden_size")
     assert ranked["validation.loss"].to_dict() == {8: 0.1, 2: 0.3, 4: math.inf}
+    assert list(ranked.index) == [2, 4, 8]  # what may lack its worst run comes after what is complete
     assert (ranked["n"][8], ranked["of"][8]) == (1, 2)
 
 

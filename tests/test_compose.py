@@ -64,6 +64,8 @@ def test_every_job_of_a_preset_is_what_hydra_composes(loader, sweep):
         ["++trainer.epochs=4", "trainer.epochs=5", "++trainer.epochs=6"],
         ["trainer.epochs=5", "~trainer.device", "trainer.batch_size=3"],
         ["optimizer.lr=1e-3", "hydra.job.name=other"],
+        ["optimizer.lr=0.5", "optimizer={lr:0.2}"],
+        ["optimizer={lr:0.2}", "optimizer.lr=0.5"],
         ["seed=1", "seed=2"],
         [],
     ],

@@ -24,6 +24,7 @@ ALLOWED = {
     "compare": {"run_dir", "metrics"},
     "experiment": {
         "types",
+        "checks",
         "data",
         "splits",
         "tasks",

@@ -69,6 +69,63 @@ def test_interrupted_trials_resume_with_their_values_in_their_directories(comman
     assert "Resumed after epoch" in (tmp_path / "sweep" / "1" / "run.log").read_text()
 
 
+def test_interrupted_trials_keep_their_directories_with_fewer_at_a_time(command, tmp_path):
+    folder = tmp_path / "sweep"
+    words = arguments(folder, 4, "trainer.epochs=300")
+    at_once = "hydra.sweeper.n_jobs="
+    process = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *words, f"{at_once}4", "hydra.launcher.n_jobs=4"],
+                               cwd=ROOT, start_new_session=True)  # fmt: skip
+    while len(list(folder.glob("*/checkpoint.pt"))) < 4 and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    begun = settings(folder)
+    assert len(begun) == 4
+    again = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *words, f"{at_once}1"], cwd=ROOT,
+                             start_new_session=True)  # fmt: skip
+    while not list(folder.glob("*/metrics.json")) and again.poll() is None:
+        time.sleep(0.01)
+    os.killpg(again.pid, signal.SIGKILL)
+    again.wait()
+    done = command(*words, f"{at_once}3", "figures=false", "trainer.device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert settings(folder) == begun
+    assert all("Resumed after epoch" in (folder / name / "run.log").read_text() for name in begun)
+
+
+def test_failed_trials_are_tried_again_where_they_lie(command, tmp_path):
+    folder = tmp_path / "sweep"
+    (folder / "1" / "history.csv").mkdir(parents=True)
+    words = arguments(folder, 3)
+    assert command(*words).returncode == 1
+    tried = settings(folder)
+    (folder / "1" / "history.csv").rmdir()
+    assert command(*words).returncode == 1  # not unasked
+    done = command(*words, "retry_failed=true")
+    assert done.returncode == 0, done.stderr
+    assert settings(folder) == tried
+    assert len(tried) == 3
+
+
+def test_a_trial_that_cannot_run_fails_and_the_search_goes_on(command, tmp_path):
+    words = [word for word in arguments(tmp_path / "sweep", 6, "hydra.sweeper.n_jobs=3") if "n_jobs=2" not in word]
+    done = command(*words, "trainer.batch_size=int(interval(-4,4))")
+    assert done.returncode == 1
+    assert "`batch_size` must be at least 1, got " in done.stderr
+    states = [json.loads(path.read_text())["state"] for path in tmp_path.glob("sweep/*/status.json")]
+    assert sorted(set(states)) == ["failed", "finished"]
+    assert len(states) == 6
+
+
+def test_where_every_trial_fails_the_closing_says_why(command, tmp_path):
+    for number in range(2):
+        (tmp_path / "sweep" / str(number) / "history.csv").mkdir(parents=True)
+    done = command(*arguments(tmp_path / "sweep", 2))
+    assert done.returncode == 1
+    assert "2 of 2 jobs failed:" in done.stderr
+    assert "history.csv" in done.stderr
+
+
 def test_a_mistake_is_known_before_the_first_job(command, tmp_path):
     done = command(*arguments(tmp_path / "sweep", 2, "model.hidden_size=interval(4,8)"))
     assert done.returncode == 1

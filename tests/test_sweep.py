@@ -180,11 +180,32 @@ def test_a_mistake_in_the_last_job_is_known_before_the_first_trains(command, tmp
     assert not (tmp_path / "sweep").exists()
 
 
+def test_an_objective_that_the_task_does_not_have_is_known_before_the_first_trains(command, tmp_path):
+    done = command("--multirun", *SMALL, "seed=0,1", "objective=accuracy", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "`objective` must be one of loss, reconstruction_mse, got 'accuracy'. Use objective=loss." in done.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("words", [["seed=1,0,1"], ["optimizer.lr=0.1,0.01", "++optimizer.lr=0.05"]])
+def test_a_job_that_is_there_twice_is_refused(command, tmp_path, words):
+    done = command("--multirun", *SMALL, *words, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert "it is job 0 once more. List each value once, and no key twice." in done.stderr
+
+
+def test_a_sweep_directory_that_cannot_be_written_is_named(command):
+    done = command("--multirun", *SMALL, "seed=0,1", "hydra.sweep.dir=/proc/nothing/sweep")
+    assert done.returncode == 1
+    assert "`hydra.sweep.dir` must be a folder that can be written: " in done.stderr
+
+
 def test_a_changed_sweep_is_refused_with_the_difference(command, tmp_path):
     folder = tmp_path / "sweep"
     RunDir(folder / "0").write_json("config.json", {"seed": 7})
     done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={folder}")
     assert done.returncode == 1
+    assert "`hydra.sweep.dir` must be new or hold this same run" in done.stderr
     assert "seed: 7 there, 0 now" in done.stderr
 
 
@@ -226,6 +247,38 @@ def test_a_killed_worker_is_no_dead_sweep(tmp_path):
     assert process.returncode == 0
     assert states(folder) == dict.fromkeys(range(3), "finished")
     assert "Resumed after epoch" in (folder / "0" / "run.log").read_text()
+
+
+WELL = "model._target_=lstm_ae.models.autoencoder.Autoencoder"
+
+
+def test_a_job_whose_worker_is_always_killed_fails_and_those_beside_it_do_not(command, tmp_path):
+    folder = tmp_path / "sweep"
+    done = command("--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=60",
+                   f"{WELL},tests.deadly.DiesInTraining", "seed=0,1,2", "hydra.launcher.n_jobs=2",
+                   f"hydra.sweep.dir={folder}")  # fmt: skip
+    assert done.returncode == 1
+    assert states(folder) == {0: "finished", 1: "finished", 2: "finished", 3: "failed", 4: "failed", 5: "failed"}
+    assert "3 of 6 jobs failed:" in done.stderr
+    assert f"{folder}/4: failed, its worker was killed (out of memory, or by hand)" in done.stderr
+    assert len(scores(folder)) == 6
+    retried = command("--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=60",
+                      f"{WELL},tests.deadly.DiesInTraining", "seed=0,1,2", "hydra.launcher.n_jobs=2",
+                      "retry_failed=true", f"hydra.sweep.dir={folder}")  # fmt: skip
+    assert retried.returncode == 1
+    assert json.loads((folder / "4" / "status.json").read_text())["kills"] == 3  # counted anew
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("DiesWhenBuilt", "its worker was killed while it was built. Is there memory enough for it?"),
+     ("Raises", "RuntimeError: shapes do not fit"), ("Nothing", "Nothing")],
+)  # fmt: skip
+def test_whatever_a_model_of_ones_own_does_when_it_is_built_is_said_of_its_job(command, tmp_path, model, said):
+    done = command("--multirun", *SMALL, f"{WELL},tests.deadly.{model}", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 1
+    assert re.search(rf"No job was started, as some cannot run:\n  job 1 .*{re.escape(said)}", done.stderr)
+    assert "job 0" not in done.stderr
 
 
 class TestFailures:
@@ -281,3 +334,10 @@ def test_combinations_can_be_left_out_or_listed(command):
     listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8','optimizer.lr=0.01 model.hidden_size=32']"
     done = command("--multirun", "seed=0,1", "list_jobs=true", listed)
     assert done.stdout.count("seed=") == 4
+
+
+def test_listed_combinations_keep_what_a_preset_lists_beside_them(command):
+    listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8',[optimizer.lr=0.01,model.hidden_size=32]]"
+    done = command("sweep=kfold", "list_jobs=true", listed)
+    assert [done.stdout.count(f"{words} fold=") for words in
+            ("optimizer.lr=0.1 model.hidden_size=8", "optimizer.lr=0.01 model.hidden_size=32")] == [5, 5]  # fmt: skip

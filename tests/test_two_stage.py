@@ -11,7 +11,10 @@ import time
 
 import pytest
 
+from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
+from hydra_plugins.lstm_ae_sweeper._job import Job
+from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL, write_mnist
 
 GRID = {"model.hidden_size": ("3", "6"), "optimizer.lr": ("0.1", "0.01", "0.0001")}
@@ -116,7 +119,7 @@ def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, comman
     assert (
         sum(entry["dropped"].endswith("of 6 in stage one") for one, entry in settings.items() if one not in kept) == 4
     )
-    config = json.loads((folder / "final" / "config.json").read_text())
+    config = json.loads((folder / "final" / str(told["winner"]) / "config.json").read_text())
     assert config["trainer"]["epochs"] == epochs
     assert config["split"]["_target_"] == "lstm_ae.splits.Whole"
     assert "what became of it" in done.stdout
@@ -132,13 +135,13 @@ def test_no_job_but_the_last_meets_the_test_data(command, tmp_path, arguments):
         for path in folder.rglob("metrics.json")
         if json.loads(path.read_text())["test"]
     }
-    assert tested == {"final"}
     told = json.loads((folder / "two_stage.json").read_text())
-    assert told["test"] == json.loads((folder / "final" / "metrics.json").read_text())["test"]
+    assert tested == {f"final/{told['winner']}"}
+    assert told["test"] == json.loads((folder / f"final/{told['winner']}/metrics.json").read_text())["test"]
     assert told["stage_one"]["random_state"] != told["stage_two"]["random_state"]
 
 
-@pytest.mark.parametrize("killed_at", ["stage_one/1_0/status.json", "stage_two/0_1/status.json", "final/status.json"])
+@pytest.mark.parametrize("killed_at", ["stage_one/1_0/status.json", "stage_two/0_1/status.json", "final/*/status.json"])
 def test_killed_in_any_stage_and_started_again_it_chooses_the_same(command, tmp_path, killed_at):
     grid = ["sweep=two_stage_kfold", *SMALL[1:], "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
             "optimizer.lr=0.1,0.001"]  # fmt: skip
@@ -146,7 +149,7 @@ def test_killed_in_any_stage_and_started_again_it_chooses_the_same(command, tmp_
     folder = tmp_path / "killed"
     words = [sys.executable, str(ROOT / "run.py"), *grid, f"hydra.sweep.dir={folder}"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    while not (folder / killed_at).exists() and process.poll() is None:
+    while not list(folder.glob(killed_at)) and process.poll() is None:
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -167,6 +170,42 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
     assert told["test"]
 
 
+def test_a_combination_that_wins_once_its_failed_job_is_tried_again_gets_a_test_score_of_its_own(
+    command, tmp_path, arguments
+):
+    folder = tmp_path / "sweep"
+    assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
+    expected = json.loads((tmp_path / "undisturbed" / "two_stage.json").read_text())
+    broken = folder / "stage_two" / f"{expected['winner']}_1" / "history.csv"
+    broken.mkdir(parents=True)
+    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 1
+    before = json.loads((folder / "two_stage.json").read_text())
+    assert before["winner"] != expected["winner"]
+    broken.rmdir()
+    done = command(*arguments, "retry_failed=true", f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "two_stage.json").read_text()) == expected
+
+
+def test_the_last_training_counts_its_epochs_after_those_on_coarser_images(tmp_path):
+    for fold, best in enumerate((12, 14)):
+        run = RunDir(tmp_path / str(fold))
+        run.write_json("config.json", {"trainer": {"curriculum": [[4, 6], [2, 4]], "epochs": 9}})
+        run.write_json("metrics.json", {"best_epoch": best})
+    assert results.mean_best_epoch(tmp_path, ["0", "1"]) == 3
+
+
+def test_what_a_diverged_job_reached_before_is_no_score(tmp_path):
+    for state, loss in (("finished", 0.5), ("diverged", 0.01), ("failed", 0.1)):
+        run = RunDir(tmp_path / state)
+        run.write_json("status.json", {"state": state})
+        run.write_json("metrics.json", {"validation": {"loss": loss, "accuracy": loss}, "test": {"loss": loss}})
+    jobs = [Job(state, ()) for state in ("finished", "diverged", "failed")]
+    assert [results.score_of(tmp_path, job, "loss") for job in jobs] == [0.5, math.inf, None]
+    assert [results.score_of(tmp_path, job, "accuracy") for job in jobs] == [0.5, -math.inf, None]
+    assert [results.test_metrics(tmp_path, job) for job in jobs] == [{"loss": 0.5}, None, None]
+
+
 def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
@@ -177,11 +216,12 @@ def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
 
 
 def test_a_last_training_that_fails_leaves_the_winner_named_without_a_test_score(command, tmp_path, arguments):
-    (tmp_path / "sweep" / "final" / "history.csv").mkdir(parents=True)
+    for number in range(6):
+        (tmp_path / "sweep" / "final" / str(number) / "history.csv").mkdir(parents=True)
     done = command(*arguments, f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
-    assert f"{tmp_path}/sweep/final: failed" in done.stderr
     told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    assert f"{tmp_path}/sweep/final/{told['winner']}: failed" in done.stderr
     assert told["winner"] == told["combinations"][0]["number"]
     assert told["test"] is None
 
@@ -202,7 +242,8 @@ def test_seeds_repeat_a_combination(command, tmp_path):
     [
         (["fold=0,1"], "`fold` is chosen by the two stages"),
         (["split=holdout"], "`split` must have folds for two stages"),
-        (["hydra.sweeper.two_stage.folds=[5]"], "folds` must hold folds in 0..4, got [5]. Use [0]."),
+        (["hydra.sweeper.two_stage.folds=[5]"], "folds` must hold folds in 0..4, each once, got [5]. Use [0]."),
+        (["hydra.sweeper.two_stage.folds=[0,0]"], "folds` must hold folds in 0..4, each once, got [0, 0]. Use [0]."),
         (["hydra.sweeper.two_stage.keep=0"], "keep` must be a count, a share below 1, or one_standard_error, got 0"),
         (["model.hidden_size=3,0"], "No job was started, as some cannot run:\n  job stage_one/1_0"),
     ],
@@ -222,7 +263,17 @@ def test_prices_in_folds_by_date(command, tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
     assert told["stage_two"] == {"folds": [0, 1, 2], "random_state": None}
-    assert (tmp_path / "sweep" / "final" / "figures" / "reconstruction.png").exists()
+    figures = tmp_path / "sweep" / "final" / str(told["winner"]) / "figures"
+    assert (figures / "reconstruction.png").exists()
+
+
+def test_list_jobs_shows_both_stages_and_the_last_training(command, tmp_path):
+    done = command("sweep=two_stage_kfold", *SMALL, "optimizer.lr=0.1,0.01", "list_jobs=true",
+                   f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [done.stdout.count(f"{tmp_path}/sweep/{stage}/") for stage in ("stage_one", "stage_two")] == [2, 10]
+    assert f"The last training is the winner's, in {tmp_path}/sweep/final" in done.stdout
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_digits_row_by_row(tmp_path):

@@ -4,6 +4,7 @@ joblib's workers look at them side by side: the imports, the data and the first 
 come. With another launcher this process does it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,12 @@ class Finding:
 
     Attributes:
         error: What is wrong with it; None if nothing is.
+        config: Its configuration, as text; None where it could not be composed.
         free: The free memory of the GPU that it would run on, GiB; None if it would not run on one.
     """
 
     error: str | None
+    config: str | None = None
     free: float | None = None
 
 
@@ -42,15 +45,23 @@ def examine(
         jobs: The directory, within the sweep's, and the overrides of each.
     """
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     launcher, before = config.hydra.launcher, HydraConfig.instance().cfg
     # Other options would be other workers than those that run the jobs.
     options = {key: launcher.get(key) for key in ("temp_folder", "max_nbytes", "mmap_mode")}
     workers = joblib.Parallel(n_jobs=launcher.get("n_jobs", 1), backend="loky", **options)
     state = Singleton.get_state()
-    found = workers(
-        joblib.delayed(_examine)(context, config, folder / path, list(overrides), state) for path, overrides in jobs
-    )
+    tasks = [joblib.delayed(_examine)(context, config, folder / path, list(given), state) for path, given in jobs]
+    try:
+        found = workers(tasks)
+    except TerminatedWorkerError:  # one of them is too large, or worse: each alone tells which
+        found = []
+        for task in tasks:
+            try:
+                found += workers([task])
+            except TerminatedWorkerError:
+                found.append(Finding("its worker was killed while it was built. Is there memory enough for it?"))
     HydraConfig.instance().cfg = before
     return cast(list[Finding], found)
 
@@ -68,11 +79,13 @@ def _examine(
         HydraConfig.instance().set_config(composed)  # what was chosen of each group is named in errors
         with open_dict(composed):
             del composed["hydra"]
-        RunDir(path).claim(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
+        resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+        RunDir(path).claim(resolved, "hydra.sweep.dir")
         check(composed)
-    except (HydraException, RunDirError, ValueError) as error:
-        return Finding(str(error))
-    return Finding(None, free_memory(str(composed.trainer.device)))
+    except Exception as error:  # a component of the user's own may raise anything
+        known = isinstance(error, HydraException | RunDirError | ValueError)
+        return Finding(str(error) if known else f"{type(error).__name__}: {error}")
+    return Finding(None, json.dumps(resolved, sort_keys=True), free_memory(str(composed.trainer.device)))
 
 
 def free_memory(device: str) -> float | None:

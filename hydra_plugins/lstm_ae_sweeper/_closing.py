@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
 from hydra_plugins.lstm_ae_sweeper._results import failures, order
 from hydra_plugins.lstm_ae_sweeper._stages import Combination
-from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome
 from lstm_ae import plots
 from lstm_ae.compare import table as comparison
 from lstm_ae.run_dir import RunDir
@@ -82,7 +82,7 @@ def close_stages(
     table = pd.DataFrame(rows)
     settled = {word.partition("=")[0] for one in ordered for word in one.overrides}
     fixed = [key for key in settled if table[key].nunique(dropna=False) == 1]
-    _show_table(table.drop(columns=fixed), f"Two stages, mean validation {objective}")
+    _show_table(table.drop(columns=fixed), f"Two stages, mean validation {objective}", most=len(table))
     if test is not None:
         log.info("The winner, trained on all training data, on the test part: %s",
             ", ".join(f"{name} {value:.4g}" for name, value in test.items()))  # fmt: skip
@@ -123,10 +123,10 @@ def _place(one: Combination, objective: str) -> tuple[float, ...]:
     )
 
 
-def _show_table(table: pd.DataFrame, title: str) -> None:
+def _show_table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> None:
     """Shows a table: framed on a terminal, plain lines elsewhere."""
     names = comparison.short_names([str(column) for column in table.columns])
-    shown = table.head(MOST_ROWS).rename(columns=names)
+    shown = table.head(most).rename(columns=names)
     console = Console()
     if console.is_terminal:
         view = Table(title=title)
@@ -137,8 +137,8 @@ def _show_table(table: pd.DataFrame, title: str) -> None:
         console.print(view)
     else:
         log.info("%s:\n%s", title, shown.map(_text).to_string(index=False))
-    if len(table) > MOST_ROWS:
-        log.info("... and %d more", len(table) - MOST_ROWS)
+    if len(table) > most:
+        log.info("... and %d more", len(table) - most)
 
 
 def _text(value: Any) -> str:

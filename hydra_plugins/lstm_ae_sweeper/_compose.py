@@ -74,14 +74,17 @@ class Composer:
 def _divide(master: DictConfig, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
     """Returns the overrides that are composed, and those that only put another value in a place that is there.
 
-    What comes before an addition or a deletion is composed with it, as their order counts.
+    What comes before an addition, a deletion or a mapping is composed with it, as their order counts.
     """
-    plain = [one.type is OverrideType.CHANGE and one.package is None for one in overrides]
-    first = len(plain) - plain[::-1].index(False) if False in plain else 0
+    first = max((place + 1 for place, one in enumerate(overrides) if not _is_plain(one)), default=0)
     choices, values = overrides[:first], list[Override]()
     for one in overrides[first:]:
         (values if _is_value(master, one.key_or_group) else choices).append(one)
     return choices, values
+
+
+def _is_plain(override: Override) -> bool:
+    return override.type is OverrideType.CHANGE and override.package is None and not isinstance(override.value(), dict)
 
 
 def _is_value(master: DictConfig, key: str) -> bool:

@@ -1,14 +1,13 @@
 """What a sweep's jobs left on the disk: how each ended, and what it scored."""
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome
-from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.run_dir import ENDED, METRICS, RunDir
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
+from lstm_ae.metrics import HIGHER_IS_BETTER, worst
+from lstm_ae.run_dir import CONFIG, ENDED, METRICS, RunDir
 
 
 def status_of(folder: Path, job: Job) -> dict[str, Any]:
@@ -17,18 +16,18 @@ def status_of(folder: Path, job: Job) -> dict[str, Any]:
 
 
 def score_of(folder: Path, job: Job, objective: str) -> float | None:
-    """Returns the score of a job that has ended; None if it is not finite."""
-    score: float | None = RunDir(folder / job.path).read_json(METRICS)["validation"][objective]
-    return score
+    """Returns the score of a job, the worst there is where it diverged; None if it has not ended."""
+    run = RunDir(folder / job.path)
+    state = run.status().get("state")
+    if state not in ENDED:
+        return None
+    score = run.read_json(METRICS)["validation"][objective] if state == "finished" else None
+    return worst(objective) if score is None else float(score)
 
 
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns how a job ended, from its files."""
-    status = status_of(folder, job)
-    if status.get("state") not in ENDED:
-        return Outcome(None, status.get("error"))
-    score = score_of(folder, job, objective)
-    return Outcome(-order(objective, -math.inf) if score is None else score)
+    return Outcome(score_of(folder, job, objective), status_of(folder, job).get("error"))
 
 
 def order(objective: str, score: float) -> float:
@@ -37,14 +36,18 @@ def order(objective: str, score: float) -> float:
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
-    """Returns the mean of the jobs' best epochs, at least 1."""
-    return max(1, round(statistics.fmean(RunDir(folder / path).read_json(METRICS)["best_epoch"] for path in jobs)))
+    """Returns the mean of the jobs' best epochs, at least 1; those of a curriculum, which come first, do not count."""
+    best = []
+    for run in (RunDir(folder / path) for path in jobs):
+        coarse = sum(count for _, count in run.read_json(CONFIG)["trainer"]["curriculum"] or [])
+        best.append(run.read_json(METRICS)["best_epoch"] - coarse)
+    return max(1, round(statistics.fmean(best)))
 
 
 def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
-    """Returns the job's metrics on the test part, None if it did not end."""
+    """Returns the job's metrics on the test part, None if it failed or diverged."""
     run = RunDir(folder / job.path)
-    return run.read_json(METRICS)["test"] if run.status().get("state") in ENDED else None
+    return run.read_json(METRICS)["test"] if run.status().get("state") == "finished" else None
 
 
 def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:

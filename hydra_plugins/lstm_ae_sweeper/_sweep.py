@@ -5,60 +5,30 @@ import gc
 import itertools
 import logging
 import os
-import shlex
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
 
-MOST_LAUNCHES = 10
+if TYPE_CHECKING:
+    from hydra_plugins.lstm_ae_sweeper._check import Finding
+
+KILLS_BEFORE_ALONE = 2
 
 log = logging.getLogger("lstm_ae.sweep")
-
-
-class SweepError(HydraException):
-    """Some jobs failed, or none could be started; the text names them."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job.
-
-    Attributes:
-        path: Its directory, within the sweep's.
-        overrides: What it is given beside what the whole sweep is given.
-    """
-
-    path: str
-    overrides: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return " ".join(self.overrides)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes:
-        score: What it returned, infinite if it diverged; None if it failed.
-        error: Why it failed.
-    """
-
-    score: float | None
-    error: str | None = None
 
 
 class Sweep:
@@ -83,6 +53,12 @@ class Sweep:
         self._task_function = task_function
         self._gpu_memory = gpu_memory
         self._free: float | None = None  # memory of a GPU, GiB, once the jobs are checked
+        if self._on_joblib:  # which would give a job more threads where fewer run at a time, and so other last digits
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    @property
+    def _on_joblib(self) -> bool:
+        return "joblib" in self.config.hydra.launcher._target_
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -91,32 +67,46 @@ class Sweep:
         Raises:
             RunDirError: another sweep is working there.
         """
+        from lstm_ae import terminal
         from lstm_ae.run_dir import RunDir
 
         gc.enable()  # run.py stops it until a job begins
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SweepError(
+                f"`hydra.sweep.dir` must be a folder that can be written: {error}. Free some space, or name another."
+            ) from error
         with RunDir(self.folder).locked("hydra.sweep.dir"):
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
                 yield
             except KeyboardInterrupt:
                 kept = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
-                command = shlex.join(["python", "run.py", *kept, f"hydra.sweep.dir={self.folder}"])
+                command = terminal.command(*kept, f"hydra.sweep.dir={terminal.quoted(str(self.folder))}")
                 raise KeyboardInterrupt(f"What was done is kept; this goes on from it:\n  {command}") from None
 
     def combinations(
-        self, params: Mapping[str, Any], listed: Sequence[str], exclude: Sequence[str], arguments: list[str]
+        self, params: Mapping[str, Any], listed: Sequence[Any], exclude: Sequence[Any], arguments: list[str]
     ) -> list[tuple[str, ...]]:
-        """Returns the overrides of each combination: the product of what is given, or of `listed` and the arguments.
+        """Returns the overrides of each combination: the product of all that is given.
+
+        Args:
+            params: Values by key; of no effect where `listed` sets the key.
+            listed: Combinations, each a list of overrides, or these in one text.
+            exclude: Combinations to leave out, written likewise.
+            arguments: Overrides from the command line.
 
         Raises:
             SweepError: `exclude` names a combination that is not there, or leaves none.
         """
-        given = [] if listed else [f"{key}={value}" for key, value in params.items()]
+        first = [overrides_of(combination) for combination in listed] or [()]
+        settled = {word.partition("=")[0] for combination in first for word in combination}
+        given = [f"{key}={value}" for key, value in params.items() if key not in settled]
         parser = OverridesParser.create(config_loader=self._context.config_loader)
         (product,) = BasicSweeper.split_arguments(parser.parse_overrides([*given, *arguments]), None)
-        first = [combination.split() for combination in listed] or [[]]
         found = [(*one, *overrides) for one, overrides in itertools.product(first, product)]
-        excluded = [set(combination.split()) for combination in exclude]
+        excluded = [set(overrides_of(combination)) for combination in exclude]
         kept = [one for one in found if not any(combination <= set(one) for combination in excluded)]
         idle = [" ".join(combination) for combination in excluded if not any(combination <= set(one) for one in found)]
         if idle:
@@ -141,7 +131,26 @@ class Sweep:
             known: The only jobs whose directories may be there.
 
         Raises:
-            SweepError: with each job that has a mistake, or whose directory holds another run; or there are others.
+            SweepError: with each job that cannot run, see `mistakes`; or there are other directories.
+        """
+        wrong = self.mistakes(jobs, known)
+        if wrong:
+            self.refuse(wrong)
+
+    def refuse(self, wrong: Mapping[Job, str]) -> NoReturn:
+        """Raises a SweepError that names the jobs that cannot run."""
+        lines = [f"  job {job.path} ({job}): {error}" for job, error in wrong.items()]
+        raise SweepError("No job was started, as some cannot run:\n" + "\n".join(lines))
+
+    def mistakes(self, jobs: Sequence[Job], known: Sequence[Job]) -> dict[Job, str]:
+        """Returns the jobs that have a mistake, whose directory holds another run, or that are the same as one before.
+
+        Args:
+            jobs: What to check.
+            known: The only jobs whose directories may be there.
+
+        Raises:
+            SweepError: there are other directories.
         """
         from hydra_plugins.lstm_ae_sweeper._check import examine
         from lstm_ae.run_dir import CONFIG
@@ -154,11 +163,9 @@ class Sweep:
                 f"{len(known)}: {', '.join(others)}. Name another directory."
             )
         findings = examine(self._context, self.config, self.folder, [(job.path, job.overrides) for job in jobs])
-        wrong = [(job, finding) for job, finding in zip(jobs, findings, strict=True) if finding.error is not None]
-        if wrong:
-            lines = [f"  job {job.path} ({job}): {finding.error}" for job, finding in wrong]
-            raise SweepError("No job was started, as some cannot run:\n" + "\n".join(lines))
         self._free = min((finding.free for finding in findings if finding.free is not None), default=None)
+        wrong = {job: finding.error for job, finding in zip(jobs, findings, strict=True) if finding.error is not None}
+        return wrong or _repeated(jobs, findings)
 
     def run(self, jobs: Sequence[Job], name: str = "jobs") -> list[Outcome]:
         """Runs jobs and returns how each ended; see `launch`."""
@@ -173,39 +180,78 @@ class Sweep:
     def launch(self, jobs: Sequence[Job], name: str = "jobs") -> list[JobReturn]:
         """Runs jobs, showing how they go, and returns what the launcher does.
 
-        A worker that is killed is no dead sweep: the jobs that have not ended are launched again.
+        A worker that is killed is no dead sweep: the jobs that have not ended are launched again. Which of those that
+        ran at that moment is to blame is not known; those that it happens to twice run alone, and one whose worker is
+        killed then has failed.
 
         Args:
             jobs: What to run; those that have ended before return what they scored.
             name: What to call them.
 
         Raises:
-            SweepError: the launcher fails before any job begins, or again and again.
+            SweepError: the launcher fails, and no job's worker was killed.
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         with watch.Watch(self.folder, jobs, self.objective, name):
-            return self._launch(jobs)
+            launcher, returned = self._launcher(), dict[Job, JobReturn]()
+            while pending := [job for job in jobs if job not in returned]:
+                results, stopped = self._launch(launcher, pending)
+                returned |= dict(zip(pending, results, strict=False))  # none where the launcher failed
+                for job in stopped:
+                    if watch.kills(self.folder, job) >= KILLS_BEFORE_ALONE:
+                        alone, killed = self._launch(launcher, [job])
+                        returned[job] = failed(watch.fail(self.folder, job)) if killed else alone[0]
+        return [returned[job] for job in jobs]
 
-    def _launch(self, jobs: Sequence[Job]) -> list[JobReturn]:
+    def _launch(self, launcher: Launcher, jobs: Sequence[Job]) -> tuple[list[JobReturn], list[Job]]:
+        """Returns what the launcher does, or where it fails nothing, and the jobs whose workers were killed.
+
+        Raises:
+            SweepError: it fails, and there are none.
+        """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
+        overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
+        try:
+            return list(launcher.launch(overrides, initial_job_idx=0)), []
+        except Exception as error:  # whatever a launcher raises: another one's errors are not known here
+            stopped = watch.settle(self.folder, jobs)
+            if not stopped:
+                raise SweepError(f"The launcher failed: {type(error).__name__}: {error}") from error
+            log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
+            return [], stopped
+
+    def _launcher(self) -> Launcher:
         config = self.config.copy()
-        if "joblib" in config.hydra.launcher._target_ and self._free is not None:
+        if self._on_joblib and self._free is not None:
             config.hydra.launcher.n_jobs = fitting(config.hydra.launcher.n_jobs, self._free, self._gpu_memory)
-        launcher = Plugins.instance().instantiate_launcher(
+        return Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=self._task_function, config=config
         )
-        overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
-        for _ in range(MOST_LAUNCHES):
-            try:
-                return list(launcher.launch(overrides, initial_job_idx=0))
-            except Exception as error:  # whatever a launcher raises: another one's errors are not known here
-                failure = error
-                if not watch.settle(self.folder, jobs):
-                    break
-                log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
-        raise SweepError(f"The launcher failed: {failure}")
+
+
+def overrides_of(combination: str | Sequence[str]) -> tuple[str, ...]:
+    """Returns the overrides of a combination: of a text, what stands between its blanks, those in quotes left alone.
+
+    Example:
+        >>> overrides_of("optimizer.lr=0.1 dataset.path='my prices.csv'")
+        ('optimizer.lr=0.1', "dataset.path='my prices.csv'")
+    """
+    if isinstance(combination, str):
+        return tuple(re.findall(r"""(?:'[^']*'|"[^"]*"|\[[^\]]*\]|\{[^}]*\}|\S)+""", combination))
+    return tuple(combination)
+
+
+def _repeated(jobs: Sequence[Job], findings: Sequence["Finding"]) -> dict[Job, str]:
+    """Returns the jobs that are set as another of the same stage is: they would be counted as one more repeat of it."""
+    first: dict[tuple[str, str | None], Job] = {}
+    repeated = {}
+    for job, finding in zip(jobs, findings, strict=True):
+        before = first.setdefault((str(Path(job.path).parent), finding.config), job)
+        if before is not job:
+            repeated[job] = f"it is job {before.path} once more. List each value once, and no key twice."
+    return repeated
 
 
 def fitting(n_jobs: int, free: float, gpu_memory: float) -> int:

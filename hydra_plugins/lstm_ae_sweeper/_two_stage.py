@@ -7,7 +7,9 @@ from typing import Any
 from hydra_plugins.lstm_ae_sweeper import _closing as closing
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
-from hydra_plugins.lstm_ae_sweeper._sweep import Job, Outcome, Sweep, SweepError, log
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
+from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
+from lstm_ae.metrics import HIGHER_IS_BETTER
 
 
 class TwoStage:
@@ -39,10 +41,10 @@ class TwoStage:
                 "walk_forward."
             )
         self._n_splits = int(sweep.config.split.n_splits)
-        if not folds or not all(0 <= fold < self._n_splits for fold in folds):
+        if not folds or not set(folds) <= set(range(self._n_splits)) or len(set(folds)) < len(folds):
             raise SweepError(
-                f"`hydra.sweeper.two_stage.folds` must hold folds in 0..{self._n_splits - 1}, got {list(folds)}. "
-                "Use [0]."
+                f"`hydra.sweeper.two_stage.folds` must hold folds in 0..{self._n_splits - 1}, each once, got "
+                f"{list(folds)}. Use [0]."
             )
         drawn = sweep.config.split.get("random_state")
         fresh = None if drawn is None else drawn + 1
@@ -68,19 +70,23 @@ class TwoStage:
         combinations = stages.group(given)
         one, two = ([job for _, job in self._jobs(stage, combinations)] for stage in self._stages)
         if self._sweep.config.list_jobs:
+            log.info("Stage one:")
             self._sweep.show(one)
+            log.info("Stage two has those of these whose combination passes stage one:")
+            self._sweep.show(two)
+            log.info("The last training is the winner's, in %s", self._sweep.folder / "final")
             return None
         try:
             stages.check_keep(self._keep, len(one) // len(combinations))
         except ValueError as error:
             raise SweepError(str(error)) from error
-        final = self._final(combinations[0], epochs=1)
-        self._sweep.check([*one, *two], [*one, *two, final])
+        finals = [self._final(combination, epochs=1) for combination in combinations]
+        self._sweep.check([*one, *two], [*one, *two, *finals])
         with self._sweep.begun():
             return self._run(combinations)
 
     def _run(self, combinations: list[stages.Combination]) -> list[str]:
-        sweep, higher = self._sweep, results.order(self._sweep.objective, 1.0) < 0
+        sweep, higher = self._sweep, self._sweep.objective in HIGHER_IS_BETTER
         failed = self._score("stage_one", combinations)
         kept = stages.survivors(combinations, self._keep, higher)
         log.info("Stage one keeps %d of %d combinations", len(kept), len(combinations))
@@ -93,6 +99,8 @@ class TwoStage:
             if sweep.config.figures is None:
                 closing.draw_best(sweep.folder, [final], outcomes, sweep.objective)
             test = results.test_metrics(sweep.folder, final)
+            if test is None and not failed:
+                log.warning("The last training diverged: the winner has no score on the test part")
         closing.close_stages(sweep.folder, combinations, sweep.objective, self._settings(), test)
         if winner is None:
             failed.append("No combination has a finite score in every job; two_stage.json says why of each.")
@@ -128,7 +136,7 @@ class TwoStage:
     def _final(self, winner: stages.Combination, epochs: int) -> Job:
         """Returns the job that trains the winner on all training data and meets the test data."""
         kept = [word for word in winner.overrides if not word.lstrip("+~").startswith(("split=", "split."))]
-        return Job("final", (*kept, *winner.repeats[0], "split=whole", f"trainer.epochs={epochs}"))
+        return Job(f"final/{winner.number}", (*kept, *winner.repeats[0], "split=whole", f"trainer.epochs={epochs}"))
 
     def _settings(self) -> dict[str, Any]:
         shown = {stage: {"folds": folds, "random_state": state} for stage, (folds, state) in self._stages.items()}

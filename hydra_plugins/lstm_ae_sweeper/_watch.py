@@ -13,11 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._results import order, score_of, status_of
-from hydra_plugins.lstm_ae_sweeper._sweep import Job
 from lstm_ae.run_dir import ENDED, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
+KILLED = "its worker was killed (out of memory, or by hand)"
 POLL = 0.5  # seconds between two looks at the status files
 
 
@@ -89,7 +90,7 @@ class Watch:
     def _note(self, job: Job, status: dict[str, Any], again: bool) -> None:
         """Notes a job that has ended, and says so where there is no live display."""
         state = self._ended[job] = str(status["state"])
-        score = score_of(self._folder, job, self._objective) if state in ENDED else None
+        score = score_of(self._folder, job, self._objective)
         best = math.inf if self._best is None else order(self._objective, self._best[0])
         if score is not None and order(self._objective, score) < best:
             self._best = score, job
@@ -100,26 +101,32 @@ class Watch:
             )
 
 
-def settle(folder: Path, jobs: Sequence[Job]) -> bool:
-    """Waits for jobs that still run, then marks those whose worker was killed: interrupted, the second time failed.
-
-    Returns whether there were any of either; if not, no job had begun.
+def settle(folder: Path, jobs: Sequence[Job]) -> list[Job]:
+    """Waits for jobs that still run, then marks as interrupted those whose worker was killed, and returns these.
 
     Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume. Those of a
     cluster go on without the launcher, and take the next job when they have ended.
     """
     before, states, running = None, [status_of(folder, job) for job in jobs], True
-    begun = any(_runs(status) for status in states)
     while running or states != before:
         time.sleep(POLL)  # also for a process that was just killed, and may still hold its lock
         before, states = states, [status_of(folder, job) for job in jobs]
         running = any(_is_held(folder, job) for job, status in zip(jobs, states, strict=True) if _runs(status))
-    for job, status in zip(jobs, states, strict=True):
-        if _runs(status):
-            kills = status.get("kills", 0) + 1
-            state = "failed" if kills > 1 else "interrupted"
-            RunDir(folder / job.path).end(state, error="its worker was killed", kills=kills)
-    return begun
+    stopped = [(job, status) for job, status in zip(jobs, states, strict=True) if _runs(status)]
+    for job, status in stopped:
+        RunDir(folder / job.path).end("interrupted", error=KILLED, kills=status.get("kills", 0) + 1)
+    return [job for job, _ in stopped]
+
+
+def kills(folder: Path, job: Job) -> int:
+    """Returns how often a job's worker was killed."""
+    return int(status_of(folder, job).get("kills", 0))
+
+
+def fail(folder: Path, job: Job) -> str:
+    """Marks a job as failed, whose worker was killed while it ran nothing else, and returns the reason."""
+    RunDir(folder / job.path).end("failed", error=KILLED)
+    return KILLED
 
 
 def _runs(status: dict[str, Any]) -> bool:

@@ -8,7 +8,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.lstm_ae_sweeper._sweep import Job, Sweep, SweepError, speak
+from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
+from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, speak
 
 
 @dataclass
@@ -27,8 +28,8 @@ class GridSweeperConf:
 
     _target_: str = "hydra_plugins.lstm_ae_sweeper.grid.GridSweeper"
     params: dict[str, Any] | None = None
-    exclude: list[str] = field(default_factory=list)
-    jobs: list[str] | None = None
+    exclude: list[Any] = field(default_factory=list)
+    jobs: list[Any] | None = None
     two_stage: TwoStageConf | None = None
     gpu_memory: float = 2.0
 
@@ -41,8 +42,9 @@ class GridSweeper(Sweeper):
 
     Args:
         params: Values by key, as in Hydra's own sweeper; what the command line gives takes their place.
-        exclude: Combinations to leave out, each as overrides: "optimizer.lr=0.1 model.hidden_size=32".
-        jobs: Combinations in place of the product of `params`, each as overrides; lists typed beside multiply them.
+        exclude: Combinations to leave out, each as overrides: "optimizer.lr=0.1 model.hidden_size=32", or a list.
+        jobs: Combinations in place of the product of those of `params` that they set; the others, and lists typed
+            beside, multiply them.
         two_stage: How to choose among the combinations in two stages; None: each is run once, as it is.
         gpu_memory: What a job may take of a GPU, in GiB: joblib runs as many at a time as fit into what is free.
     """
@@ -50,8 +52,8 @@ class GridSweeper(Sweeper):
     def __init__(
         self,
         params: dict[str, Any] | None,
-        exclude: list[str],
-        jobs: list[str] | None,
+        exclude: list[Any],
+        jobs: list[Any] | None,
         two_stage: DictConfig | None,
         gpu_memory: float,
     ) -> None:

@@ -1,17 +1,16 @@
 """Search over ranges: the Optuna sweeper chooses each batch of jobs from the scores before, and can be continued."""
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.lstm_ae_sweeper._sweep import Job, Sweep, SweepError, log, speak
+from hydra_plugins.lstm_ae_sweeper._job import SweepError
+from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log, speak
+from lstm_ae.metrics import HIGHER_IS_BETTER
 
 STUDY = "study.db"
 
@@ -66,76 +65,26 @@ class SearchSweeper(Sweeper):
             raise SweepError(f'`sweep=search` needs Optuna: python -m pip install -e ".[optuna]" ({error}).') from error
         if self._sweep.config.list_jobs:
             raise SweepError("`list_jobs` must be false with sweep=search: each job follows from the scores before it.")
-        from hydra_plugins.lstm_ae_sweeper import _results as results
+        from hydra_plugins.lstm_ae_sweeper import _trials as trials
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sweep = self._sweep
         with sweep.begun():
             where: dict[str, Any] = {"storage": f"sqlite:///{sweep.folder / STUDY}", "study_name": "search"}
-            direction = "maximize" if results.order(sweep.objective, 1.0) < 0 else "minimize"
+            direction = "maximize" if sweep.objective in HIGHER_IS_BETTER else "minimize"
             study = optuna.create_study(**where, direction=direction, load_if_exists=True)
-            told = _take_up(study, arguments)
+            told = trials.take_up(study, arguments, sweep.config.retry_failed)
             sampler = optuna.samplers.TPESampler(seed=sweep.config.seed + told)
             counts = {"n_trials": self._n_trials - told, "n_jobs": self._n_jobs, "max_failure_rate": 1.0}
             space = {"params": self._params, "search_space": None, "custom_search_space": None}
             inner = OptunaSweeper(sampler, direction, **where, **counts, **space)
             inner.setup(**self._setup)
-            inner.sweeper.launcher = _Launcher(sweep)
-            inner.sweeper.job_idx = told
+            inner.sweeper.launcher = trials.TrialLauncher(sweep)
             if told < self._n_trials:
                 log.info("Search: %d of %d trials to go", self._n_trials - told, self._n_trials)
-                inner.sweep(arguments)
-        self._close()
-
-    def _close(self) -> None:
-        from hydra_plugins.lstm_ae_sweeper import _closing as closing
-        from hydra_plugins.lstm_ae_sweeper import _results as results
-
-        sweep = self._sweep
-        jobs = [Job(str(number), ()) for number in range(self._n_trials)]
-        outcomes = [results.outcome(sweep.folder, job, sweep.objective) for job in jobs]
-        failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
-        if sweep.config.figures is None:
-            closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
-        if failed:
-            raise SweepError(failed)
-
-
-def _take_up(study: Any, arguments: list[str]) -> int:
-    """Queues the trials that were interrupted, and returns how many have ended.
-
-    Raises:
-        SweepError: the study was begun by another command.
-    """
-    asked = study.user_attrs.get("arguments", sorted(arguments))
-    if asked != sorted(arguments):
-        raise SweepError(
-            f"`hydra.sweep.dir` must be new or hold this same search, and it holds that of: {' '.join(asked)}. "
-            "Name another directory."
-        )
-    study.set_user_attr("arguments", asked)
-    trials = study.trials
-    left = [trial for trial in trials if not trial.state.is_finished()]
-    queued = set(study.user_attrs.get("queued", []))
-    for trial in left:
-        if trial.params and trial.number not in queued:  # one without is in the queue still
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Optuna 2 calls it experimental
-                study.enqueue_trial(trial.params)
-            queued.add(trial.number)
-    study.set_user_attr("queued", sorted(queued))
-    return len(trials) - len(left)
-
-
-class _Launcher:
-    """What the Optuna sweeper is given in place of a launcher: the sweep, which checks, watches and launches again."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Runs a batch of jobs, numbered from `initial_job_idx`."""
-        jobs = [Job(str(initial_job_idx + place), tuple(one)) for place, one in enumerate(job_overrides)]
-        known = [Job(str(number), ()) for number in range(initial_job_idx)]
-        self._sweep.check(jobs, [*known, *jobs])
-        return self._sweep.launch(jobs)
+                try:
+                    inner.sweep(arguments)
+                except ValueError:  # it names the best, and there is none where all failed: the closing says so
+                    if any(trial.state.is_finished() and trial.value is not None for trial in study.trials):
+                        raise
+        trials.close(sweep)

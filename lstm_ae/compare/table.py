@@ -95,7 +95,8 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
 def rank(frame: pd.DataFrame, metric: str, repeats: Sequence[str] = REPEATS) -> pd.DataFrame:
     """Returns a row for each combination of settings, the best mean first: mean, standard deviation, n of all.
 
-    A run that diverged counts as infinitely bad. Combinations of which no run has the metric come last.
+    A run that diverged counts as infinitely bad. Combinations of which some run has no score come after the others, as
+    their mean may lack the hardest fold; those of which none has one come last.
 
     Args:
         frame: What `load` returned.
@@ -103,7 +104,9 @@ def rank(frame: pd.DataFrame, metric: str, repeats: Sequence[str] = REPEATS) -> 
         repeats: Settings over which the mean is taken.
     """
     keys = [key for key in settings(frame) if key not in repeats]
-    return means(frame, metric, keys, groups(frame, keys)).reset_index(drop=True)
+    table = means(frame, metric, keys, groups(frame, keys))
+    lacking = (table["n"] < table["of"]).astype(int) + (table["n"] == 0)
+    return table.iloc[lacking.argsort(kind="stable")].reset_index(drop=True)
 
 
 def means(frame: pd.DataFrame, metric: str, keys: list[str], labels: pd.Series) -> pd.DataFrame:

@@ -4,10 +4,7 @@ import contextlib
 import functools
 import gc
 import logging
-import math
 import random
-import re
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -21,11 +18,11 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_ae import terminal
+from lstm_ae import checks, terminal
 from lstm_ae.experiment import environment, samples
 from lstm_ae.experiment.components import Components, ConfigError, build, load
 from lstm_ae.experiment.evaluation import measure
-from lstm_ae.metrics import HIGHER_IS_BETTER
+from lstm_ae.metrics import worst
 from lstm_ae.run_dir import (
     CHECKPOINT,
     ENDED,
@@ -89,7 +86,8 @@ def check(config: DictConfig) -> None:
     batch = components.validation.batch(torch.arange(min(2, len(components.validation))))
     model = components.training.model.eval()
     with torch.no_grad():
-        components.task.score(batch, model.cpu()(batch.inputs))
+        score = components.task.score(batch, model.cpu()(batch.inputs))
+    checks.one_of("objective", config.objective, ("loss", *score.metrics))
     _keep_imports(len(sys.modules))
 
 
@@ -112,18 +110,6 @@ def _explain(error: Exception, path: Path) -> str:
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 
-def _command(*overrides: str) -> str:
-    return shlex.join(["python", "run.py", *overrides])
-
-
-def _quoted(value: str) -> str:
-    """Returns a value as Hydra's grammar wants it."""
-    if re.fullmatch(r"[\w./:+-]+", value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 @contextlib.contextmanager
 def _status_kept(run_dir: RunDir) -> Iterator[None]:
     """Writes into the status how the block ended, where it did not end well."""
@@ -136,7 +122,8 @@ def _status_kept(run_dir: RunDir) -> Iterator[None]:
         what = (
             "The checkpoint is kept; this goes on from it" if kept else "There is no checkpoint yet; this starts again"
         )
-        command = _command(f"hydra.run.dir={_quoted(str(run_dir.path))}", *HydraConfig.get().overrides.task)
+        where = f"hydra.run.dir={terminal.quoted(str(run_dir.path))}"
+        command = terminal.command(where, *HydraConfig.get().overrides.task)
         raise KeyboardInterrupt(f"{what}:\n  {command}") from None
     except (RunDirError, NotStartedError):
         raise
@@ -261,10 +248,10 @@ def _find_finished(run_dir: RunDir, own: str) -> Path:
     root = Path(HydraConfig.get().runtime.cwd) / "multirun"
     found = find_finished(run_dir.path, own) or find_finished(root, own)
     if found is None:
-        command = _command(*(override for override in HydraConfig.get().overrides.task if "dry_run" not in override))
+        words = [override for override in HydraConfig.get().overrides.task if "dry_run" not in override]
         raise ConfigError(
             f"`dry_run=true` needs a finished run with these settings and data under {root}, and there is none. "
-            f"Train it first: {command}"
+            f"Train it first: {terminal.command(*words)}"
         )
     return found
 
@@ -280,10 +267,8 @@ def _reuse(components: Components, found: Path) -> None:
 
 
 def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:
-    if state == "diverged":
-        return -math.inf if objective in HIGHER_IS_BETTER else math.inf
-    score = run_dir.read_json(METRICS)["validation"][objective]
-    return math.inf if score is None else score
+    score = None if state == "diverged" else run_dir.read_json(METRICS)["validation"][objective]
+    return worst(objective) if score is None else float(score)
 
 
 def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:

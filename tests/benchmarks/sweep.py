@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 3
+ROUNDS = 5
 JOBS = 500
 WARM = 100  # jobs after which a worker has all that it ever needs
 
