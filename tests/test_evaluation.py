@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from lstm_ae.baselines import fit_baselines
+from lstm_ae.experiment import evaluation
 from lstm_ae.experiment.job import JobError
 from lstm_ae.experiment.tables import _skill_interval
 from lstm_ae.tasks import roll_out
@@ -123,6 +125,32 @@ def test_the_interval_of_a_skill_holds_the_skill_and_widens_with_fewer_days():
 def test_what_does_not_fit_is_refused_with_both_sides_and_what_fits(run_in, tmp_path, overrides, message):
     with pytest.raises(JobError, match=message.replace("`task` and `dataset`", "`task=.*` and `dataset=.*`")):
         run_in(tmp_path / "run", *overrides)
+
+
+def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequences(run_in, tmp_path, monkeypatch):
+    fits = []
+
+    def fit(task, train, code_size, classes):
+        fits.append((task, code_size))
+        return fit_baselines(task, train, code_size, classes)
+
+    monkeypatch.setattr(evaluation, "fit_baselines", fit)
+    monkeypatch.setattr(evaluation, "_kept", evaluation._Kept())
+    digits = ["dataset=digits", "evaluate_test=false", "figures=false", "trainer=smoke"]
+    runs = [
+        ["task=classification", "model=v1", "model.hidden_size=3"],
+        ["task=classification", "model=v3", "model.hidden_size=4"],
+        ["model.hidden_size=3"],
+        ["model.hidden_size=4", "optimizer.lr=0.1"],
+        ["model.hidden_size=4"],
+        ["task=classification", "model=v1", "seed=1"],  # which draws another training part
+        ["task=classification", "model=v1", "model.hidden_size=3"],
+    ]
+    for number, overrides in enumerate(runs):
+        run_in(tmp_path / str(number), *digits, *overrides)
+    assert [task for task, _ in fits] == ["classification", "reconstruction", "reconstruction", *["classification"] * 2]
+    first, again = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("0", "6"))
+    assert first["baseline"] == again["baseline"]
 
 
 def test_where_test_is_left_alone_the_validation_part_is_judged(run_in, tmp_path):

@@ -337,7 +337,7 @@ def test_combinations_can_be_left_out_or_listed(command):
 
 
 def test_listed_combinations_keep_what_a_preset_lists_beside_them(command):
-    listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8',[optimizer.lr=0.01,model.hidden_size=32]]"
+    listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8',['optimizer.lr=0.01','model.hidden_size=32']]"
     done = command("sweep=kfold", "list_jobs=true", listed)
     assert [done.stdout.count(f"{words} fold=") for words in
             ("optimizer.lr=0.1 model.hidden_size=8", "optimizer.lr=0.01 model.hidden_size=32")] == [5, 5]  # fmt: skip

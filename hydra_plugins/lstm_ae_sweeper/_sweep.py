@@ -272,6 +272,7 @@ def fitting(n_jobs: int, free: float, gpu_memory: float) -> int:
 
 def speak() -> None:
     """Gives the sweep's lines a handler of their own: each job sets up logging anew, and keeps its lines to its log."""
+    logging.raiseExceptions = False  # whoever stops reading (`| head`) needs no traceback of it
     if not log.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
