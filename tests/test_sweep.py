@@ -18,9 +18,12 @@ import time
 
 import pandas as pd
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext
 
-from hydra_plugins.lstm_ae_sweeper import _stages, _sweep
-from hydra_plugins.lstm_ae_sweeper._check import free_memory
+from hydra_plugins.lstm_ae_sweeper import _check, _stages, _sweep
+from hydra_plugins.lstm_ae_sweeper._check import Finding, free_memory
+from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._sweep import fitting
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
@@ -165,6 +168,23 @@ class TestOnAGpu:
     )
     def test_as_many_jobs_run_at_a_time_as_fit_into_it(self, n_jobs, free, at_once):
         assert fitting(n_jobs, free, gpu_memory=2.0) == at_once
+
+    def test_one_job_is_looked_at_alone_and_then_as_many_workers_start_as_fit(self, monkeypatch, composed, tmp_path):
+        asked = []
+
+        def examine(context, config, folder, jobs, n_jobs):
+            asked.append(([path for path, _ in jobs], n_jobs))
+            return [Finding(None, path, 7.5) for path, _ in jobs]
+
+        monkeypatch.setattr(_check, "examine", examine)
+        monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi")
+        config = composed("hydra.launcher.n_jobs=8", f"hydra.sweep.dir={tmp_path}/sweep")
+        context = HydraContext(GlobalHydra.instance().config_loader(), None)
+        jobs = [Job(str(number), (f"seed={number}",)) for number in range(4)]
+        sweep = _sweep.Sweep(context, None, config, gpu_memory=2.0)
+        sweep.check(jobs, jobs)
+        assert asked == [(["0"], 8), (["1", "2", "3"], 3)]
+        assert sweep._launcher().joblib["n_jobs"] == 3
 
     def test_a_job_without_memory_is_refused(self, command):
         done = command("--multirun", "seed=0,1", "hydra.sweeper.gpu_memory=0")

@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine(
-    context: HydraContext, config: DictConfig, folder: Path, jobs: Sequence[tuple[str, Sequence[str]]]
+    context: HydraContext, config: DictConfig, folder: Path, jobs: Sequence[tuple[str, Sequence[str]]], n_jobs: int
 ) -> list[Finding]:
     """Composes and builds every job, scores two sequences with it, and refuses a directory that holds another run.
 
@@ -43,6 +43,7 @@ def examine(
         config: The sweep's configuration.
         folder: The sweep's directory.
         jobs: The directory, within the sweep's, and the overrides of each.
+        n_jobs: How many at a time.
     """
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -50,7 +51,7 @@ def examine(
     launcher, before = config.hydra.launcher, HydraConfig.instance().cfg
     # Other options would be other workers than those that run the jobs.
     options = {key: launcher.get(key) for key in ("temp_folder", "max_nbytes", "mmap_mode")}
-    workers = joblib.Parallel(n_jobs=launcher.get("n_jobs", 1), backend="loky", **options)
+    workers = joblib.Parallel(n_jobs=n_jobs, backend="loky", **options)
     state = Singleton.get_state()
     tasks = [joblib.delayed(_examine)(context, config, folder / path, list(given), state) for path, given in jobs]
     try:

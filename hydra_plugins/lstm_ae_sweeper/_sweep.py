@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class Sweep:
         self._context = HydraContext(cast(ConfigLoader, Composer(context.config_loader)), context.callbacks)
         self._task_function = task_function
         self._gpu_memory = gpu_memory
-        self._free: float | None = None  # memory of a GPU, GiB, once the jobs are checked
+        self._n_jobs = int(config.hydra.launcher.get("n_jobs", 1))
         if self._on_joblib:  # which would give a job more threads where fewer run at a time, and so other last digits
             os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -152,7 +153,6 @@ class Sweep:
         Raises:
             SweepError: there are other directories.
         """
-        from hydra_plugins.lstm_ae_sweeper._check import examine
         from lstm_ae.run_dir import CONFIG
 
         found = {str(path.parent.relative_to(self.folder)) for path in self.folder.rglob(CONFIG)}
@@ -162,10 +162,21 @@ class Sweep:
                 f"`hydra.sweep.dir` must be new or hold this same sweep, and {self.folder} holds jobs beyond these "
                 f"{len(known)}: {', '.join(others)}. Name another directory."
             )
-        findings = examine(self._context, self.config, self.folder, [(job.path, job.overrides) for job in jobs])
-        self._free = min((finding.free for finding in findings if finding.free is not None), default=None)
+        findings = self._examine([(job.path, job.overrides) for job in jobs])
         wrong = {job: finding.error for job, finding in zip(jobs, findings, strict=True) if finding.error is not None}
         return wrong or _repeated(jobs, findings)
+
+    def _examine(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list["Finding"]:
+        """Examines jobs; where they run on a GPU, as many at a time, now and later, as fit into its free memory."""
+        from hydra_plugins.lstm_ae_sweeper._check import examine
+
+        findings: list[Finding] = []
+        if self._on_joblib and _may_have_gpu(str(self.config.trainer.device)):
+            # One alone says how much is free: every worker that has seen a GPU holds some of it.
+            findings = examine(self._context, self.config, self.folder, jobs[:1], self._n_jobs)
+            if findings[0].free is not None:
+                self._n_jobs = fitting(self._n_jobs, findings[0].free, self._gpu_memory)
+        return findings + examine(self._context, self.config, self.folder, jobs[len(findings) :], self._n_jobs)
 
     def run(self, jobs: Sequence[Job], name: str = "jobs") -> list[Outcome]:
         """Runs jobs and returns how each ended; see `launch`."""
@@ -224,8 +235,8 @@ class Sweep:
 
     def _launcher(self) -> Launcher:
         config = self.config.copy()
-        if self._on_joblib and self._free is not None:
-            config.hydra.launcher.n_jobs = fitting(config.hydra.launcher.n_jobs, self._free, self._gpu_memory)
+        if self._on_joblib:
+            config.hydra.launcher.n_jobs = self._n_jobs
         return Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=self._task_function, config=config
         )
@@ -252,6 +263,11 @@ def _repeated(jobs: Sequence[Job], findings: Sequence["Finding"]) -> dict[Job, s
         if before is not job:
             repeated[job] = f"it is job {before.path} once more. List each value once, and no key twice."
     return repeated
+
+
+def _may_have_gpu(device: str) -> bool:
+    """Says whether jobs may run on an NVIDIA GPU; to ask torch takes a second and some of the GPU's memory."""
+    return device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
 
 
 def fitting(n_jobs: int, free: float, gpu_memory: float) -> int:
