@@ -95,11 +95,12 @@ class TwoStage:
         if winner is not None:
             final = self._final(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
             outcomes = sweep.run([final], "last training")
+            scored = outcomes[0].score is not None
             failed += self._fail([final], outcomes)
             if sweep.config.figures is None:
                 closing.draw_best(sweep.folder, [final], outcomes, sweep.objective)
-            test = results.test_metrics(sweep.folder, final)
-            if test is None and not failed:
+            test = results.test_metrics(sweep.folder, final) if scored else None
+            if scored and test is None:
                 log.warning("The last training diverged: the winner has no score on the test part")
         closing.close_stages(sweep.folder, combinations, sweep.objective, self._settings(), test)
         if winner is None:
