@@ -1,4 +1,4 @@
-"""What a sweep costs beside its training: `python -m tests.benchmarks.sweep`; about ten minutes on two cores.
+"""What a sweep costs beside its training: `python -m tests.benchmarks.sweep`; about twenty minutes on two cores.
 
 Launchers: the 18-run toy grid with `parallel`, beside Hydra's basic launcher with two threads a job, in turn.
 Cost a job: the time from the first job's start to the last one's end, less the epochs, on one worker.
