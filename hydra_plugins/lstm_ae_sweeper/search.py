@@ -74,9 +74,8 @@ class SearchSweeper(Sweeper):
             direction = "maximize" if sweep.objective in HIGHER_IS_BETTER else "minimize"
             study = optuna.create_study(**where, direction=direction, load_if_exists=True)
             told = trials.take_up(study, arguments, sweep.config.retry_failed)
-            sampler = optuna.samplers.TPESampler(
-                seed=sweep.config.seed + len(study.trials)
-            )  # not what was drawn before
+            # Another seed whenever it goes on: the same one would draw again what was drawn before.
+            sampler = optuna.samplers.TPESampler(seed=sweep.config.seed + len(study.trials))
             counts = {"n_trials": self._n_trials - told, "n_jobs": self._n_jobs, "max_failure_rate": 1.0}
             space = {"params": self._params, "search_space": None, "custom_search_space": None}
             inner = OptunaSweeper(sampler, direction, **where, **counts, **space)
