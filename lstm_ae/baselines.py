@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lstm_ae.types import Batch, Output, Part, present
+from lstm_ae.types import Batch, Output, Subset, present
 
 Baseline = Callable[[Tensor], Output]
 
@@ -95,13 +95,13 @@ class Drift:
         return Output(prediction=inputs + self._step)
 
 
-def fit_baselines(task: str, train: Part, code_size: int, classes: int) -> dict[str, Baseline]:
+def fit_baselines(task: str, train: Subset, latent_size: int, classes: int) -> dict[str, Baseline]:
     """Returns the baselines of a task by name, fitted on the training part.
 
     Args:
         task: The task's name.
         train: The training part.
-        code_size: The number of values in the model's code.
+        latent_size: The number of values in the model's code.
         classes: How many the dataset has.
     """
     everything = train.batch(torch.arange(len(train)))
@@ -112,7 +112,7 @@ def fit_baselines(task: str, train: Part, code_size: int, classes: int) -> dict[
         }
     if task == "prediction":
         return {"persistence": persistence, "drift": Drift(everything)}
-    return {"pca": Pca(everything.inputs, code_size)}
+    return {"pca": Pca(everything.inputs, latent_size)}
 
 
 def skill(error: float, baseline_error: float) -> float | None:

@@ -22,9 +22,9 @@ class Reconstruction:
     """
 
     name = "reconstruction"
-    headline = "reconstruction_mse"
-    ahead = 0
-    takes = ("nothing",)
+    primary_metric = "reconstruction_mse"
+    horizon = 0
+    accepts = ("nothing",)
 
     def without_reconstruction(self) -> "Reconstruction":
         """Returns itself: a baseline of it reconstructs."""
@@ -54,9 +54,9 @@ class Classification:
     """
 
     name = "classification"
-    headline = "accuracy"
-    ahead = 0
-    takes = ("classes",)
+    primary_metric = "accuracy"
+    horizon = 0
+    accepts = ("classes",)
 
     def __init__(self, reconstruction_dominance: float = 0.5) -> None:
         _check_dominance(reconstruction_dominance)
@@ -94,8 +94,8 @@ class Prediction:
     """
 
     name = "prediction"
-    headline = "prediction_mse"
-    ahead = 1
+    primary_metric = "prediction_mse"
+    horizon = 1
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Prediction:
         self.reconstruction_dominance = reconstruction_dominance
         self.days = days
         self.multi_step = multi_step
-        self.takes = ("sequence", "step") if days == "last" and not multi_step else ("sequence",)
+        self.accepts = ("sequence", "step") if days == "last" and not multi_step else ("sequence",)
         self.unit = unit
 
     def without_reconstruction(self) -> "Prediction":

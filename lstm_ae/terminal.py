@@ -67,12 +67,12 @@ class EpochDisplay:
         self._progress.update(self._task, completed=row["epoch"], train=train, validation=validation, seconds=seconds)
 
 
-def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: Console | None = None) -> None:
+def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, console: Console | None = None) -> None:
     """Shows the metrics beside the baselines, where the run lies, and what to type next.
 
     Args:
         metrics: What metrics.json holds.
-        headline: The metric that is set against the baselines.
+        primary_metric: The metric that is set against the baselines.
         path: The run directory.
         console: Where to.
     """
@@ -81,14 +81,14 @@ def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: 
         (
             "model",
             metrics["parameters"],
-            *(metrics[part].get(headline) for part in ("train", "validation", "test")),
+            *(metrics[part].get(primary_metric) for part in ("train", "validation", "test")),
             None,
         )
     ]
     for name, baseline in metrics["baseline"].items():
-        rows.append((name, None, None, None, baseline[headline], metrics["skill"][name]))
+        rows.append((name, None, None, None, baseline[primary_metric], metrics["skill"][name]))
     if console.is_terminal:
-        table = Table(title=f"{headline} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
+        table = Table(title=f"{primary_metric} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
         for heading in ("", "parameters", "train", "validation", "test", "skill over it"):
             table.add_column(heading, justify="left" if not heading else "right")
         for row in rows:
@@ -97,7 +97,9 @@ def show_result(metrics: Mapping[str, Any], headline: str, path: Path, console: 
     else:
         for name, _, *values in rows:
             shown = zip(("train", "validation", "test", "skill over it"), values, strict=True)
-            log.info("%s: %s %s", headline, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None))
+            log.info(
+                "%s: %s %s", primary_metric, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None)
+            )
     figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
         f"Run directory: {path}",

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
 from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.types import Output, Part, Task
+from lstm_ae.types import Output, Subset, Task
 
 #: Sequences a batch where nothing is learnt: larger is faster, until it no longer fits the processor's cache.
 EVALUATION_BATCH = 512
@@ -118,12 +118,12 @@ class Trainer:
         self.device = choose_device(device)
         self.threads = threads or DEFAULT_THREADS
 
-    def steps(self, part: Part) -> int:
+    def steps(self, part: Subset) -> int:
         """Returns the number of steps of a whole training on `part`."""
         return self.epochs * math.ceil(len(part) / self.batch_size)
 
     def train(
-        self, training: Training, task: Task, train: Part, validation: Part, seed: int, objective: str = "loss"
+        self, training: Training, task: Task, train: Subset, validation: Subset, seed: int, objective: str = "loss"
     ) -> Iterator[dict[str, float]]:
         """Trains epoch by epoch, from where `training` stands, and yields each epoch's row of the history.
 
@@ -166,7 +166,7 @@ class Trainer:
             training.history.append(row)
             yield row
 
-    def _epoch(self, training: Training, task: Task, part: Part) -> dict[str, float]:
+    def _epoch(self, training: Training, task: Task, part: Subset) -> dict[str, float]:
         """Takes one pass over a part in a new order and returns the means of its batches' scores."""
         model, optimizer, scheduler = training.model, training.optimizer, training.scheduler
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -213,7 +213,7 @@ class Trainer:
 
 
 @torch.no_grad()
-def evaluate(answer: Callable[[Tensor], Output], task: Task, part: Part) -> dict[str, float]:
+def evaluate(answer: Callable[[Tensor], Output], task: Task, part: Subset) -> dict[str, float]:
     """Returns the loss and the metrics of a model, or of a baseline, on a part: means over its sequences.
 
     Args:

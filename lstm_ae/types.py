@@ -70,7 +70,7 @@ def present(value: Tensor | None, what: str) -> Tensor:
 
 
 @runtime_checkable
-class Part(Protocol):
+class Subset(Protocol):
     """A part of a dataset (training, validation or test) from which batches are taken."""
 
     def __len__(self) -> int:
@@ -81,11 +81,11 @@ class Part(Protocol):
         """Returns the sequences at these positions, each in 0..len - 1."""
         ...
 
-    def to(self, device: str) -> "Part":
+    def to(self, device: str) -> "Subset":
         """Returns this part with its data on another device."""
         ...
 
-    def coarser(self, factor: int) -> "Part":
+    def coarser(self, factor: int) -> "Subset":
         """Returns the same images with each square of factor x factor pixels averaged into one."""
         ...
 
@@ -96,15 +96,15 @@ class Task(Protocol):
 
     Attributes:
         name: What it is called.
-        headline: The metric by which a model is set against its baselines.
-        ahead: How many steps the targets lie ahead of the inputs; 0 where there are none.
+        primary_metric: The metric by which a model is set against its baselines.
+        horizon: How many steps the targets lie ahead of the inputs; 0 where there are none.
         takes: What a model may answer beside the reconstruction, see `lstm_ae.models`.
     """
 
     name: str
-    headline: str
-    ahead: int
-    takes: tuple[str, ...]
+    primary_metric: str
+    horizon: int
+    accepts: tuple[str, ...]
 
     def without_reconstruction(self) -> "Task":
         """Returns the task by which a baseline is scored, which answers but does not reconstruct."""

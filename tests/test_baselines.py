@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lstm_ae.baselines import Drift, LogisticRegression, MostFrequentClass, Pca, fit_baselines, persistence, skill
-from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.toy import load_toy
 from lstm_ae.types import Batch
 
@@ -31,8 +31,8 @@ def test_the_floors_of_the_report_hold_on_the_toy_sequences(components, floor):
     data = load_toy(sequences=10000, length=50, seed=0, test_share=0.2)
     train = np.flatnonzero(~data.test)
     scaling = data.fit_scaling(train)
-    baselines = fit_baselines("reconstruction", SequencePart(data, train, scaling), components, classes=0)
-    test = SequencePart(data, np.flatnonzero(data.test), scaling)
+    baselines = fit_baselines("reconstruction", SequenceSubset(data, train, scaling), components, classes=0)
+    test = SequenceSubset(data, np.flatnonzero(data.test), scaling)
     assert error(baselines["pca"], test.batch(torch.arange(len(test))).inputs) == pytest.approx(floor, abs=0.0005)
 
 

@@ -52,7 +52,7 @@ def test_every_option_composes_and_builds(composed, small_mnist, option):
 def test_another_model_of_the_same_answer_can_be_put_into_a_preset(composed, small_mnist, preset):
     others = {"classes": ["model=v2", "model=pooled_classifier"], "sequence": ["model=predictor_v3"],
               "nothing": ["model=bottleneck"]}  # fmt: skip
-    answer = get_object(composed(preset).model._target_).answers
+    answer = get_object(composed(preset).model._target_).produces
     for other in others[answer]:
         config = composed(preset, other)
         build(config, load(config))

@@ -7,7 +7,7 @@ import torch
 
 from lstm_ae.data.digits import load_digits
 from lstm_ae.data.scaling import Scaling
-from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.sp500 import load_sp500
 from lstm_ae.data.toy import load_toy
 
@@ -30,7 +30,7 @@ def write_prices(path, days=40, symbols=("AAA", "BBB"), **columns):
 
 
 def part_of(data, index):
-    return SequencePart(data, index, data.fit_scaling(index))
+    return SequenceSubset(data, index, data.fit_scaling(index))
 
 
 class TestToy:
@@ -145,7 +145,7 @@ class TestPrices:
         data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), **leaky})
         test, rest = np.flatnonzero(data.test), np.flatnonzero(~data.test)
         assert data.sharing_steps(test, rest).mean() > 0.9
-        scaled = SequencePart(data, test, data.fit_scaling(rest)).batch(torch.arange(len(test))).inputs
+        scaled = SequenceSubset(data, test, data.fit_scaling(rest)).batch(torch.arange(len(test))).inputs
         assert scaled.min() >= 0
         assert scaled.max() <= 1
 
@@ -248,7 +248,7 @@ class TestScaling:
         fitted = data.fit_scaling(train)
         raw = data.windows()[data.starts]
         change = raw / raw[:, :1] - 1
-        inputs = SequencePart(data, np.arange(len(data)), fitted).batch(torch.arange(len(data))).inputs
+        inputs = SequenceSubset(data, np.arange(len(data)), fitted).batch(torch.arange(len(data))).inputs
         assert torch.allclose(inputs, change / change[train].abs().max(), atol=1e-5)
         assert inputs[train].abs().max() == pytest.approx(1, abs=1e-5)
 
@@ -262,9 +262,9 @@ class TestScaling:
     def test_what_the_scaler_was_not_fitted_on_does_not_move_it(self, data, scaling):
         data = data(scaling)
         train = np.flatnonzero(~data.test)
-        before = SequencePart(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
+        before = SequenceSubset(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
         data.values[~torch.from_numpy(data.steps_of(train))] *= 100
-        after = SequencePart(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
+        after = SequenceSubset(data, train, data.fit_scaling(train)).batch(torch.arange(len(train)))
         assert torch.equal(before.inputs, after.inputs)
 
     def test_a_constant_series_is_not_divided_by_zero(self):

@@ -130,9 +130,9 @@ def test_what_does_not_fit_is_refused_with_both_sides_and_what_fits(run_in, tmp_
 def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequences(run_in, tmp_path, monkeypatch):
     fits = []
 
-    def fit(task, train, code_size, classes):
-        fits.append((task, code_size))
-        return fit_baselines(task, train, code_size, classes)
+    def fit(task, train, latent_size, classes):
+        fits.append((task, latent_size))
+        return fit_baselines(task, train, latent_size, classes)
 
     monkeypatch.setattr(evaluation, "fit_baselines", fit)
     monkeypatch.setattr(evaluation, "_kept", evaluation._Kept())

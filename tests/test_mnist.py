@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lstm_ae.data import mnist
-from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sequences import SequenceSubset
 from tests.conftest import write_mnist
 
 REAL_FILES = dict(mnist.FILES)
@@ -40,7 +40,7 @@ def unreachable(temporary):
 def test_images_are_sequences_of_rows_or_pixels_scaled_to_minus_one_to_one(small_mnist, features, length):
     data = mnist.load_mnist(str(small_mnist), features, sequences=None)
     assert data.values.dtype == torch.uint8
-    part = SequencePart(data, np.arange(len(data)), data.fit_scaling(np.arange(len(data))))
+    part = SequenceSubset(data, np.arange(len(data)), data.fit_scaling(np.arange(len(data))))
     batch = part.batch(torch.arange(len(data)))
     assert batch.inputs.shape == (360, length, features)
     assert (batch.inputs.min(), batch.inputs.max()) == (-1, 1)

@@ -16,7 +16,7 @@ from lstm_ae.models import (
     StateClassifier,
     TwinClassifier,
 )
-from lstm_ae.models.layers import last_and_highest, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import last_and_max, set_chrono_bias, set_forget_bias
 
 VARIANTS = {
     "autoencoder": lambda features: Autoencoder(features, hidden_size=5),
@@ -124,10 +124,10 @@ def test_reading_in_segments_changes_no_number():
     torch.manual_seed(0)
     lstm = nn.LSTM(2, 6, batch_first=True)
     inputs = torch.randn(3, 130, 2)
-    _, last, highest = last_and_highest(lstm, inputs, keep_states=False)
-    states, last_whole, highest_whole = last_and_highest(lstm, inputs, keep_states=True)
+    _, last, max_state = last_and_max(lstm, inputs, keep_states=False)
+    states, last_whole, max_whole = last_and_max(lstm, inputs, keep_states=True)
     assert torch.allclose(last, last_whole, atol=1e-6)
-    assert torch.allclose(highest, highest_whole, atol=1e-6)
+    assert torch.allclose(max_state, max_whole, atol=1e-6)
     assert torch.allclose(states[:, -1], last, atol=1e-6)
 
 
@@ -167,7 +167,7 @@ def test_the_bottlenecks_decoder_sees_the_code_alone():
     model = BottleneckAutoencoder(features=2, hidden_size=4).eval()
     inputs = torch.rand(3, 6, 2)
     code = model.encode(inputs)
-    assert code.shape == (3, model.code_size)
+    assert code.shape == (3, model.latent_size)
     assert torch.equal(model.decode(code, time=6), model(inputs).reconstruction)
 
 

@@ -66,8 +66,8 @@ class TestPrediction:
         assert score.metrics["direction_accuracy"] == 0  # one day moved, up; the prediction was down
 
     def test_only_the_last_day_takes_a_model_that_answers_with_one_step(self):
-        assert "step" in Prediction(days="last").takes
-        assert "step" not in Prediction(days="all").takes
+        assert "step" in Prediction(days="last").accepts
+        assert "step" not in Prediction(days="all").accepts
 
 
 @pytest.mark.parametrize("task", [Classification, Prediction])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lstm_ae.data.sequences import SequencePart
+from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.toy import load_toy
 from lstm_ae.models import Autoencoder, BottleneckAutoencoder
 from lstm_ae.tasks import Reconstruction
@@ -17,7 +17,7 @@ from lstm_ae.types import Output, Score
 
 DATA = load_toy(sequences=60, length=40, seed=0, test_share=0.2)
 TRAIN, VALIDATION = (
-    SequencePart(DATA, index, DATA.fit_scaling(np.arange(40))) for index in (np.arange(40), np.arange(40, 60))
+    SequenceSubset(DATA, index, DATA.fit_scaling(np.arange(40))) for index in (np.arange(40), np.arange(40, 60))
 )
 
 
@@ -182,7 +182,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_what_was_learnt():
 
 def test_means_are_over_sequences_and_not_over_batches():
     task = Reconstruction()
-    part = SequencePart(DATA, np.arange(37), DATA.fit_scaling(np.arange(37)))
+    part = SequenceSubset(DATA, np.arange(37), DATA.fit_scaling(np.arange(37)))
     model = Autoencoder(features=1, hidden_size=2).eval()
     with torch.no_grad():
         batch = part.batch(torch.arange(37))

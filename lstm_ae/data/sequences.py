@@ -135,24 +135,24 @@ class SequenceData:
         return digest.hexdigest()
 
 
-class SequencePart:
+class SequenceSubset:
     """A part of a dataset, from which scaled batches are taken without a copy of the whole.
 
     Args:
         data: The dataset.
         index: Which of its sequences belong to this part.
         scaling: The scalers of all its sequences, fitted on the training part.
-        ahead: How many steps the targets lie ahead of the inputs; 0 for no targets and whole sequences as inputs.
+        horizon: How many steps the targets lie ahead of the inputs; 0 for no targets and whole sequences as inputs.
 
     Example:
         >>> from lstm_ae.data.toy import load_toy
         >>> data = load_toy(sequences=10, length=50, seed=0, test_share=0.2)
-        >>> part = SequencePart(data, np.flatnonzero(data.test), data.fit_scaling(np.flatnonzero(~data.test)))
+        >>> part = SequenceSubset(data, np.flatnonzero(data.test), data.fit_scaling(np.flatnonzero(~data.test)))
         >>> part.batch(torch.tensor([0, 1])).inputs.shape
         torch.Size([2, 50, 1])
     """
 
-    def __init__(self, data: SequenceData, index: np.ndarray, scaling: FittedScaling, ahead: int = 0) -> None:
+    def __init__(self, data: SequenceData, index: np.ndarray, scaling: FittedScaling, horizon: int = 0) -> None:
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
         self._values, self._length = data.values, data.length
         self._windows = data.windows()
@@ -161,7 +161,7 @@ class SequencePart:
         self._shift, self._scale = scaling.shift, scaling.scale
         self._row = scaling.row[rows]
         self.index = index
-        self.ahead = ahead
+        self.horizon = horizon
         self._data, self._scaling = data, scaling
 
     def __len__(self) -> int:
@@ -175,8 +175,8 @@ class SequencePart:
         raw = self._windows.index_select(0, self._starts.index_select(0, positions)).float()  # a copy: scaled in place
         scaled = raw.sub_(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
         labels = None if self._labels is None else self._labels[positions]
-        if self.ahead:
-            return Batch(scaled[:, : -self.ahead], scale, labels, target=scaled[:, self.ahead :])
+        if self.horizon:
+            return Batch(scaled[:, : -self.horizon], scale, labels, target=scaled[:, self.horizon :])
         return Batch(scaled, scale, labels)
 
     def unscaled(self, values: Tensor, positions: Tensor) -> Tensor:
@@ -184,11 +184,11 @@ class SequencePart:
         row = self._row[positions]
         return values * self._scale[row].unsqueeze(1) + self._shift[row].unsqueeze(1)
 
-    def coarser(self, factor: int) -> "SequencePart":
+    def coarser(self, factor: int) -> "SequenceSubset":
         """Returns the same images with each square of factor x factor pixels averaged into one."""
-        return SequencePart(self._data.coarser(factor), self.index, self._scaling, self.ahead)
+        return SequenceSubset(self._data.coarser(factor), self.index, self._scaling, self.horizon)
 
-    def to(self, device: str) -> "SequencePart":
+    def to(self, device: str) -> "SequenceSubset":
         """Returns this part with its data on `device`; on the device where they are already, itself."""
         if self._starts.device == torch.device(device):
             return self

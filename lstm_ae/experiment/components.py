@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from lstm_ae import splits
-from lstm_ae.data.sequences import SequenceData, SequencePart
+from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.tasks import Prediction
 from lstm_ae.trainer import Trainer, Training
 from lstm_ae.types import Task
@@ -53,22 +53,22 @@ class Components:
     """
 
     data: SequenceData
-    train: SequencePart
-    validation: SequencePart
-    test: SequencePart
+    train: SequenceSubset
+    validation: SequenceSubset
+    test: SequenceSubset
     judged: str
     task: Task
     trainer: Trainer
     training: Training
 
     @property
-    def parts(self) -> dict[str, SequencePart]:
+    def parts(self) -> dict[str, SequenceSubset]:
         """The parts that may be looked at, by name."""
         parts = {"train": self.train, "validation": self.validation}
         return parts | ({"test": self.test} if self.judged == "test" else {})
 
     @property
-    def shown(self) -> SequencePart:
+    def eval_subset(self) -> SequenceSubset:
         """The part that is judged."""
         return self.parts[self.judged]
 
@@ -94,10 +94,10 @@ def build(config: DictConfig, data: SequenceData) -> Components:
     task, trainer = _build("task", config.task, unit=data.unit), _build("trainer", config.trainer)
     _check_task(task, data)
     parts = (*chosen, np.flatnonzero(data.test))
-    train, validation, test = (SequencePart(data, part, scaling, task.ahead) for part in parts)
+    train, validation, test = (SequenceSubset(data, part, scaling, task.horizon) for part in parts)
     torch.manual_seed(config.seed)
-    sizes = {"features": data.features, "time": data.length - task.ahead, "classes": len(data.classes)}
-    _check_model(task, str(get_object(config.model._target_).answers))
+    sizes = {"features": data.features, "time": data.length - task.horizon, "classes": len(data.classes)}
+    _check_model(task, str(get_object(config.model._target_).produces))
     model: nn.Module = _build("model", config.model, **sizes).to(trainer.device)
     optimizer = _build("optimizer", config.optimizer, params=model.parameters())
     steps = trainer.steps(train)
@@ -115,7 +115,7 @@ def _check_task(task: Task, data: SequenceData) -> None:
             f"{names} do not fit: the task needs classes, and the dataset has none. "
             "Use dataset=mnist_rows or dataset=digits, or task=reconstruction."
         )
-    if task.ahead and data.kind == "image":
+    if task.horizon and data.kind == "image":
         raise ConfigError(
             f"{names} do not fit: the task predicts what comes next, and nothing comes after an image. "
             "Use dataset=sp500 or dataset=toy, or task=classification."
@@ -129,12 +129,12 @@ def _check_task(task: Task, data: SequenceData) -> None:
 
 def _check_model(task: Task, answer: str) -> None:
     """Refuses a model that answers another question."""
-    if answer not in task.takes:
+    if answer not in task.accepts:
         said = {"nothing": "only reconstructs", "classes": "names classes", "step": "predicts only the last step",
                 "sequence": "predicts every next step"}  # fmt: skip
         raise ConfigError(
             f"`{_option('model')}` and `{_option('task')}` do not fit: the model {said[answer]}. "
-            f"Use {MODELS_THAT_FIT[task.takes[0]]} with this task, or {TASKS_THAT_FIT[answer]} with this model."
+            f"Use {MODELS_THAT_FIT[task.accepts[0]]} with this task, or {TASKS_THAT_FIT[answer]} with this model."
         )
 
 

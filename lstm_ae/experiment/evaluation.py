@@ -27,9 +27,9 @@ def measure(components: Components) -> tuple[dict[str, Any], dict[str, str]]:
         metrics[name] = metrics[name] or evaluate(model, task, part.to(trainer.device))
     baselines = _baselines(components)
     judge = task.without_reconstruction()
-    metrics["baseline"] = {name: evaluate(answer, judge, components.shown) for name, answer in baselines.items()}
-    error = _error(metrics[components.judged], task.headline)
-    metrics["skill"] = {name: skill(error, _error(of, task.headline)) for name, of in metrics["baseline"].items()}
+    metrics["baseline"] = {name: evaluate(answer, judge, components.eval_subset) for name, answer in baselines.items()}
+    error = _error(metrics[components.judged], task.primary_metric)
+    metrics["skill"] = {name: skill(error, _error(of, task.primary_metric)) for name, of in metrics["baseline"].items()}
     metrics |= {
         "best_epoch": training.best_epoch,
         "epochs": len(training.history),
@@ -69,12 +69,12 @@ def _baselines(components: Components) -> dict[str, Baseline]:
     data, train, task = components.data, components.train, components.task
     if _kept.data is not data or not np.array_equal(_kept.index, train.index):
         _kept.data, _kept.index, _kept.baselines = data, train.index, {}
-    code_size = cast(int, components.training.model.code_size)
-    key = (task.name, task.ahead, code_size if task.name == "reconstruction" else None)
+    latent_size = cast(int, components.training.model.latent_size)
+    key = (task.name, task.horizon, latent_size if task.name == "reconstruction" else None)
     if key not in _kept.baselines:
-        _kept.baselines[key] = fit_baselines(task.name, train, code_size, len(data.classes))
+        _kept.baselines[key] = fit_baselines(task.name, train, latent_size, len(data.classes))
     return _kept.baselines[key]
 
 
-def _error(metrics: Mapping[str, float], headline: str) -> float:
-    return 1 - metrics[headline] if headline in HIGHER_IS_BETTER else metrics[headline]
+def _error(metrics: Mapping[str, float], primary_metric: str) -> float:
+    return 1 - metrics[primary_metric] if primary_metric in HIGHER_IS_BETTER else metrics[primary_metric]

@@ -36,7 +36,7 @@ from lstm_ae.run_dir import (
     signature,
 )
 
-HIGHEST_SEED = 2**32  # of numpy and scikit-learn
+SEED_BOUND = 2**32  # of numpy and scikit-learn
 
 log = logging.getLogger("lstm_ae")
 
@@ -172,7 +172,7 @@ def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float
     run_dir.end(state, **({"reused": str(reused)} if reused else {}))
     run_dir.remove(CHECKPOINT)
     if HydraConfig.get().mode != RunMode.MULTIRUN:
-        terminal.show_result(metrics, components.task.headline, run_dir.path)
+        terminal.show_result(metrics, components.task.primary_metric, run_dir.path)
     return _stored_score(run_dir, config.objective, state)
 
 
@@ -214,8 +214,8 @@ def _check_sweep(config: DictConfig, run_dir: RunDir, status: dict[str, Any]) ->
 
 
 def _check_run_keys(config: DictConfig) -> None:
-    if not 0 <= config.seed < HIGHEST_SEED:
-        raise ConfigError(f"`seed` must be at least 0 and below {HIGHEST_SEED}, got {config.seed}. Use seed=0.")
+    if not 0 <= config.seed < SEED_BOUND:
+        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {config.seed}. Use seed=0.")
 
 
 def _seed(seed: int) -> None:

@@ -26,12 +26,12 @@ def collect(components: Components) -> dict[str, Any]:
     `series_dates`, `series_total` and `test_from`.
     """
     data, task = components.data, components.task
-    positions = _choose(data, components.shown.index, COUNT)
+    positions = _choose(data, components.eval_subset.index, COUNT)
     batch, output = _answer(components, positions)
-    index = components.shown.index[positions.numpy()]
+    index = components.eval_subset.index[positions.numpy()]
 
     def own_unit(values: Tensor) -> np.ndarray:
-        return components.shown.unscaled(values, positions).numpy()
+        return components.eval_subset.unscaled(values, positions).numpy()
 
     samples: dict[str, Any] = {
         "kind": data.kind,
@@ -65,7 +65,7 @@ def collect(components: Components) -> dict[str, Any]:
 
 def _answer(components: Components, positions: Tensor) -> tuple[Batch, Output]:
     """Returns the sequences at these positions of the judged part and what the model makes of them, on the CPU."""
-    batch = components.shown.batch(positions)
+    batch = components.eval_subset.batch(positions)
     model = components.training.model.eval()
     with torch.no_grad():
         output = model(batch.inputs.to(components.trainer.device))
@@ -91,14 +91,16 @@ def _name(data: SequenceData, index: int) -> str:
 
 def _last_days(components: Components) -> dict[str, Any]:
     """Returns the last day of the last test window of each company, as it was and as it was predicted."""
-    positions = _choose(components.data, components.shown.index, MOST_COMPANIES)
+    positions = _choose(components.data, components.eval_subset.index, MOST_COMPANIES)
     batch, output = _answer(components, positions)
-    names = [_name(components.data, one) for one in components.shown.index[positions.numpy()].tolist()]
+    names = [_name(components.data, one) for one in components.eval_subset.index[positions.numpy()].tolist()]
     shown = {
         "last_target": present(batch.target, "targets"),
         "last_prediction": present(output.prediction, "predictions"),
     }
-    values = {name: components.shown.unscaled(part[:, -1:], positions)[:, 0, 0].numpy() for name, part in shown.items()}
+    values = {
+        name: components.eval_subset.unscaled(part[:, -1:], positions)[:, 0, 0].numpy() for name, part in shown.items()
+    }
     return {"last_names": np.array(names), **values}
 
 

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lstm_ae.data.sequences import SequenceData, SequencePart
+from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.experiment.components import Components
 from lstm_ae.tasks import Prediction, roll_out
 from lstm_ae.trainer import EVALUATION_BATCH
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 FEWEST_BLOCKS = 5  # of a bootstrap
 
 
-def answers(model: Callable[[Tensor], Output], part: SequencePart, device: str) -> Tensor:
+def answers(model: Callable[[Tensor], Output], part: SequenceSubset, device: str) -> Tensor:
     """Returns what a model predicts of every sequence of a part, on the CPU."""
     with torch.no_grad():
         batches = torch.arange(len(part)).split(EVALUATION_BATCH)
@@ -46,7 +46,7 @@ def interval(successes: int, trials: int) -> list[float | None]:
 
 def by_class(components: Components) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Returns the accuracy's interval, the confusion matrix and the accuracy of each class, on the judged part."""
-    part, classes = components.shown, components.data.classes
+    part, classes = components.eval_subset, components.data.classes
     said = answers(components.training.model, part, components.trainer.device).argmax(dim=1)
     labels = present(part.batch(torch.arange(len(part))).labels, "labels")
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
@@ -75,7 +75,7 @@ def by_company(
     direction's interval counts the last day of each window alone, which with windows a day apart is each day of each
     company once. It takes these as independent, which companies of one day are not quite.
     """
-    data, part, model = components.data, components.shown, components.training.model
+    data, part, model = components.data, components.eval_subset, components.training.model
     batch = part.batch(torch.arange(len(part)))
     predictions = {"model": answers(model, part, components.trainer.device)}
     predictions |= {name: answers(answer, part, "cpu") for name, answer in baselines.items()}
@@ -164,7 +164,7 @@ def _skill_interval(model: np.ndarray, baseline: np.ndarray, day: np.ndarray, bl
 
 def _multi_step(components: Components) -> pd.DataFrame:
     """Returns the errors on the judged part by horizon: of the roll-out, of single steps, and of persistence."""
-    part, model, device = components.shown, components.training.model, components.trainer.device
+    part, model, device = components.eval_subset, components.training.model, components.trainer.device
     sums: dict[str, Any] = {}
     for positions in torch.arange(len(part)).split(EVALUATION_BATCH):
         batch = part.batch(positions)

@@ -2,7 +2,7 @@
 
 A model asks for what it needs to know of the data by naming it as a parameter: `features` (values a time step), `time`
 (steps a sequence), `classes` (how many). It says as `answers` what it makes beside the reconstruction: `nothing`,
-`classes`, the next `step`, or the whole `sequence` a step later; and as `code_size` how many values its code has.
+`classes`, the next `step`, or the whole `sequence` a step later; and as `latent_size` how many values its code has.
 """
 
 from lstm_ae.models.autoencoder import Autoencoder, BottleneckAutoencoder

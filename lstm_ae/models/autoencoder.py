@@ -24,12 +24,12 @@ class Autoencoder(nn.Module):
         torch.Size([4, 50, 1])
     """
 
-    answers = "nothing"
+    produces = "nothing"
 
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
-        self.code_size = hidden_size
+        self.latent_size = hidden_size
         self.encoder = nn.LSTM(features, hidden_size, batch_first=True)
         self.decoder = nn.LSTM(hidden_size, features, batch_first=True)
 
@@ -72,7 +72,7 @@ class BottleneckAutoencoder(nn.Module):
         torch.Size([4, 16])
     """
 
-    answers = "nothing"
+    produces = "nothing"
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class BottleneckAutoencoder(nn.Module):
         checks.at_least("num_layers", num_layers, 1)
         checks.dropout(dropout)
         between = dropout if num_layers > 1 else 0.0  # nn.LSTM warns of dropout that has no place to go
-        self.code_size = hidden_size * (2 if bidirectional else 1)
+        self.latent_size = hidden_size * (2 if bidirectional else 1)
         self.encoder = nn.LSTM(
             features, hidden_size, num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )
-        self.decoder = nn.LSTM(self.code_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.decoder = nn.LSTM(self.latent_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.head = nn.Linear(hidden_size, features)
         self.dropout = nn.Dropout(dropout)
         self.reverse_target = reverse_target

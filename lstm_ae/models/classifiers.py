@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
-from lstm_ae.models.layers import last_and_highest, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import last_and_max, set_chrono_bias, set_forget_bias
 from lstm_ae.types import Output
 
 
@@ -22,12 +22,12 @@ class InputClassifier(nn.Module):
         hidden_size: Units of the encoder.
     """
 
-    answers = "classes"
+    produces = "classes"
 
     def __init__(self, features: int, time: int, classes: int, hidden_size: int) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.code_size = self.autoencoder.code_size
+        self.latent_size = self.autoencoder.latent_size
         self.classifier = nn.Linear(features * time, classes)
 
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
@@ -46,12 +46,12 @@ class ReconstructionClassifier(nn.Module):
         hidden_size: Units of the encoder.
     """
 
-    answers = "classes"
+    produces = "classes"
 
     def __init__(self, features: int, classes: int, hidden_size: int) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.code_size = self.autoencoder.code_size
+        self.latent_size = self.autoencoder.latent_size
         self.classifier = nn.Linear(features, classes)
 
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
@@ -70,7 +70,7 @@ class TwinClassifier(nn.Module):
         head_layers: 1 for a linear classifier (V3); 2 for Linear(features -> features), ReLU, Linear (V4).
     """
 
-    answers = "classes"
+    produces = "classes"
 
     def __init__(self, features: int, classes: int, hidden_size: int, head_layers: int = 1) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class TwinClassifier(nn.Module):
             raise ValueError(f"`head_layers` must be 1 or 2, got {head_layers}. Use head_layers=1.")
         self.reconstructor = Autoencoder(features, hidden_size)
         self.recogniser = Autoencoder(features, hidden_size)
-        self.code_size = self.reconstructor.code_size
+        self.latent_size = self.reconstructor.latent_size
         last = nn.Linear(features, classes)
         hidden_layer = (nn.Linear(features, features), nn.ReLU()) if head_layers == 2 else ()
         self.classifier = nn.Sequential(*hidden_layer, last)
@@ -99,14 +99,14 @@ class StateClassifier(nn.Module):
         encoders: 1: the reconstruction and the classifier share an encoder (V3); 2: each has its own (V4).
     """
 
-    answers = "classes"
+    produces = "classes"
 
     def __init__(self, features: int, classes: int, hidden_size: int, encoders: int = 1) -> None:
         super().__init__()
         if encoders not in (1, 2):
             raise ValueError(f"`encoders` must be 1 or 2, got {encoders}. Use encoders=1.")
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.code_size = self.autoencoder.code_size
+        self.latent_size = self.autoencoder.latent_size
         self.encoder = nn.LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
         self.classifier = nn.Linear(hidden_size, classes)
 
@@ -120,9 +120,9 @@ class StateClassifier(nn.Module):
 
 
 class PooledClassifier(nn.Module):
-    """Ours: a classifier of what an encoder holds at the end and at its highest over time.
+    """Ours: a classifier on last-state and max-over-time pooling of an encoder.
 
-    The highest state over time reaches back to every step by one gradient step, where the last state alone must carry
+    Max pooling over time reaches back to every step by one gradient step, where the last state alone must carry
     what it saw through all that follow.
 
     Args:
@@ -131,7 +131,7 @@ class PooledClassifier(nn.Module):
         time: Time steps a sequence.
         hidden_size: Units of the encoder, in each direction.
         bidirectional: Whether the encoder also reads backwards.
-        pooling: What the classifier sees: the `last` state, the `highest` over time of each unit, or `both`.
+        pooling: What the classifier sees: the `last` state, the `max` over time of each unit, or `both`.
         dropout: The share of what it sees that is set to zero while training.
         chrono: Whether the gates begin with memories as long as the sequence, see `set_chrono_bias`; else the forget
             gates begin at 1.
@@ -139,7 +139,7 @@ class PooledClassifier(nn.Module):
             `Autoencoder`.
     """
 
-    answers = "classes"
+    produces = "classes"
 
     def __init__(
         self,
@@ -148,21 +148,21 @@ class PooledClassifier(nn.Module):
         time: int,
         hidden_size: int,
         bidirectional: bool = True,
-        pooling: Literal["last", "highest", "both"] = "highest",
+        pooling: Literal["last", "max", "both"] = "max",
         dropout: float = 0.0,
         chrono: bool = False,
         reconstruct: bool = True,
     ) -> None:
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
-        checks.one_of("pooling", pooling, ("last", "highest", "both"))
+        checks.one_of("pooling", pooling, ("last", "max", "both"))
         checks.dropout(dropout)
         self.encoder = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
-        self.code_size = width * (2 if pooling == "both" else 1)
+        self.latent_size = width * (2 if pooling == "both" else 1)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.code_size, classes)
+        self.classifier = nn.Linear(self.latent_size, classes)
         self.decoder = nn.LSTM(width, features, batch_first=True) if reconstruct else None
         if chrono:
             set_chrono_bias(self.encoder, time)
@@ -171,8 +171,8 @@ class PooledClassifier(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
         """Returns the classes' scores (batch, classes), and the reconstruction where there is a decoder."""
-        states, last, highest = last_and_highest(self.encoder, inputs, keep_states=self.decoder is not None)
-        pooled = {"last": (last,), "highest": (highest,), "both": (last, highest)}[self.pooling]
+        states, last, max_state = last_and_max(self.encoder, inputs, keep_states=self.decoder is not None)
+        pooled = {"last": (last,), "max": (max_state,), "both": (last, max_state)}[self.pooling]
         scores = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
         if self.decoder is None:
             return Output(prediction=scores)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import init
 
-SEGMENT = 49  # steps read at once, see `last_and_highest`
+SEGMENT = 49  # steps read at once, see `last_and_max`
 
 
 def set_forget_bias(lstm: nn.LSTM, value: float) -> None:
@@ -39,10 +39,10 @@ def set_chrono_bias(lstm: nn.LSTM, longest: int) -> None:
                 bias[hidden : 2 * hidden] = memory if name.startswith("bias_ih") else 0.0
 
 
-def last_and_highest(
+def last_and_max(
     lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], keep_states: bool
 ) -> tuple[Tensor | None, Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
-    """Returns all states of an LSTM of one layer, its last state, and the highest over time of each unit.
+    """Returns all states of an LSTM of one layer, its last state, and the max over time of each unit.
 
     A long sequence is read in segments where the states need not be kept and there is one direction. The numbers are
     the same; on a CPU the gradient of 784 steps is then computed about twice as fast, as each segment fits the cache.
@@ -57,8 +57,8 @@ def last_and_highest(
         return states, torch.cat(tuple(last), dim=-1), states.amax(dim=1)
     segments = inputs.split(SEGMENT, dim=1)
     states, memory = lstm(segments[0])
-    highest = states.amax(dim=1)  # (batch, hidden)
+    max_state = states.amax(dim=1)  # (batch, hidden)
     for segment in segments[1:]:
         states, memory = lstm(segment, memory)
-        highest = torch.maximum(highest, states.amax(dim=1))
-    return None, memory[0][0], highest
+        max_state = torch.maximum(max_state, states.amax(dim=1))
+    return None, memory[0][0], max_state

@@ -20,13 +20,13 @@ class NextStepPredictor(nn.Module):
         hidden_size: Units of each encoder and of the MLP.
     """
 
-    answers = "step"
+    produces = "step"
 
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
-        self.code_size = self.reconstructor.code_size
+        self.latent_size = self.reconstructor.latent_size
         self.head = nn.Sequential(nn.Linear(features, hidden_size), nn.ReLU(), nn.Linear(hidden_size, features))
 
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
@@ -46,13 +46,13 @@ class ShiftedSequencePredictor(nn.Module):
         hide_last: Whether the last input step is set to zero before the second reads it (the report's second).
     """
 
-    answers = "sequence"
+    produces = "sequence"
 
     def __init__(self, features: int, hidden_size: int, hide_last: bool = False) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
-        self.code_size = self.reconstructor.code_size
+        self.latent_size = self.reconstructor.latent_size
         self.hide_last = hide_last
 
     def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
@@ -75,13 +75,13 @@ class ResidualPredictor(nn.Module):
         dropout: The share of the LSTM's states set to zero before the last layer while training.
     """
 
-    answers = "sequence"
+    produces = "sequence"
 
     def __init__(self, features: int, hidden_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         checks.dropout(dropout)
         self.reconstructor = Autoencoder(features, hidden_size)
-        self.code_size = self.reconstructor.code_size
+        self.latent_size = self.reconstructor.latent_size
         self.lstm = nn.LSTM(features, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, features)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lstm_ae.data.scaling import Scaling
-from lstm_ae.data.sequences import SequenceData, SequencePart
+from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.models import Autoencoder
 from lstm_ae.tasks import Reconstruction
 from lstm_ae.trainer import Trainer, Training
@@ -21,7 +21,7 @@ CASES = {"toy, hidden 8": (50, 1, 8), "toy, hidden 16": (50, 1, 16), "toy, hidde
 SEQUENCES, BATCH, ROUNDS = 3000, 128, 15
 
 
-def make(time_steps: int, features: int, hidden: int) -> tuple[SequencePart, Training]:
+def make(time_steps: int, features: int, hidden: int) -> tuple[SequenceSubset, Training]:
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(SEQUENCES * time_steps, features, generator=generator)
     starts = torch.arange(SEQUENCES) * time_steps
@@ -31,7 +31,7 @@ def make(time_steps: int, features: int, hidden: int) -> tuple[SequencePart, Tra
     model = Autoencoder(features, hidden)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     training = Training(model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0))
-    return SequencePart(data, everything, data.fit_scaling(everything)), training
+    return SequenceSubset(data, everything, data.fit_scaling(everything)), training
 
 
 def bare(training: Training, batches: list[torch.Tensor]) -> float:
@@ -51,7 +51,7 @@ def bare(training: Training, batches: list[torch.Tensor]) -> float:
     return time.perf_counter() - began
 
 
-def ours(training: Training, trainer: Trainer, part: SequencePart) -> float:
+def ours(training: Training, trainer: Trainer, part: SequenceSubset) -> float:
     """Seconds of one epoch of the trainer."""
     began = time.perf_counter()
     trainer._epoch(training, Reconstruction(), part)
