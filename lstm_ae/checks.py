@@ -1,6 +1,10 @@
 """Errors that many arguments share: each names the argument, the rule, the value and the cure."""
 
 
+class ConfigError(ValueError):
+    """A value of the configuration cannot be used; the text names its key, the rule, the value and the cure."""
+
+
 def at_least(name: str, value: float, lowest: float, cure: str = "") -> None:
     """Raises a ValueError unless `value` is at least `lowest`."""
     if not value >= lowest:

@@ -1,11 +1,29 @@
-"""What is known of metrics by their names; needs no torch."""
+"""The direction of a metric, as metrics.json records it; needs no torch."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-#: Metrics of which more is better. Of every other one less is.
+
+def higher_is_better(recorded: Mapping[str, Any], name: str) -> bool:
+    """Says whether more of a metric is better.
+
+    Args:
+        recorded: What metrics.json holds.
+        name: Of the metric, such as `loss` or `accuracy`; a metric that is not recorded is taken for an error.
+    """
+    about = recorded.get("metrics")
+    one = about.get(name) if isinstance(about, Mapping) else None
+    return isinstance(one, Mapping) and one.get("higher_is_better") is True
+
+
+def worst(higher: bool) -> float:
+    """Returns the worst value of a metric, that of a run that diverged.
+
+    Args:
+        higher: Whether more of it is better.
+    """
+    return -math.inf if higher else math.inf
+
+
 HIGHER_IS_BETTER = frozenset({"accuracy", "direction_accuracy"})
-
-
-def worst(name: str) -> float:
-    """Returns the worst value of a metric, that of a run that diverged."""
-    return -math.inf if name in HIGHER_IS_BETTER else math.inf

@@ -19,6 +19,8 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from lstm_ae.metrics import higher_is_better, worst
+
 #: Settings that cannot change a result; they are no part of the signature.
 NOT_SIGNED = frozenset(
     {
@@ -34,10 +36,11 @@ NOT_SIGNED = frozenset(
         "trainer.checkpoint_every",
     }
 )
-ENDED = frozenset({"finished", "diverged"})
-WEIGHTS, CHECKPOINT, SAMPLES, METRICS, STATUS, CONFIG = (
-    "model.pt", "checkpoint.pt", "samples.npz", "metrics.json", "status.json", "config.json"
+ENDED = frozenset({"finished", "diverged", "pruned"})
+CONFIG, STATUS, METRICS, ENVIRONMENT, MODEL = (
+    "config.json", "status.json", "metrics.json", "environment.json", "model.json"
 )  # fmt: skip
+WEIGHTS, CHECKPOINT, SAMPLES, SCALER, TASK = "model.pt", "checkpoint.pt", "samples.npz", "scaler.npz", "task.npz"
 
 
 class RunDirError(Exception):
@@ -89,6 +92,19 @@ class RunDir:
         except FileNotFoundError:
             return {}
 
+    def score(self, objective: str) -> float | None:
+        """Returns the validation score of a run that has ended, the worst there is where it diverged; else None.
+
+        Args:
+            objective: The metric.
+        """
+        state = self.status().get("state")
+        if state not in ENDED:
+            return None
+        metrics = self.read_json(METRICS)
+        value = metrics["validation"].get(objective) if state != "diverged" else None
+        return worst(higher_is_better(metrics, objective)) if value is None else float(value)
+
     def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
         """Refuses a directory that holds a run of another configuration.
 
@@ -130,7 +146,7 @@ class RunDir:
                 "an earlier layout). Nothing was changed there. Name another directory, or leave hydra.run.dir out."
             )
         self.write_json(CONFIG, config)
-        self.write_json("environment.json", environment)
+        self.write_json(ENVIRONMENT, environment)
         where = {"host": socket.gethostname(), "pid": os.getpid()}
         status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
         before = self.status()
@@ -160,6 +176,19 @@ class RunDir:
         """Writes a JSON file; numbers that are not finite become null, as JSON has none."""
         self.write_text(name, json.dumps(_finite(value), indent=2) + "\n")
 
+    def read_arrays(self, name: str) -> dict[str, Any]:
+        """Returns the arrays of an .npz file by name."""
+        import numpy as np  # the comparison of many runs reads none
+
+        with np.load(self / name, allow_pickle=False) as file:
+            return dict(file)
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
+        """Writes an .npz file."""
+        import numpy as np
+
+        self.write(name, lambda file: np.savez_compressed(file, **arrays))
+
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file."""
         self.write(name, lambda file: file.write(text.encode()))
@@ -172,6 +201,14 @@ class RunDir:
             writer.writeheader()
             writer.writerows(rows)
         self.write_text("history.csv", text.getvalue())
+
+    def write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Writes a CSV file, named without its ending, from its columns."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+        self.write_text(f"{name}.csv", text.getvalue())
 
     def read_history(self) -> dict[str, list[float]]:
         """Returns the columns of history.csv."""

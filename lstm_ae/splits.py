@@ -1,7 +1,7 @@
-"""Which sequences train and which validate. scikit-learn's splitters are used as they are; these speak their language.
+"""Which sequences train and which validate. scikit-learn's splitters are used as they are; ours have the same interface.
 
-A splitter's `split(X, y, groups)` yields (train, validation) positions. Here X holds the first and the last day of each
-sequence, a row a sequence, and no columns where the data have no dates.
+A splitter's `split(X, y, groups)` yields (train, validation) positions. Here X holds the first and the last time of each
+sequence, a row a sequence, and no columns where no sequence comes after another.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lstm_ae import checks
+from lstm_ae.types import Sequences
 
 Positions = Int[np.ndarray, " _"]  # indices of sequences
 
@@ -29,37 +30,8 @@ class Splitter(Protocol):
         ...
 
 
-@runtime_checkable
-class Splittable(Protocol):
-    """What a split needs to know of a dataset, as `lstm_ae.data.sequences.SequenceData` has it."""
-
-    @property
-    def test(self) -> Any:
-        """Which sequences are the test part."""
-        ...
-
-    @property
-    def labels(self) -> Any:
-        """The class of each sequence, or None."""
-        ...
-
-    @property
-    def groups(self) -> Any:
-        """The group of each sequence, or None."""
-        ...
-
-    @property
-    def days(self) -> Any:
-        """The first and the last day of each sequence, or None."""
-        ...
-
-    def sharing_steps(self, index: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Returns which of the sequences at `index` have a time step in common with one of `others`."""
-        ...
-
-
 class Holdout:
-    """One split: the latest days where there are dates, a seeded draw where there are none.
+    """One split: the latest times where sequences follow one another, a seeded draw where they do not.
 
     Args:
         validation: The share that validates.
@@ -93,15 +65,15 @@ class Holdout:
             yield np.sort(order[:cut]), np.sort(order[cut:])
         else:
             first, last = X.T
-            days = np.unique(X)
-            boundary = days[min(round(len(days) * (1 - self.validation)), len(days) - 1)]
+            times = np.unique(X)
+            boundary = times[min(round(len(times) * (1 - self.validation)), len(times) - 1)]
             yield np.flatnonzero(last < boundary), np.flatnonzero(first >= boundary)
 
 
 class OverlappingHoldout:
-    """The report's own split: windows drawn by chance, so that those of training overlap with those that validate.
+    """The report's own split: windows drawn at random, so that those of training overlap with those that validate.
 
-    What it measures is flattered: nearly every day that validates was seen in training. It is here to show by how much.
+    Its scores are too good: nearly every day that validates was seen in training. It is here to show by how much.
 
     Args:
         validation: The share that validates.
@@ -109,6 +81,7 @@ class OverlappingHoldout:
     """
 
     allows_overlap = True
+    allows_test_overlap = True
 
     def __init__(self, validation: float = 0.1, random_state: int = 0) -> None:
         self._holdout = Holdout(validation, random_state)
@@ -120,14 +93,14 @@ class OverlappingHoldout:
     def split(
         self, X: np.ndarray, y: np.ndarray | None = None, groups: np.ndarray | None = None
     ) -> Iterator[tuple[Positions, Positions]]:
-        """Yields the one split, as positions in X, whatever the dates."""
+        """Yields the one split, as positions in X, without regard to time."""
         yield from self._holdout.split(X[:, :0])
 
 
 class Whole:
-    """One split: everything trains, and the same validates, which says nothing; for a model whose settings are chosen.
+    """One split: train and validate on all data; validation scores are meaningless. For settings that are chosen.
 
-    The weights kept are those with the best training loss; how many epochs to train is to be known beforehand.
+    The weights kept are those with the best training loss, so the number of epochs must be known beforehand.
 
     Example:
         >>> train, validation = next(Whole().split(np.zeros((8, 0))))
@@ -149,15 +122,15 @@ class Whole:
 
 
 class WalkForward:
-    """Splits by date: of n_splits + 1 stretches of days, fold k validates on stretch k + 1 and trains on all before it.
+    """Splits by time: of n_splits + 1 stretches, fold k validates on stretch k + 1 and trains on all before it.
 
-    Every model is judged on days later than all that it has seen, and at least `embargo` days between the last day of
+    Every model is judged on times later than all that it has seen, and at least `embargo` times between the last of
     training and the first of validation belong to neither (Lopez de Prado 2018, Advances in Financial Machine
     Learning, chapter 7).
 
     Args:
         n_splits: How many folds.
-        embargo: Days left out, at least 0.
+        embargo: Times left out, at least 0.
     """
 
     def __init__(self, n_splits: int = 5, embargo: int = 0) -> None:
@@ -179,49 +152,52 @@ class WalkForward:
         """Yields a split a fold, as positions in X.
 
         Raises:
-            ValueError: the data have no dates.
+            ValueError: no sequence comes after another.
         """
         if X.shape[1] == 0:
-            raise ValueError("`split=walk_forward` needs dates, and this dataset has none. Use split=kfold.")
+            raise ValueError(
+                "`split=walk_forward` needs sequences that follow one another in time, and this dataset has none. "
+                "Use split=kfold."
+            )
         first, last = X.T
         edges = np.linspace(X.min(), X.max() + 1, self.n_splits + 2).round().astype(int)
         for begin, end in itertools.pairwise(edges[1:]):
             yield np.flatnonzero(last < begin - self.embargo), np.flatnonzero((first >= begin) & (last < end))
 
 
-def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Positions, Positions]:
-    """Returns the training and the validation sequences of one fold, as sorted indices of `data`.
+def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Positions, Positions, tuple[str, ...]]:
+    """Returns the training and the validation sequences of one fold, as sorted indices of `data`, and notes for the log.
 
-    The test part takes no part in it. Training sequences that share a time step with a validation sequence are dropped,
-    whatever the splitter says, so that windows of one series that overlap never stand on both sides.
+    The test subset takes no part in it. Training sequences that share a time step with a validation sequence are
+    dropped, whichever splitter it is, so that windows of one series that overlap never stand on two sides.
 
     Args:
-        splitter: Ours or scikit-learn's.
-        fold: Which split; None for a holdout run, which with another splitter than `Holdout` is `Holdout`'s default.
+        splitter: Ours, scikit-learn's or one of your own.
+        fold: Which split; None for a holdout run: the split of a splitter that has one, else `Holdout`'s default.
         data: The dataset.
 
     Raises:
-        ValueError: `fold` is out of range, or a side is empty.
+        ValueError: `fold` is out of range, a side is empty, or training overlaps with the test subset.
     """
-    holdouts = (Holdout, OverlappingHoldout, Whole)
-    if fold is None and not isinstance(splitter, holdouts):
-        splitter = Holdout(random_state=getattr(splitter, "random_state", None) or 0)
     rest = np.flatnonzero(~data.test)
-    spans = np.zeros((len(rest), 0)) if data.days is None else data.days[rest]
+    spans = np.zeros((len(rest), 0)) if data.spans is None else data.spans[rest]
     labels = None if data.labels is None else data.labels.numpy()[rest]
-    by_group = "Group" in type(splitter).__name__  # scikit-learn's others warn of groups
-    groups = None if data.groups is None or not by_group else data.groups[rest]
-    if by_group and groups is None:
-        raise ValueError("`split` by groups needs a dataset with groups, and this one has none. Use split=kfold.")
+    groups = None if data.series is None else data.series[rest]
+    notes = []
+    if fold is None and splitter.get_n_splits(spans, labels, groups) > 1:
+        notes.append(f"fold=null: a quarter validates, once; {type(splitter).__name__} is used with fold=0, 1, ...")
+        splitter = Holdout(random_state=getattr(splitter, "random_state", None) or 0)
+    groups = _groups_for(splitter, groups)
     n_folds = splitter.get_n_splits(spans, labels, groups)
-    if fold is not None and isinstance(splitter, holdouts):
-        raise ValueError(f"`fold` must be null with split=holdout, got {fold}. Use fold=null, or split=kfold.")
+    if fold is not None and not hasattr(splitter, "n_splits") and n_folds == 1:
+        raise ValueError(
+            f"`fold` must be null with a split that has no folds ({type(splitter).__name__}), got {fold}. "
+            "Use fold=null, or split=kfold."
+        )
     if fold is not None and not 0 <= fold < n_folds:
         raise ValueError(f"`fold` must lie in 0..{n_folds - 1}, got {fold}. Use `fold=null` for a holdout run.")
     splits = splitter.split(spans, labels, groups)
-    for _ in range(fold or 0):
-        next(splits)
-    train, validation = (rest[side] for side in next(splits))
+    train, validation = (rest[side] for side in next(itertools.islice(splits, fold or 0, None)))
     overlap_allowed = getattr(splitter, "allows_overlap", False)
     apart = train if overlap_allowed else train[~data.sharing_steps(train, validation)]
     if not len(apart) or not len(validation):
@@ -231,4 +207,26 @@ def select(splitter: Splitter, fold: int | None, data: Splittable) -> tuple[Posi
             + ". Overlapping windows stand on one side only. Use more data, a smaller dataset.window, or another "
             "split: holdout, walk_forward, or kfold with split.shuffle=false split.random_state=null."
         )
-    return apart, validation
+    shared = int(data.sharing_steps(apart, np.flatnonzero(data.test)).sum())
+    if shared and not getattr(splitter, "allows_test_overlap", False):
+        raise ValueError(
+            f"`split` must keep training apart from the test subset, and {shared} of {len(apart)} training sequences "
+            "share time steps with it. Use dataset.test_part=latest, or split=overlapping to repeat the report's "
+            "protocol."
+        )
+    return apart, validation, tuple(notes)
+
+
+def _groups_for(splitter: Splitter, series: np.ndarray | None) -> np.ndarray | None:
+    """Returns the series where the splitter wants groups: one of scikit-learn's that says so, or any other.
+
+    scikit-learn's splitters say through metadata routing whether they use groups; those that do not warn of them.
+    """
+    routing = getattr(splitter, "get_metadata_routing", None)
+    if routing is None:
+        return series
+    if routing().split.requests.get("groups") is not True:
+        return None
+    if series is None:
+        raise ValueError("`split` by groups needs a dataset with series, and this one has none. Use split=kfold.")
+    return series

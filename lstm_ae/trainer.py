@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,31 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
-from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.types import Output, Subset, Task
+from lstm_ae.types import Measured, Output, Score, Subset, Task, answering, total
 
 #: Sequences a batch where nothing is learnt: larger is faster, until it no longer fits the processor's cache.
 EVALUATION_BATCH = 512
 #: Two threads took 1.1 to 1.5 times as many steps a second as one on two cores (see README); a step's matrices are too
 #: small to feed more than a few. OMP_NUM_THREADS, which joblib sets for its workers, counts as the number of cores.
 DEFAULT_THREADS = min(4, torch.get_num_threads())
+
+
+Lesson = tuple[Subset, Subset, int]  # training, validation and epochs
+Callback = Callable[[Mapping[str, float]], None]
+
+
+class StopTraining(Exception):  # noqa: N818  # no error: a callback ends training
+    """Raised by a callback, it ends training after the present epoch.
+
+    Args:
+        reason: Why, for the log and status.json.
+        state: What the run's state then is: `finished` or `pruned`.
+    """
+
+    def __init__(self, reason: str, state: str = "pruned") -> None:
+        super().__init__(reason)
+        checks.one_of("state", state, ("pruned", "finished"))
+        self.state = state
 
 
 @dataclass
@@ -36,6 +53,7 @@ class Training:
         best_metrics: The validation metrics after that epoch.
         best_weights: The weights after that epoch.
         diverged: Whether a loss was not finite.
+        stopped: What a callback raised to end training.
     """
 
     model: nn.Module
@@ -46,6 +64,7 @@ class Training:
     best_metrics: dict[str, float] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     diverged: bool = False
+    stopped: StopTraining | None = None
 
     def __post_init__(self) -> None:
         self.best_weights = self.best_weights or _copy(self.model)
@@ -76,8 +95,8 @@ class Trainer:
         batch_size: Sequences a step.
         gradient_clipping: Largest global norm of the gradient, None for none.
         patience: Stop after so many epochs without a better validation score, None for never.
-        curriculum: Epochs on coarser images that come first, as pairs of a factor and a number of epochs: [[4, 10]] is
-            ten epochs on images of 4 x 4 pixels averaged into one. Their scores choose no weights.
+        curriculum: Epochs that come first, on data made easier by a factor, as pairs of the factor and a number of
+            epochs: [[4, 10]] is ten epochs on images of 4 x 4 pixels averaged into one. Their scores choose no weights.
         checkpoint_every: Epochs between checkpoints.
         device: `auto`, or what `torch.device` takes.
         threads: CPU threads, None for `DEFAULT_THREADS`.
@@ -109,8 +128,9 @@ class Trainer:
             checks.at_least("patience", patience, 1, cure="Use patience=null to train through all epochs.")
         if threads is not None:
             checks.at_least("threads", threads, 1, cure="Use threads=null for the default.")
-        self._factors = [factor for factor, count in (curriculum or []) for _ in range(count)]
-        self.epochs = len(self._factors) + epochs
+        self.curriculum = [(factor, count) for factor, count in curriculum or []]
+        self.first_epochs = sum(count for _, count in self.curriculum)
+        self.epochs = self.first_epochs + epochs
         self.batch_size = batch_size
         self.gradient_clipping = gradient_clipping
         self.patience = patience
@@ -118,135 +138,207 @@ class Trainer:
         self.device = choose_device(device)
         self.threads = threads or DEFAULT_THREADS
 
-    def steps(self, part: Subset) -> int:
-        """Returns the number of steps of a whole training on `part`."""
-        return self.epochs * math.ceil(len(part) / self.batch_size)
+    def updates(self, subset: Subset) -> int:
+        """Returns the number of the optimizer's updates in a whole training on `subset`."""
+        return self.epochs * math.ceil(len(subset) / self.batch_size)
 
     def train(
-        self, training: Training, task: Task, train: Subset, validation: Subset, seed: int, objective: str = "loss"
+        self,
+        training: Training,
+        task: Task,
+        train: Subset,
+        validation: Subset,
+        seed: int,
+        objective: str = "loss",
+        lessons: Sequence[Lesson] = (),
+        callbacks: Sequence[Callback] = (),
     ) -> Iterator[dict[str, float]]:
         """Trains epoch by epoch, from where `training` stands, and yields each epoch's row of the history.
 
-        It ends after the last epoch, when `patience` is used up, or when a loss is not finite: `training.diverged` then
-        says so, and the best weights are those of before.
+        It ends after the last epoch, when `patience` is used up, when a callback raises `StopTraining`, or when a loss
+        is not finite: `training.diverged` is then set, and the best weights are those of before.
 
         Args:
             training: What is trained.
             task: Gives the loss.
-            train: The part that is learnt from.
-            validation: The part that chooses the best weights.
-            seed: Of the order of the sequences and of dropout.
+            train: The subset that is learnt from.
+            validation: The subset that chooses the best weights.
+            seed: Of the order of the sequences, dropout and what the task draws.
             objective: The validation metric by which the best weights are chosen.
+            lessons: Subsets to train on first, and for how many epochs: what `curriculum` asks for.
+            callbacks: Called with each epoch's row.
 
         Raises:
-            ValueError: `objective` is no metric of the task.
+            ValueError: `objective` is no metric of the task, or the model lacks what the task's loss needs.
         """
         torch.set_num_threads(self.threads)
-        factor, parts = 0, (train, validation)
+        higher = {metric.name: metric.higher_is_better for metric in task.metrics}.get(objective, False)
+        weights, warm_up = _loss_weights(training.model), int(getattr(training.model, "warm_up", 0))
+        plan = [lesson for lesson in lessons for _ in range(lesson[2])]
+        present: tuple[Subset, Subset] | None = None
+        chosen: tuple[Subset, Subset] | None = None
         while not self._done(training):
             began = time.perf_counter()
             epoch = len(training.history) + 1
-            if self._factor(epoch) != factor:
-                factor = self._factor(epoch)
-                sized = (train, validation) if factor == 1 else (train.coarser(factor), validation.coarser(factor))
-                parts = sized[0].to(self.device), sized[1].to(self.device)
+            wanted = plan[epoch - 1][:2] if epoch <= len(plan) else (train, validation)
+            if wanted != chosen:
+                chosen, present = wanted, (wanted[0].to(self.device), wanted[1].to(self.device))
             torch.manual_seed(epoch_seed(seed, epoch))
-            learnt = self._epoch(training, task, parts[0])
-            judged = evaluate(training.model.eval(), task, parts[1])
+            grown = min(1.0, epoch / warm_up) if warm_up else 1.0
+            learnt = self._epoch(training, task, present[0], {name: grown * one for name, one in weights.items()})
+            judged = evaluate(training.model.eval(), task, present[1])
             checks.one_of("objective", objective, tuple(judged))
             row = {"epoch": epoch, "lr": training.optimizer.param_groups[0]["lr"]}
             row |= {f"train.{name}": value for name, value in learnt.items()}
             row |= {f"validation.{name}": value for name, value in judged.items()}
             training.diverged = not (math.isfinite(learnt["loss"]) and math.isfinite(judged["loss"]))
             if not training.diverged:
-                if factor == 1:
-                    self._keep_if_best(training, epoch, judged, objective)
-                self._after_epoch(training, judged[objective], objective in HIGHER_IS_BETTER)
+                if epoch > len(plan):
+                    _keep_if_best(training, epoch, judged, objective, higher)
+                _after_epoch(training.scheduler, judged[objective], higher)
             row["seconds"] = time.perf_counter() - began
             training.history.append(row)
+            try:
+                for callback in callbacks:
+                    callback(row)
+            except StopTraining as stop:
+                training.stopped = stop
             yield row
 
-    def _epoch(self, training: Training, task: Task, part: Subset) -> dict[str, float]:
-        """Takes one pass over a part in a new order and returns the means of its batches' scores."""
+    def _epoch(self, training: Training, task: Task, subset: Subset, weights: Mapping[str, float]) -> dict[str, float]:
+        """Takes one pass over a subset in a new order and returns the means of its batches' scores."""
         model, optimizer, scheduler = training.model, training.optimizer, training.scheduler
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        every_step = hasattr(scheduler, "total_steps")  # OneCycleLR counts in steps, the others in epochs
-        sums = _Sums()
+        every_update = hasattr(scheduler, "total_steps")  # OneCycleLR counts updates, the others epochs
+        answer, pool = answering(model), Pool(task)
         model.train()
-        order = torch.randperm(len(part)).to(self.device)
+        order = torch.randperm(len(subset)).to(self.device)
         for positions in order.split(self.batch_size):
-            batch = part.batch(positions)
-            score = task.score(batch, model(batch.inputs))
+            batch = task.prepare(subset.batch(positions), training=True)
+            output = answer(batch)
+            score = task.score(batch, output)
+            loss = total(pool.checked(score).means, task.factors, output.losses, weights)
             optimizer.zero_grad()
-            score.loss.backward()
+            loss.backward()
             if self.gradient_clipping is not None:
                 nn.utils.clip_grad_norm_(parameters, self.gradient_clipping)
             optimizer.step()
-            if every_step:
+            if every_update:
                 scheduler.step()
-            sums.add(score.loss.detach(), score.metrics, len(batch))
-        return sums.means()
-
-    def _factor(self, epoch: int) -> int:
-        """Returns how many pixels' sides are averaged into one in this epoch, counted from 1."""
-        return self._factors[epoch - 1] if epoch <= len(self._factors) else 1
-
-    def _keep_if_best(self, training: Training, epoch: int, judged: dict[str, float], objective: str) -> None:
-        score, best = judged[objective], training.best_metrics.get(objective, math.nan)
-        if math.isnan(best) or (score > best if objective in HIGHER_IS_BETTER else score < best):
-            training.best_epoch, training.best_metrics = epoch, judged
-            training.best_weights = _copy(training.model)
-
-    def _after_epoch(self, training: Training, score: float, higher_is_better: bool) -> None:
-        """Tells the scheduler."""
-        scheduler = training.scheduler
-        if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(1 - score if higher_is_better else score)
-        elif not hasattr(scheduler, "total_steps"):
-            scheduler.step()
+            pool.add(score, output, len(batch), loss.detach())
+        return pool.means({})
 
     def _done(self, training: Training) -> bool:
         epoch = len(training.history)
-        since_best = epoch - max(training.best_epoch, len(self._factors))
+        since_best = epoch - max(training.best_epoch, self.first_epochs)
         out_of_patience = self.patience is not None and since_best >= self.patience
-        return training.diverged or epoch >= self.epochs or out_of_patience
+        return training.diverged or training.stopped is not None or epoch >= self.epochs or out_of_patience
 
 
 @torch.no_grad()
-def evaluate(answer: Callable[[Tensor], Output], task: Task, part: Subset) -> dict[str, float]:
-    """Returns the loss and the metrics of a model, or of a baseline, on a part: means over its sequences.
+def evaluate(model: nn.Module, task: Task, subset: Subset) -> dict[str, float]:
+    """Returns the loss and the metrics of a model on a subset, pooled over all its sequences.
 
     Args:
-        answer: From inputs (batch, time, features) to an `Output`; a model in evaluation mode, on the part's device.
+        model: In evaluation mode, on the subset's device.
         task: Gives the score.
-        part: The sequences.
+        subset: The sequences.
     """
-    sums = _Sums()
-    for positions in torch.arange(len(part)).split(EVALUATION_BATCH):
-        batch = part.batch(positions)
-        score = task.score(batch, answer(batch.inputs))
-        sums.add(score.loss, score.metrics, len(batch))
-    return sums.means()
+    answer, pool = answering(model), Pool(task)
+    for positions in torch.arange(len(subset)).split(EVALUATION_BATCH):
+        batch = task.prepare(subset.batch(positions), training=False)
+        output = answer(batch)
+        pool.add(pool.checked(task.score(batch, output)), output, len(batch))
+    return pool.means(_loss_weights(model))
 
 
-class _Sums:
-    """Scores of batches, kept on the device so that no step waits for a number."""
+class Pool:
+    """Pools the scores of batches into those of a subset; kept on the device so that no step waits for a number.
 
-    def __init__(self) -> None:
-        self._scores: dict[str, list[Tensor]] = {}
-        self._counts: list[int] = []
+    Args:
+        task: What gave the scores.
+    """
 
-    def add(self, loss: Tensor, metrics: Mapping[str, Tensor], count: int) -> None:
-        self._scores.setdefault("loss", []).append(loss)
-        for name, value in metrics.items():
-            self._scores.setdefault(name, []).append(value)
-        self._counts.append(count)
+    def __init__(self, task: Task) -> None:
+        self._functions = {metric.name: metric.pool for metric in task.metrics if metric.pool != "mean"}
+        self._factors = task.factors
+        self._measured: dict[str, list[Measured]] = {}
 
-    def means(self) -> dict[str, float]:
-        """Returns the means over sequences, summed in double precision."""
-        counts = torch.tensor(self._counts, dtype=torch.float64)
-        stacked = {name: torch.stack(values).cpu().double() for name, values in self._scores.items()}
-        return {name: float(values @ counts / counts.sum()) for name, values in stacked.items()}
+    def checked(self, score: Score) -> Score:
+        """Returns the score of a model.
+
+        Raises:
+            ValueError: it lacks a term of the loss.
+        """
+        missing = [name for name, factor in self._factors.items() if factor and name not in score.terms]
+        if missing:
+            name = missing[0]
+            raise ValueError(
+                f"The model must return what the term `{name}` of the task's loss needs, and does not. Choose another "
+                f"model, or give the term no weight (with {name}=reconstruction: task.reconstruction_dominance=0, or "
+                "model.reconstruct=true)."
+            )
+        return score
+
+    def add(self, score: Score, output: Output, count: int, loss: Tensor | None = None) -> None:
+        """Adds a batch.
+
+        Args:
+            score: Of the batch.
+            output: What was scored.
+            count: Its sequences.
+            loss: What was minimised; None: `means` computes it.
+        """
+        parts: dict[str, Measured] = {f"term {name}": one for name, one in score.terms.items()}
+        parts |= {f"loss {name}": (one.detach(), count) for name, one in output.losses.items()}
+        parts |= score.metrics
+        if loss is not None:
+            parts["loss"] = loss, count
+        for name, one in parts.items():
+            self._measured.setdefault(name, []).append(one)
+
+    def means(self, loss_weights: Mapping[str, float]) -> dict[str, float]:
+        """Returns `loss`, the metrics, and the model's own losses by name, summed in double precision.
+
+        Args:
+            loss_weights: Of the model's own losses.
+        """
+        pooled = {name: self._pooled(name, parts) for name, parts in self._measured.items()}
+        terms = {name.removeprefix("term "): pooled.pop(name) for name in [*pooled] if name.startswith("term ")}
+        losses = {name.removeprefix("loss "): pooled.pop(name) for name in [*pooled] if name.startswith("loss ")}
+        loss = pooled.pop("loss") if "loss" in pooled else total(terms, self._factors, losses, loss_weights)
+        return {"loss": loss, **pooled, **losses}
+
+    def _pooled(self, name: str, parts: Sequence[Measured]) -> float:
+        function = self._functions.get(name)
+        if callable(function):
+            return float(function(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))))
+        values = torch.stack([part[0].detach() for part in parts]).cpu().double()
+        weights = torch.tensor([float(part[1]) for part in parts], dtype=torch.float64)
+        weight = weights.sum()
+        return float(values @ weights / weight) if weight else math.nan
+
+
+def _loss_weights(model: nn.Module) -> Mapping[str, float]:
+    weights: Mapping[str, float] = getattr(model, "loss_weights", {})
+    return weights
+
+
+def _keep_if_best(
+    training: Training, epoch: int, judged: dict[str, float], objective: str, higher_is_better: bool
+) -> None:
+    score, best = judged[objective], training.best_metrics.get(objective, math.nan)
+    if math.isnan(best) or (score > best if higher_is_better else score < best):
+        training.best_epoch, training.best_metrics = epoch, judged
+        training.best_weights = _copy(training.model)
+
+
+def _after_epoch(scheduler: LRScheduler, score: float, higher_is_better: bool) -> None:
+    """Tells the scheduler."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(1 - score if higher_is_better else score)
+    elif not hasattr(scheduler, "total_steps"):
+        scheduler.step()
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

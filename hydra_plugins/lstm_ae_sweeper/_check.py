@@ -72,7 +72,7 @@ def _examine(
 ) -> Finding:
     setup_globals()
     Singleton.set_state(singletons)
-    from lstm_ae.experiment import check
+    from lstm_ae.experiment.configured import check
     from lstm_ae.run_dir import RunDir, RunDirError
 
     try:

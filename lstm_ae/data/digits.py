@@ -31,12 +31,11 @@ def load_digits(test_share: float, seed: int) -> SequenceData:
     return SequenceData(
         values=torch.from_numpy(images.reshape(-1, 8)),
         starts=torch.arange(len(images)) * 8,
-        length=8,
+        lengths=8,
         test=test,
         scaling=Scaling("fixed", shift=BRIGHTEST / 2, scale=BRIGHTEST / 2),
         labels=torch.from_numpy(labels),
         classes=tuple(str(name) for name in bunch.target_names),
         unit="brightness (0 to 16)",
-        kind="image",
         image_shape=(8, 8),
     )

@@ -60,13 +60,12 @@ def load_mnist(root: str, features: int, sequences: int | None) -> SequenceData:
     return SequenceData(
         values=images.reshape(-1, features),
         starts=torch.arange(len(images)) * length,
-        length=length,
+        lengths=length,
         test=np.arange(len(images)) >= len(images) - len(test.data),
         scaling=Scaling("fixed", shift=HALF_RANGE, scale=HALF_RANGE),
         labels=labels,
         classes=tuple(str(digit) for digit in range(10)),
         unit="brightness (0 to 255)",
-        kind="image",
         image_shape=(SIDE, SIDE),
         notes=notes,
     )

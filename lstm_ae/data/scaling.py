@@ -1,11 +1,12 @@
-"""Scaling: each value less a shift, over a scale. Fitted on the training part's time steps and on nothing else."""
+"""Scaling: each value less a shift, over a scale. Fitted on the training subset's time steps and on nothing else."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64, Shaped
+from jaxtyping import Bool, Float, Int, Int64, Real
 from torch import Tensor
 
 from lstm_ae import checks
@@ -21,98 +22,132 @@ class FittedScaling:
         shift: A row for each scaler.
         scale: The same.
         row: The row that belongs to each sequence.
+        stored: What a new sequence is scaled by: what scaler.npz holds, see `Scaling.fit`.
     """
 
     shift: Float[Tensor, "scalers features"]
     scale: Float[Tensor, "scalers features"]
     row: Int64[Tensor, " sequences"]
+    stored: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """How the values of a dataset are scaled.
+    """How the values of a dataset are scaled. Missing values (NaN) are passed over.
 
     Attributes:
-        method: `minmax`: to [0, 1], and `standard`: to mean 0 and deviation 1, each with a scaler a group;
-            `relative`: each sequence over its own first step, less one, so that it begins at 0 (a price's change since
-            the window's first day), and over the largest such change in training, so that what a decoder bounded by
-            tanh can return is enough; `fixed`: by `shift` and `scale` below; `none`.
+        method: `minmax`: to [0, 1]; `standard`: to mean 0 and deviation 1; `relative`: each sequence over its own first
+            step, less one, so that it begins at 0 (a price's change since the window's first day), and over the largest
+            such change in training, so that what a decoder bounded by tanh can return is enough; `fixed`: by `shift`
+            and `scale` below; `none`.
+        per: `pooled`: one scaler for all series; `series`: a scaler a series, of `minmax` and `standard`. A series of
+            which training shows nothing gets the pooled one.
         shift: Subtracted where the method is `fixed`.
         scale: Divided by where the method is `fixed`.
-        sees: `training` steps alone, or `everything`, which lets the test part leak into the scale.
+        sees: `training` steps only, or `everything`, which lets the test part leak into the scale.
     """
 
     method: str = "none"
+    per: str = "pooled"
     shift: float = 0.0
     scale: float = 1.0
     sees: str = "training"
 
     def __post_init__(self) -> None:
         checks.one_of("scaling", self.method, METHODS)
+        checks.one_of("scaling_per", self.per, ("pooled", "series"))
         checks.one_of("scaler_sees", self.sees, ("training", "everything"))
 
     def fit(
         self,
-        values: Shaped[Tensor, "steps features"],
+        values: Real[Tensor, "steps features"],
         starts: Int64[Tensor, " sequences"],
-        length: int,
-        group_of_step: Int[np.ndarray, " steps"] | None,
+        lengths: Int[np.ndarray, " sequences"],
+        series_of_step: Int[np.ndarray, " steps"] | None,
         seen: Bool[np.ndarray, " steps"],
     ) -> FittedScaling:
         """Returns the scalers of all sequences, fitted on the rows of the table that `seen` marks.
 
+        `stored` holds `method`, the pooled `shift` and `scale` (features,), and with a scaler a series
+        `series_shift` and `series_scale` (series, features).
+
         Raises:
-            ValueError: nothing was seen, or the first step of a window is 0 where the method is `relative`.
+            ValueError: nothing was seen, or the first step of a sequence is 0 where the method is `relative`.
         """
-        features = values.shape[1]
         if self.sees == "everything":
             seen = np.ones_like(seen)
+        method = {"method": np.array(self.method)}
         if self.method == "relative":
-            return _relative(values.float(), starts, length, seen)
+            first, largest = _relative(values.float(), starts, lengths, seen)
+            stored = method | {"shift": np.zeros_like(largest.numpy()), "scale": largest.numpy()}
+            return FittedScaling(first, first * largest, torch.arange(len(starts)), stored)
         if self.method in ("none", "fixed"):
             by = (self.shift, self.scale) if self.method == "fixed" else (0.0, 1.0)
-            shifts, scales = (torch.full((1, features), value) for value in by)
-            return FittedScaling(shifts, scales, torch.zeros_like(starts))
-        groups = np.zeros(len(values), dtype=np.int64) if group_of_step is None else group_of_step
-        statistics = _extremes if self.method == "minmax" else _moments
-        shift, scale = _by_group(values.numpy(), groups, seen, statistics)
-        return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), torch.from_numpy(groups)[starts])
+            shift, scale = (np.full((1, values.shape[1]), value, dtype=np.float32) for value in by)
+        else:
+            series = None if self.per == "pooled" else series_of_step
+            shift, scale = _by_series(values.numpy(), series, seen, _extremes if self.method == "minmax" else _moments)
+        stored = method | {"shift": shift[-1], "scale": scale[-1]}
+        row = torch.zeros_like(starts)
+        if len(shift) > 1 and series_of_step is not None:
+            stored |= {"series_shift": shift[:-1], "series_scale": scale[:-1]}
+            row = torch.from_numpy(np.asarray(series_of_step, dtype=np.int64))[starts]
+        return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), row, stored)
 
 
-def _relative(values: Tensor, starts: Tensor, length: int, seen: np.ndarray) -> FittedScaling:
-    first = values[starts]
-    if not (first != 0).all():
-        raise ValueError("`scaling=relative` divides by the first step of a window, and one is 0. Use minmax.")
-    unseen_before = torch.from_numpy(np.concatenate([[0], np.cumsum(~seen)]))
-    trained = starts[unseen_before[starts + length] == unseen_before[starts]]
+def _relative(values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Returns the first value of each sequence (its first that is not missing), and the largest change in training."""
+    first = values[starts].clone()
+    for offset in range(1, int(lengths.max())):
+        if not first.isnan().any():
+            break
+        inside = torch.from_numpy(lengths > offset).unsqueeze(1)
+        later = values[(starts + offset).clamp(max=len(values) - 1)]
+        first = torch.where(first.isnan() & inside, later, first)
+    if (first == 0).any():
+        raise ValueError("`scaling=relative` divides by the first step of a sequence, and one is 0. Use minmax.")
+    first = first.nan_to_num(1.0)  # of a feature that a whole sequence lacks
+    unseen_before = np.concatenate([[0], np.cumsum(~seen)])
+    begin = starts.numpy()
+    trained = unseen_before[begin + lengths] == unseen_before[begin]
     largest = torch.zeros(values.shape[1])
-    for offset in range(length):
-        change = (values[trained + offset] / values[trained] - 1).abs()
-        largest = torch.maximum(largest, change.amax(dim=0)) if len(trained) else largest
+    for offset in range(int(lengths.max())):
+        there = torch.from_numpy(trained & (lengths > offset))
+        change = (values[starts[there] + offset] / first[there] - 1).abs().nan_to_num(0.0)
+        largest = torch.maximum(largest, change.amax(dim=0)) if len(change) else largest
     largest[largest == 0] = 1.0
-    return FittedScaling(first, first * largest, torch.arange(len(starts)))
+    return first, largest
 
 
-def _by_group(
-    values: np.ndarray, groups: np.ndarray, seen: np.ndarray, statistics: Callable[[np.ndarray], tuple]
+def _by_series(
+    values: np.ndarray, series: np.ndarray | None, seen: np.ndarray, statistics: Callable[[np.ndarray], tuple]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (groups, features) shifts and scales; a group of which nothing was seen gets those of all together."""
+    """Returns (series + 1, features) shifts and scales: of each series where there are several, and last the pooled."""
     if not seen.any():
         raise ValueError("`scaling` has no training values to be fitted on. Use a larger training part.")
-    n_groups = int(groups.max()) + 1
-    shift, scale = (np.tile(part, (n_groups, 1)).astype(np.float32) for part in statistics(values[seen]))
-    for group in range(n_groups):
-        rows = values[seen & (groups == group)]
-        if len(rows):
-            shift[group], scale[group] = statistics(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column of which a series has nothing: the pooled one serves
+        pooled = statistics(values[seen])
+        n_series = 0 if series is None else int(series.max()) + 1
+        shift, scale = (np.tile(part, (n_series + 1, 1)).astype(np.float32) for part in pooled)
+        for one in range(n_series):
+            rows = values[seen & (series == one)]
+            if len(rows):
+                own = statistics(rows)
+                known = ~np.isnan(own[0])
+                shift[one, known], scale[one, known] = own[0][known], own[1][known]
+    shift, scale = np.nan_to_num(shift, nan=0.0), np.nan_to_num(scale, nan=1.0)
     scale[scale == 0] = 1.0  # a constant series is centred, not divided
     return shift, scale
 
 
 def _extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if np.issubdtype(values.dtype, np.floating):
+        lowest = np.nanmin(values, axis=0)
+        return lowest, np.nanmax(values, axis=0) - lowest
     lowest = values.min(axis=0)
     return lowest, values.max(axis=0) - lowest
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    return np.nanmean(values, axis=0, dtype=np.float64), np.nanstd(values, axis=0, dtype=np.float64)

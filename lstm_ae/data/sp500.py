@@ -58,9 +58,9 @@ def load_sp500(
     prices = _select(prices, symbols, start, end)
     table = prices.stack().dropna().swaplevel().sort_index(level=0, sort_remaining=True)
     names = tuple(prices.columns)
-    group_of_step = np.searchsorted(names, table.index.get_level_values(0))
+    company_of_step = np.searchsorted(names, table.index.get_level_values(0))
     day_of_step = prices.index.get_indexer(table.index.get_level_values(1))
-    starts = _window_starts(group_of_step, day_of_step, window, stride)
+    starts = _window_starts(company_of_step, day_of_step, window, stride)
     if not len(starts):
         longest = int(prices.notna().sum().max())
         raise ValueError(
@@ -77,16 +77,16 @@ def load_sp500(
     return SequenceData(
         values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),
         starts=torch.from_numpy(starts),
-        length=window,
+        lengths=window,
         test=test,
-        scaling=Scaling(scaling, sees=scaler_sees),
-        group_of_step=group_of_step,
-        group_names=names,
-        day_of_step=day_of_step,
-        dates=prices.index.to_numpy(dtype="datetime64[D]"),
+        scaling=Scaling(scaling, per="series", sees=scaler_sees),
+        series_of_step=company_of_step,
+        series_names=names,
+        time_of_step=day_of_step,
+        times=prices.index.to_numpy(dtype="datetime64[D]"),
+        feature_names=("price",),
         unit="USD",
-        kind="price",
-        notes=_notes(prices, names, group_of_step[starts], window),
+        notes=_notes(prices, names, company_of_step[starts], window),
     )
 
 
@@ -172,22 +172,22 @@ def _day(name: str, value: str | None, default: pd.Timestamp) -> pd.Timestamp:
         raise ValueError(f"`{name}` must be a day, got {value!r}. Use dataset.{name}=2010-01-31.") from None
 
 
-def _window_starts(group_of_step: np.ndarray, day_of_step: np.ndarray, window: int, stride: int) -> np.ndarray:
+def _window_starts(company_of_step: np.ndarray, day_of_step: np.ndarray, window: int, stride: int) -> np.ndarray:
     """Returns the rows at which a window of consecutive days of one company begins."""
-    starts = np.arange(max(0, len(group_of_step) - window + 1))
+    starts = np.arange(max(0, len(company_of_step) - window + 1))
     ends = starts + window - 1
     unbroken = day_of_step[ends] - day_of_step[starts] == window - 1
-    same_company = group_of_step[ends] == group_of_step[starts]
+    same_company = company_of_step[ends] == company_of_step[starts]
     on_stride = day_of_step[starts] % stride == 0
     return starts[unbroken & same_company & on_stride]
 
 
 def _notes(prices: pd.DataFrame, names: tuple[str, ...], used: np.ndarray, window: int) -> tuple[str, ...]:
     notes = []
-    for group, name in enumerate(names):
+    for company, name in enumerate(names):
         with_price = prices[name].first_valid_index(), prices[name].last_valid_index()
         missing = int(prices.loc[with_price[0] : with_price[1], name].isna().sum()) if with_price[0] else 0
-        if not (used == group).any():
+        if not (used == company).any():
             notes.append(f"{name} is left out: its {prices[name].notna().sum()} days hold no window of {window}.")
         elif missing:
             notes.append(f"{name} has no price on {missing} of its days; no window crosses them.")

@@ -40,7 +40,7 @@ def load_toy(sequences: int, length: int, seed: int, test_share: float) -> Seque
     return SequenceData(
         values=torch.from_numpy(values.reshape(-1, 1)),
         starts=torch.arange(sequences) * length,
-        length=length,
+        lengths=length,
         test=test,
         scaling=Scaling("none"),
     )

@@ -1,9 +1,12 @@
 """Where a run took place: what environment.json holds."""
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,36 @@ import torch
 PACKAGES = ("lstm_ae", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn", "skfolio")
 
 
-def describe(device: str, threads: int) -> dict[str, Any]:
+#: What cannot change a number: it reads run directories, or talks to the user.
+NO_NUMBERS = ("compare", "plots.py", "drawing.py", "cli.py", "terminal.py", "checks.py")
+
+
+def describe(device: str, threads: int, code: str) -> dict[str, Any]:
     """Returns the code's commit, the packages' versions, the machine, the device and the threads of a run."""
-    return {**_unchanging(), "device": _device_name(device), "threads": threads}
+    return {**_unchanging(), "device": _device_name(device), "threads": threads, "code": code}
+
+
+def code_hash(modules: Iterable[str]) -> str:
+    """Returns a hash of the code that makes the numbers: this package's, and the files of other modules.
+
+    Args:
+        modules: Where a job's components come from.
+    """
+    files = {sys.modules[name].__file__ for name in modules if not name.startswith("lstm_ae.") and name in sys.modules}
+    own = [path for path in files if path and "site-packages" not in path]
+    digest = hashlib.blake2b(_package_hash().encode(), digest_size=16)
+    for path in sorted(own):
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _package_hash() -> str:
+    digest, package = hashlib.blake2b(digest_size=16), Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] not in NO_NUMBERS:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @functools.cache

@@ -1,80 +1,271 @@
-"""What a trained model is worth: its metrics, the baselines', the skill over them, and the tables beside them."""
+"""What a trained model is worth: one pass through the model gives metrics, baselines, skill, tables and figures."""
 
-from collections.abc import Mapping
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from lstm_ae.baselines import Baseline, fit_baselines, skill
-from lstm_ae.data.sequences import SequenceData
-from lstm_ae.experiment.components import Components
-from lstm_ae.metrics import HIGHER_IS_BETTER
-from lstm_ae.tasks import Prediction
-from lstm_ae.trainer import evaluate
+from lstm_ae.baselines import skill
+from lstm_ae.data.sequences import SequenceData, SequenceSubset
+from lstm_ae.experiment.assembly import Components, make, named, open_parameters
+from lstm_ae.tasks import samples
+from lstm_ae.trainer import EVALUATION_BATCH, Pool, evaluate
+from lstm_ae.types import Baseline, Batch, Output, Report, Subset, Task, answering
+
+TRIAL_SIZE = 64  # sequences on which everything is tried before training
+LOSS_UNIT = "loss"
 
 
-def measure(components: Components) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns what metrics.json holds, of the best weights, and the text of CSV files by their names."""
-    training, task, trainer = components.training, components.task, components.trainer
-    model = training.model
-    model.load_state_dict(training.best_weights)
-    model.eval()
-    metrics: dict[str, Any] = {"train": {}, "validation": {}, "test": {}}
-    if training.best_metrics:  # what the trainer chose these weights by is not computed again
-        metrics["validation"] = dict(training.best_metrics)
-    for name, part in components.parts.items():
-        metrics[name] = metrics[name] or evaluate(model, task, part.to(trainer.device))
-    baselines = _baselines(components)
-    judge = task.without_reconstruction()
-    metrics["baseline"] = {name: evaluate(answer, judge, components.eval_subset) for name, answer in baselines.items()}
-    error = _error(metrics[components.judged], task.primary_metric)
-    metrics["skill"] = {name: skill(error, _error(of, task.primary_metric)) for name, of in metrics["baseline"].items()}
+@dataclass(frozen=True)
+class Prepared:
+    """A subset whose batches the task has prepared as in evaluation."""
+
+    subset: Subset
+    task: Task
+
+    def __len__(self) -> int:
+        return len(self.subset)
+
+    def batch(self, positions: Tensor) -> Batch:
+        """Returns the prepared sequences at these positions."""
+        return self.task.prepare(self.subset.batch(positions), training=False)
+
+
+class OutputsOfSubset:
+    """A subset with the outputs of the model and of the baselines, see `lstm_ae.types.EvaluatedSubset`."""
+
+    def __init__(self, subset: Subset, task: Task, answers: Mapping[str, Callable[[Batch], Output]]) -> None:
+        self.subset, self.answers = subset, answers
+        self._task = task
+
+    def batches(self) -> Iterator[tuple[Batch, Mapping[str, Output]]]:
+        """Yields each prepared batch with the outputs by name."""
+        yield from self._computed[0]
+
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, float]]:
+        """The metrics of the model and of the baselines, by name."""
+        return self._computed[1]
+
+    @functools.cached_property
+    def _computed(self) -> tuple[list[tuple[Batch, Mapping[str, Output]]], dict[str, dict[str, float]]]:
+        pools = {name: Pool(self._task) for name in self.answers}
+        prepared, kept = Prepared(self.subset, self._task), []
+        for positions in torch.arange(len(self.subset)).split(EVALUATION_BATCH):
+            batch = prepared.batch(positions)
+            outputs = {name: answer(batch) for name, answer in self.answers.items()}
+            for name, output in outputs.items():
+                pools[name].add(self._task.score(batch, output), output, len(batch))
+            kept.append((batch, {name: output.without_latent() for name, output in outputs.items()}))
+        weights = getattr(self.answers["model"], "loss_weights", {})
+        return kept, {name: pool.means(weights) for name, pool in pools.items()}
+
+
+class ModelAnswer:
+    """A model as a function from a batch to an output, both on the CPU."""
+
+    def __init__(self, components: Components) -> None:
+        self._model = components.training.model.eval()
+        self._device = components.trainer.device
+        self.loss_weights = getattr(self._model, "loss_weights", {})
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Output:
+        """Returns the model's output."""
+        output = answering(self._model)(batch.to(self._device))
+        kept = output.without_latent()
+        losses = {name: value.cpu() for name, value in output.losses.items()}
+        latent = None if output.latent is None else output.latent.cpu()
+        return Output(kept.reconstruction, kept.prediction, latent, losses)
+
+
+class Outputs:
+    """A model's outputs on each subset, see `lstm_ae.types.Evaluated`.
+
+    Args:
+        components: With the model's weights as they are to be judged.
+        trial: Whether this is the try before training, on a few sequences of each subset.
+    """
+
+    def __init__(self, components: Components, trial: bool = False) -> None:
+        self.trial = trial
+        self.judged = components.judged
+        self._task = components.task
+        self._subsets = dict(components.subsets)
+        if trial:
+            self._subsets = {name: _few(subset) for name, subset in self._subsets.items()}
+        model = ModelAnswer(components)
+        prepared = {name: Prepared(subset, self._task) for name, subset in self._subsets.items()}
+        output = model(prepared["train"].batch(torch.arange(1)))
+        self.latent = None if output.latent is None else tuple(output.latent.shape[1:])
+        self.copies = self._copies(prepared["train"].batch(torch.arange(1)))
+        self.baselines = _baselines(components, prepared, self.latent if not self.copies else None, trial)
+        self._answers: dict[str, Callable[[Batch], Output]] = {"model": model, **self.baselines}
+
+    def __getitem__(self, subset: str) -> OutputsOfSubset:
+        return self._of[subset]
+
+    @functools.cached_property
+    def _of(self) -> dict[str, OutputsOfSubset]:
+        return {name: OutputsOfSubset(one, self._task, self._answers) for name, one in self._subsets.items()}
+
+    def _copies(self, batch: Batch) -> str | None:
+        """Returns why no baseline that compresses is even with the model; None where the model compresses."""
+        if batch.target is not None:
+            return None
+        if self.latent is None:
+            return "the model returns no latent: whether it compresses is not known"
+        steps, features = batch.inputs.shape[1:]
+        size, whole = int(np.prod(self.latent)), steps * features
+        return f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})" * (size >= whole)
+
+
+def measure(components: Components) -> tuple[dict[str, Any], Report]:
+    """Returns what metrics.json holds, of the best weights, and the task's report with the samples to draw."""
+    training, task = components.training, components.task
+    training.model.load_state_dict(training.best_weights)
+    evaluated = Outputs(components)
+    judged = evaluated[evaluated.judged].metrics
+    metrics: dict[str, Any] = {"train": {}, "validation": dict(training.best_metrics), "test": {}}
+    for name, subset in components.subsets.items():
+        if name == evaluated.judged:
+            metrics[name] = dict(judged["model"])
+        elif not metrics[name]:  # what the trainer chose these weights by is not computed again
+            device = components.trainer.device
+            metrics[name] = evaluate(training.model.eval(), task, subset.to(device))
+    report = task.report(evaluated)
+    metrics[evaluated.judged] |= report.metrics
+    metrics |= compared(evaluated, judged, task)
+    metrics["interval"] = {name: None if isinstance(one, str) else list(one) for name, one in report.intervals.items()}
+    reasons = {name: one for name, one in report.intervals.items() if isinstance(one, str)}
+    metrics |= {"interval_reason": reasons} if reasons else {}
     metrics |= {
+        "metrics": {
+            "loss": {"unit": LOSS_UNIT, "higher_is_better": False},
+            **{one.name: {"unit": one.unit, "higher_is_better": one.higher_is_better} for one in task.metrics},
+        },
         "best_epoch": training.best_epoch,
         "epochs": len(training.history),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "seconds": sum(row["seconds"] for row in training.history),
     }
-    if task.name == "reconstruction":
-        return metrics, {}
-    from lstm_ae.experiment import tables
+    arrays = {**samples.collect(evaluated), **report.arrays}
+    return metrics, Report(tables=report.tables, arrays=arrays, fitted=report.fitted)
 
-    if isinstance(task, Prediction):
-        more, made = tables.by_company(components, task, baselines)
-        for name in ("direction_accuracy", "last_day_direction_accuracy"):
-            metrics[components.judged][name] = more.pop(name)
-    else:
-        more, made = tables.by_class(components)
-    return metrics | more, {f"{name}.csv": table.to_csv(index=False) for name, table in made.items()}
+
+def compared(evaluated: Outputs, metrics: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, Any]:
+    """Returns the baselines' metrics, the skill over each, and why there is none where the model copies."""
+    higher = {metric.name: metric.higher_is_better for metric in task.metrics}[task.primary_metric]
+
+    def error(of: Mapping[str, float]) -> float:
+        return 1 - of[task.primary_metric] if higher else of[task.primary_metric]
+
+    baselines = {name: dict(of) for name, of in metrics.items() if name != "model"}
+    skills = {name: skill(error(metrics["model"]), error(of)) for name, of in baselines.items()}
+    left_out = dict.fromkeys(name for name in task.baselines if name not in baselines)
+    found: dict[str, Any] = {"baseline": baselines, "skill": skills | left_out}
+    return found | ({"copies": evaluated.copies} if left_out else {})
+
+
+def try_out(components: Components, objective: str) -> None:
+    """Tries the model, the baselines, the metrics and the report on a few sequences, so that no training is lost.
+
+    Raises:
+        ValueError: a part raises or does not fit; the text names it.
+    """
+    try:
+        evaluated = Outputs(components, trial=True)
+        subset = evaluated[evaluated.judged]
+        for batch, outputs in subset.batches():
+            score = Pool(components.task).checked(components.task.score(batch, outputs["model"]))
+            components.task.errors(batch, outputs["model"])
+        metrics = subset.metrics["model"]
+        components.task.report(evaluated)
+        samples.collect(evaluated)
+    except Exception as error:
+        raise ValueError(f"A trial on {TRIAL_SIZE} sequences failed, before training: {_said(error)}") from error
+    known = {metric.name for metric in components.task.metrics}
+    unknown = set(score.metrics) - known
+    if unknown:
+        raise ValueError(f"`metrics` of the task must list {sorted(unknown)}, which `score` returns. Add a Metric.")
+    if components.task.primary_metric not in metrics:
+        raise ValueError(
+            f"`primary_metric` must be one that `score` returns, got {components.task.primary_metric!r}. "
+            f"Use one of: {', '.join(score.metrics)}."
+        )
+    if objective not in metrics:
+        raise ValueError(f"`objective` must be one of {', '.join(metrics)}, got {objective!r}. Use objective=loss.")
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _few(subset: SequenceSubset) -> SequenceSubset:
+    """Returns up to 64 sequences of a subset that cover every class."""
+    positions = np.unique(np.linspace(0, len(subset) - 1, min(TRIAL_SIZE, len(subset))).astype(np.int64))
+    labels = subset.data.labels
+    if labels is not None:
+        _, first = np.unique(labels.numpy()[subset.index], return_index=True)
+        positions = np.unique(np.concatenate([first[:TRIAL_SIZE], positions[: max(0, TRIAL_SIZE - len(first))]]))
+    return SequenceSubset(subset.data, subset.index[positions], subset.scaling)
 
 
 @dataclass
 class _Kept:
-    """The baselines that were fitted to the last training part, for the next job of this process that learns from it.
+    """The baselines that were fitted last, for the next job of this process that learns from the same sequences.
 
     Logistic regression on MNIST takes ten seconds, a third of a job of ten epochs.
     """
 
     data: SequenceData | None = None
-    index: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    baselines: dict[tuple[str, int, int | None], dict[str, Baseline]] = field(default_factory=dict)
+    inputs: str = ""
+    baselines: dict[str, Baseline] = field(default_factory=dict)
 
 
 _kept = _Kept()
 
 
-def _baselines(components: Components) -> dict[str, Baseline]:
-    """Returns the baselines of the task, fitted on the training part; the data alone decide how it is scaled."""
-    data, train, task = components.data, components.train, components.task
-    if _kept.data is not data or not np.array_equal(_kept.index, train.index):
-        _kept.data, _kept.index, _kept.baselines = data, train.index, {}
-    latent_size = cast(int, components.training.model.latent_size)
-    key = (task.name, task.horizon, latent_size if task.name == "reconstruction" else None)
-    if key not in _kept.baselines:
-        _kept.baselines[key] = fit_baselines(task.name, train, latent_size, len(data.classes))
-    return _kept.baselines[key]
+def _baselines(
+    components: Components, prepared: Mapping[str, Prepared], latent: tuple[int, ...] | None, trial: bool
+) -> dict[str, Baseline]:
+    """Returns the task's baselines, fitted; those that need the model's budget are left out where there is none."""
+    train, validation = prepared["train"], prepared["validation"]
+    first = train.batch(torch.arange(1)).inputs
+    sizes = {"time": first.shape[1], "features": first.shape[2], "classes": len(components.data.classes)}
+    global _kept
+    kept = _Kept(components.data, _fingerprint(train, validation))
+    if not trial:
+        if _kept.data is kept.data and _kept.inputs == kept.inputs:
+            kept = _kept
+        _kept = kept
+    fitted = {}
+    for name, factory in components.task.baselines.items():
+        needs_latent = "latent" in open_parameters(factory)
+        if needs_latent and latent is None:
+            continue
+        key = repr(
+            (named(factory), getattr(factory, "keywords", None), latent if needs_latent else None, components.seed)
+        )
+        if key not in kept.baselines:
+            baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **sizes)
+            baseline.fit(train, validation, components.seed)
+            kept.baselines[key] = baseline
+        fitted[name] = kept.baselines[key]
+    return fitted
 
 
-def _error(metrics: Mapping[str, float], primary_metric: str) -> float:
-    return 1 - metrics[primary_metric] if primary_metric in HIGHER_IS_BETTER else metrics[primary_metric]
+def _fingerprint(train: Prepared, validation: Prepared) -> str:
+    """Returns a text that differs where baselines would learn from other sequences, or from others' preparation."""
+    digest = hashlib.blake2b(digest_size=16)
+    for prepared in (train, validation):
+        digest.update(np.ascontiguousarray(prepared.subset.index).data)
+        batch = prepared.batch(torch.arange(min(8, len(prepared))))
+        for values in (batch.inputs, batch.target, batch.observed):
+            digest.update(b"-" if values is None else values.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,42 +1,40 @@
-"""What happens in one job, in order."""
+"""What happens in one job, in order. Knows no hydra."""
 
 import contextlib
-import functools
-import gc
 import logging
 import random
-import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 
-from lstm_ae import checks, terminal
-from lstm_ae.experiment import environment, samples
-from lstm_ae.experiment.components import Components, ConfigError, build, load
-from lstm_ae.experiment.evaluation import measure
-from lstm_ae.metrics import worst
+from lstm_ae import terminal
+from lstm_ae.checks import ConfigError
+from lstm_ae.experiment import environment
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, named
+from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.run_dir import (
     CHECKPOINT,
     ENDED,
+    ENVIRONMENT,
     METRICS,
+    MODEL,
     SAMPLES,
-    STATUS,
+    SCALER,
+    TASK,
     WEIGHTS,
     RunDir,
     RunDirError,
     find_finished,
     signature,
 )
+from lstm_ae.trainer import Callback
 
-SEED_BOUND = 2**32  # of numpy and scikit-learn
+FORMAT = 1  # of model.json and scaler.npz
 
 log = logging.getLogger("lstm_ae")
 
@@ -45,213 +43,227 @@ class NotStartedError(ConfigError):
     """A job of a sweep that was not to be started; its directory is left as it was."""
 
 
-class JobError(HydraException):
-    """A job failed; the text is all that a user needs, and run.log has the traceback."""
+@dataclass(frozen=True)
+class Job:
+    """A job and how it is run.
 
-
-def run(config: DictConfig) -> float:
-    """Runs one job in the directory that Hydra names, and returns its validation score.
-
-    The score is infinite where training diverged. A directory that already holds this same run, finished, gives its
-    stored score; unfinished, the run is resumed.
-
-    Raises:
-        JobError: anything went wrong; the directory's status says so too, unless it holds another run.
-        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
+    Attributes:
+        run_dir: Where it leaves its files.
+        config: The resolved configuration.
+        recipe: Makes what it is made of.
+        single: Whether it is no job of a sweep: it shows a progress bar and its result, and tries everything on a few
+            sequences before it trains, as a sweep does of all its jobs before the first.
+        figures: Whether figures are drawn at its end.
+        reuse_below: Train nothing: take the weights of a finished run below this folder; None: train.
+        callbacks: Called with each epoch's row.
+        before: Called once the directory is known to be the job's own, before anything is written there.
+        again: Returns the command that goes on after an interruption.
     """
-    logging.raiseExceptions = False  # a log that cannot be written must not hide why
-    run_dir = RunDir(HydraConfig.get().runtime.output_dir)
-    try:
-        resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        with run_dir.locked():
-            run_dir.claim(resolved)
-            with _status_kept(run_dir):
-                score = _job(config, resolved, run_dir)
-                _keep_imports(len(sys.modules))
-                return score
-    except JobError:
-        raise
-    except Exception as error:
-        raise JobError(_explain(error, run_dir.path)) from error
+
+    run_dir: RunDir
+    config: Mapping[str, Any]
+    recipe: Callable[[], Recipe]
+    single: bool = True
+    figures: bool = True
+    reuse_below: Path | None = None
+    callbacks: Sequence[Callback] = ()
+    before: Callable[[], None] = field(default=lambda: None)
+    again: Callable[[], str] = field(default=lambda: "the same call, with the same `run_dir`")
 
 
-def check(config: DictConfig) -> None:
-    """Builds all that a job is made of, scores two sequences, and trains nothing.
+def run(job: Job) -> float:
+    """Runs a job and returns its validation score, the worst there is where training diverged.
+
+    A directory that already holds this same run, finished, gives its stored score; unfinished, the run is resumed.
 
     Raises:
         ConfigError: a value cannot be used.
+        RunDirError: the directory holds another run, or another process writes there.
+        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
     """
-    _check_run_keys(config)
-    components = build(config, load(config))
-    batch = components.validation.batch(torch.arange(min(2, len(components.validation))))
-    model = components.training.model.eval()
-    with torch.no_grad():
-        score = components.task.score(batch, model.cpu()(batch.inputs))
-    checks.one_of("objective", config.objective, ("loss", *score.metrics))
-    _keep_imports(len(sys.modules))
+    logging.raiseExceptions = False  # a log that cannot be written must not hide why
+    with job.run_dir.locked():
+        job.run_dir.claim(job.config)
+        with _status_kept(job):
+            return _run(job)
 
 
-@functools.cache
-def _keep_imports(modules: int) -> None:
-    """Has garbage collections pass over what is imported by now, where that is more than at the last call.
+def try_before(recipe: Recipe) -> None:
+    """Builds all that a job is made of, tries it on a few sequences, and trains nothing.
 
-    joblib's workers collect after every job, and would walk through all of it: a quarter of a second.
+    Raises:
+        ValueError: a value cannot be used, or something raises.
     """
-    gc.freeze()
-
-
-def _explain(error: Exception, path: Path) -> str:
-    if isinstance(error, OSError):
-        return (
-            f"`hydra.run.dir` must be a folder that can be written, and {error.filename or path} cannot: "
-            f"{error.strerror or error}. Free some space, or name another folder; the same command then goes on."
-        )
-    known = isinstance(error, ConfigError | RunDirError | HydraException)
-    return str(error) if known else f"{type(error).__name__}: {error}"
+    components = assemble(recipe)
+    components.training.model.to("cpu")
+    components.trainer.device = "cpu"
+    try_out(components, recipe.objective)
 
 
 @contextlib.contextmanager
-def _status_kept(run_dir: RunDir) -> Iterator[None]:
+def _status_kept(job: Job) -> Iterator[None]:
     """Writes into the status how the block ended, where it did not end well."""
     try:
         yield
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            run_dir.end("interrupted", error="KeyboardInterrupt")
-        kept = (run_dir / CHECKPOINT).exists()
+            job.run_dir.end("interrupted", error="KeyboardInterrupt")
+        kept = (job.run_dir / CHECKPOINT).exists()
         what = (
             "The checkpoint is kept; this goes on from it" if kept else "There is no checkpoint yet; this starts again"
         )
-        where = f"hydra.run.dir={terminal.quoted(str(run_dir.path))}"
-        command = terminal.command(where, *HydraConfig.get().overrides.task)
-        raise KeyboardInterrupt(f"{what}:\n  {command}") from None
+        raise KeyboardInterrupt(f"{what}:\n  {job.again()}") from None
     except (RunDirError, NotStartedError):
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
-            run_dir.end("failed", error=_explain(error, run_dir.path), trace=traceback.format_exc())
+            job.run_dir.end("failed", error=explain(error, job.run_dir.path), trace=traceback.format_exc())
         raise
 
 
-def _job(config: DictConfig, resolved: dict[str, Any], run_dir: RunDir) -> float:
-    _check_run_keys(config)
+def explain(error: Exception, path: Path) -> str:
+    """Returns what a user needs to know of an error that ended a job."""
+    if isinstance(error, OSError):
+        return (
+            f"`hydra.run.dir` must be a folder that can be written, and {error.filename or path} cannot: "
+            f"{error.strerror or error}. Free some space, or name another folder; the same command then goes on."
+        )
+    known = isinstance(error, ConfigError | RunDirError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _run(job: Job) -> float:
+    run_dir, recipe = job.run_dir, job.recipe()
     status = run_dir.status()
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _check_sweep(config, run_dir, status)
-    data = load(config)
-    fingerprint = data.fingerprint()
-    own = signature(resolved, fingerprint)
-    if status.get("signature") == own and status["state"] in ENDED and not config.dry_run:
-        return _finished_before(config, run_dir, status["state"])
-    _seed(config.seed)
-    components = build(config, data)
-    trainer = components.trainer
-    reused = _find_finished(run_dir, own) if config.dry_run else None
+    fingerprint = recipe.data.fingerprint()
+    own = signature(job.config, fingerprint)
+    code = environment.code_hash(_modules(recipe))
+    if status.get("signature") == own and status["state"] in ENDED and job.reuse_below is None:
+        return _ended_before(job, recipe, code)
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
+    components = assemble(recipe)
+    trainer, training = components.trainer, components.training
+    reused = None if job.reuse_below is None else _find(job, own)
     if reused is None or reused != run_dir.path:
-        run_dir.begin(resolved, environment.describe(trainer.device, trainer.threads), fingerprint)
-        _write_hydra(config, run_dir)
-    for note in data.notes:
+        run_dir.begin(job.config, environment.describe(trainer.device, trainer.threads, code), fingerprint)
+        job.before()
+    for note in components.notes:
         log.info(note)
-    log.info("%d training, %d validation and %d test sequences of %d steps with %d features",
-        len(components.train), len(components.validation), len(components.test), data.length, data.features,
-    )  # fmt: skip
+    sizes = ", ".join(f"{len(subset)} {name}" for name, subset in components.subsets.items())
+    data = components.data
+    steps = f"{data.length}" if data.shortest == data.length else f"{data.shortest} to {data.length}"
+    log.info("%s sequences of %s steps with %d features", sizes, steps, data.features)
     if reused:
         _reuse(components, reused)
     else:
-        _train(components, run_dir, config)
-    metrics, tables = measure(components)
-    for name, text in tables.items():
-        run_dir.write_text(name, text)
-    run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
-    run_dir.write_history(components.training.history)
-    arrays = samples.collect(components)
-    run_dir.write(SAMPLES, lambda file: np.savez_compressed(file, **arrays))
-    run_dir.write_json(METRICS, metrics)
-    _draw(config, run_dir)
-    state = "diverged" if components.training.diverged else "finished"
+        if job.single:
+            try_out(components, recipe.objective)
+        _train(job, components, recipe.objective)
+    _write(run_dir, recipe, components)
+    if job.figures:
+        draw(job, components.task.figures)
+    state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
     run_dir.end(state, **({"reused": str(reused)} if reused else {}))
     run_dir.remove(CHECKPOINT)
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        terminal.show_result(metrics, components.task.primary_metric, run_dir.path)
-    return _stored_score(run_dir, config.objective, state)
+    if job.single:
+        terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
+    return run_dir.score(recipe.objective) or 0.0
 
 
-def _draw(config: DictConfig, run_dir: RunDir) -> None:
-    wanted = HydraConfig.get().mode != RunMode.MULTIRUN if config.figures is None else config.figures
-    if wanted:
-        from lstm_ae import plots
+def _modules(recipe: Recipe) -> list[str]:
+    """Returns the modules that a job's components come from."""
+    factories = (recipe.split, recipe.task, recipe.model, recipe.optimizer, recipe.scheduler, recipe.trainer)
+    names = [named(factory).rpartition(".")[0] for factory in factories]
+    dataset = recipe.config.get("dataset") or {}
+    return [*names, str(dataset.get("_target_", "")).rpartition(".")[0]]
 
-        plots.draw(run_dir)
 
-
-def _finished_before(config: DictConfig, run_dir: RunDir, state: str) -> float:
+def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     """Returns the stored score of a run that has ended, and draws its figures if they are wanted and not there."""
-    log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, run_dir.path)
-    if not (run_dir / "figures").exists():
-        _draw(config, run_dir)
-    return _stored_score(run_dir, config.objective, state)
+    state = job.run_dir.status()["state"]
+    log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, job.run_dir.path)
+    before = job.run_dir.read_json(ENVIRONMENT).get("code")
+    if before is not None and before != code:
+        log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")
+    if job.figures and not (job.run_dir / "figures").exists():
+        draw(job, recipe.task().figures)
+    return job.run_dir.score(recipe.objective) or 0.0
 
 
-def _check_sweep(config: DictConfig, run_dir: RunDir, status: dict[str, Any]) -> None:
-    """Refuses a job of a sweep that is not to be started, and keeps its lines out of the sweep's terminal.
+def draw(job: Job, figures: Mapping[str, Callable[..., Any]]) -> None:
+    """Draws a run's figures."""
+    from lstm_ae import plots  # with matplotlib
 
-    Raises:
-        ConfigError: it failed before and is not to be retried, or another failed and `fail_fast` is set.
-    """
-    for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setLevel(logging.ERROR)
-    if status.get("state") in ENDED:
-        return
-    if status.get("state") == "failed" and not config.retry_failed:
-        raise NotStartedError(f"{status['error']} (it failed before; retry_failed=true tries it again)")
-    if config.fail_fast:
-        sweep = Path(HydraConfig.get().runtime.cwd) / HydraConfig.get().sweep.dir
-        began = (sweep / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
-        others = [path for path in sweep.rglob(STATUS) if path.stat().st_mtime >= began]
-        if any(RunDir(path.parent).status().get("state") == "failed" for path in others):
-            raise NotStartedError("not started, as another job failed and fail_fast=true")
+    plots.draw(job.run_dir, figures)
 
 
-def _check_run_keys(config: DictConfig) -> None:
-    if not 0 <= config.seed < SEED_BOUND:
-        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {config.seed}. Use seed=0.")
-
-
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  # of libraries that draw from the global generator
-    torch.manual_seed(seed)
-
-
-def _train(components: Components, run_dir: RunDir, config: DictConfig) -> None:
+def _train(job: Job, components: Components, objective: str) -> None:
     """Trains from the last checkpoint, or from the start, and leaves a checkpoint every few epochs."""
-    training, trainer = components.training, components.trainer
+    run_dir, training, trainer = job.run_dir, components.training, components.trainer
     if (run_dir / CHECKPOINT).exists():
         training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location=trainer.device, weights_only=True))
         log.info("Resumed after epoch %d", len(training.history))
-    shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=HydraConfig.get().mode != RunMode.MULTIRUN)
-    parts = components.train, components.validation
+    shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=job.single)
+    subsets = components.subsets["train"], components.subsets["validation"]
     with shown.live():
-        for row in trainer.train(training, components.task, *parts, seed=config.seed, objective=config.objective):
+        for row in trainer.train(
+            training, components.task, *subsets, components.seed, objective, components.lessons, job.callbacks
+        ):
             shown.show(row)
             if row["epoch"] % trainer.checkpoint_every == 0:
                 run_dir.write(CHECKPOINT, lambda file: torch.save(training.state_dict(), file))
                 run_dir.write_history(training.history)
+    if training.stopped is not None:
+        log.info("Stopped after epoch %d: %s", len(training.history), training.stopped)
     if training.diverged:
         log.warning("The loss is not finite after epoch %d: diverged. A smaller optimizer.lr or "
             "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
 
 
-def _find_finished(run_dir: RunDir, own: str) -> Path:
-    """Returns where the finished run with this signature lies: in the directory itself, or anywhere under multirun/."""
-    root = Path(HydraConfig.get().runtime.cwd) / "multirun"
-    found = find_finished(run_dir.path, own) or find_finished(root, own)
+def _write(run_dir: RunDir, recipe: Recipe, components: Components) -> None:
+    """Evaluates the best weights and writes what is left of a run; metrics.json comes last."""
+    metrics, report = measure(components)
+    for name, table in report.tables.items():
+        run_dir.write_table(name, table)
+    run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
+    run_dir.write_json(MODEL, _described(recipe, components))
+    run_dir.write_arrays(SCALER, components.scaling.stored)
+    if report.fitted:
+        run_dir.write_arrays(TASK, report.fitted)
+    run_dir.write_history(components.training.history)
+    run_dir.write_arrays(SAMPLES, report.arrays)
+    run_dir.write_json(METRICS, metrics)
+
+
+def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
+    """Returns what builds the model again without the data."""
+    data, task = components.data, dict(recipe.config["task"])
+    return {
+        "format": FORMAT,
+        "class": named(recipe.model),
+        "arguments": {key: value for key, value in recipe.config["model"].items() if not key.startswith("_")},
+        "sizes": dict(components.sizes),
+        "task": {"class": task.pop("_target_"), "arguments": task},
+        "feature_names": list(data.feature_names),
+        "unit": data.unit,
+        "classes": list(data.classes),
+        "series_names": list(data.series_names),
+        "length": data.length,
+        "ragged": data.is_ragged,
+        "missing": data.missing,
+        "scaling": components.scaling.stored["method"].item(),
+    }
+
+
+def _find(job: Job, own: str) -> Path:
+    """Returns where the finished run with this signature lies: in the directory itself, or below the folder named."""
+    root = Path(str(job.reuse_below))
+    found = find_finished(job.run_dir.path, own) or find_finished(root, own)
     if found is None:
-        words = [override for override in HydraConfig.get().overrides.task if "dry_run" not in override]
         raise ConfigError(
             f"`dry_run=true` needs a finished run with these settings and data under {root}, and there is none. "
-            f"Train it first: {terminal.command(*words)}"
+            f"Train it first: {job.again()}"
         )
     return found
 
@@ -264,16 +276,3 @@ def _reuse(components: Components, found: Path) -> None:
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     training.best_epoch = source.read_json(METRICS)["best_epoch"]
-
-
-def _stored_score(run_dir: RunDir, objective: str, state: str) -> float:
-    score = None if state == "diverged" else run_dir.read_json(METRICS)["validation"][objective]
-    return worst(objective) if score is None else float(score)
-
-
-def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:
-    """Writes .hydra/ as Hydra does: by the job, once the directory is known to be its own."""
-    hydra = cast(DictConfig, HydraConfig.instance().cfg)
-    nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
-    for name, node in nodes.items():
-        run_dir.write_text(f".hydra/{name}.yaml", OmegaConf.to_yaml(node))

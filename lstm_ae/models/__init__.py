@@ -1,8 +1,10 @@
 """Models: from sequences (batch, time, features) to an `Output`. Plain `nn.Module`s.
 
-A model asks for what it needs to know of the data by naming it as a parameter: `features` (values a time step), `time`
-(steps a sequence), `classes` (how many). It says as `answers` what it makes beside the reconstruction: `nothing`,
-`classes`, the next `step`, or the whole `sequence` a step later; and as `latent_size` how many values its code has.
+A model's constructor may name what it needs to know of the data: `features` (values a time step), `time` (steps of the
+longest sequence), `classes` (how many). Its `forward` may name `lengths` and `observed`. `produces` is the set of what
+it makes beyond the reconstruction: `classes`, `next_step`, `next_sequence`, `horizon`; without it, it reconstructs.
+`loss_weights` are the weights of the losses that it returns, and `warm_up` is the number of epochs over which these
+weights grow to their full size in training.
 """
 
 from lstm_ae.models.autoencoder import Autoencoder, BottleneckAutoencoder
@@ -14,6 +16,7 @@ from lstm_ae.models.classifiers import (
     TwinClassifier,
 )
 from lstm_ae.models.predictors import NextStepPredictor, ResidualPredictor, ShiftedSequencePredictor
+from lstm_ae.models.variational import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
@@ -26,4 +29,5 @@ __all__ = [
     "ShiftedSequencePredictor",
     "StateClassifier",
     "TwinClassifier",
+    "VariationalAutoencoder",
 ]

@@ -1,5 +1,6 @@
 """Classifiers that also reconstruct: the report's variants, and one of ours."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
-from lstm_ae.models.layers import last_and_max, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import Lengths, last_and_max, last_step, run, set_chrono_bias, set_forget_bias
 from lstm_ae.types import Output
 
 
@@ -22,17 +23,16 @@ class InputClassifier(nn.Module):
         hidden_size: Units of the encoder.
     """
 
-    produces = "classes"
+    produces = frozenset({"classes"})
 
     def __init__(self, features: int, time: int, classes: int, hidden_size: int) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.latent_size = self.autoencoder.latent_size
         self.classifier = nn.Linear(features * time, classes)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        return Output(self.autoencoder(inputs).reconstruction, self.classifier(inputs.flatten(1)))
+        return replace(self.autoencoder(inputs, lengths), prediction=self.classifier(inputs.flatten(1)))
 
 
 class ReconstructionClassifier(nn.Module):
@@ -46,18 +46,17 @@ class ReconstructionClassifier(nn.Module):
         hidden_size: Units of the encoder.
     """
 
-    produces = "classes"
+    produces = frozenset({"classes"})
 
     def __init__(self, features: int, classes: int, hidden_size: int) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.latent_size = self.autoencoder.latent_size
         self.classifier = nn.Linear(features, classes)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        reconstruction = self.autoencoder(inputs).reconstruction
-        return Output(reconstruction, self.classifier(reconstruction[:, -1]))
+        output = self.autoencoder(inputs, lengths)
+        return replace(output, prediction=self.classifier(last_step(output.reconstruction, lengths)))
 
 
 class TwinClassifier(nn.Module):
@@ -70,7 +69,7 @@ class TwinClassifier(nn.Module):
         head_layers: 1 for a linear classifier (V3); 2 for Linear(features -> features), ReLU, Linear (V4).
     """
 
-    produces = "classes"
+    produces = frozenset({"classes"})
 
     def __init__(self, features: int, classes: int, hidden_size: int, head_layers: int = 1) -> None:
         super().__init__()
@@ -78,15 +77,14 @@ class TwinClassifier(nn.Module):
             raise ValueError(f"`head_layers` must be 1 or 2, got {head_layers}. Use head_layers=1.")
         self.reconstructor = Autoencoder(features, hidden_size)
         self.recogniser = Autoencoder(features, hidden_size)
-        self.latent_size = self.reconstructor.latent_size
         last = nn.Linear(features, classes)
         hidden_layer = (nn.Linear(features, features), nn.ReLU()) if head_layers == 2 else ()
         self.classifier = nn.Sequential(*hidden_layer, last)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        last_step = self.recogniser(inputs).reconstruction[:, -1]  # (batch, features)
-        return Output(self.reconstructor(inputs).reconstruction, self.classifier(last_step))
+        recognised = last_step(self.recogniser(inputs, lengths).reconstruction, lengths)  # (batch, features)
+        return replace(self.reconstructor(inputs, lengths), prediction=self.classifier(recognised))
 
 
 class StateClassifier(nn.Module):
@@ -99,24 +97,23 @@ class StateClassifier(nn.Module):
         encoders: 1: the reconstruction and the classifier share an encoder (V3); 2: each has its own (V4).
     """
 
-    produces = "classes"
+    produces = frozenset({"classes"})
 
     def __init__(self, features: int, classes: int, hidden_size: int, encoders: int = 1) -> None:
         super().__init__()
         if encoders not in (1, 2):
             raise ValueError(f"`encoders` must be 1 or 2, got {encoders}. Use encoders=1.")
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.latent_size = self.autoencoder.latent_size
         self.encoder = nn.LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
         self.classifier = nn.Linear(hidden_size, classes)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        states = self.autoencoder.encode(inputs)  # (batch, time, hidden)
-        reconstruction = self.autoencoder.decode(states)
+        output = self.autoencoder(inputs, lengths)
+        states = output.latent  # (batch, time, hidden)
         if self.encoder is not None:
-            states, _ = self.encoder(inputs)
-        return Output(reconstruction, self.classifier(states[:, -1]))
+            states, _ = run(self.encoder, inputs, lengths)
+        return replace(output, prediction=self.classifier(last_step(states, lengths)))
 
 
 class PooledClassifier(nn.Module):
@@ -139,7 +136,7 @@ class PooledClassifier(nn.Module):
             `Autoencoder`.
     """
 
-    produces = "classes"
+    produces = frozenset({"classes"})
 
     def __init__(
         self,
@@ -159,22 +156,21 @@ class PooledClassifier(nn.Module):
         checks.dropout(dropout)
         self.encoder = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
-        self.latent_size = width * (2 if pooling == "both" else 1)
+        pooled_size = width * (2 if pooling == "both" else 1)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.latent_size, classes)
+        self.classifier = nn.Linear(pooled_size, classes)
         self.decoder = nn.LSTM(width, features, batch_first=True) if reconstruct else None
         if chrono:
             set_chrono_bias(self.encoder, time)
         else:
             set_forget_bias(self.encoder, 1.0)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the classes' scores (batch, classes), and the reconstruction where there is a decoder."""
-        states, last, max_state = last_and_max(self.encoder, inputs, keep_states=self.decoder is not None)
+        states, last, max_state = last_and_max(self.encoder, inputs, lengths, self.decoder is not None)
         pooled = {"last": (last,), "max": (max_state,), "both": (last, max_state)}[self.pooling]
         scores = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
         if self.decoder is None:
             return Output(prediction=scores)
-        reconstruction, _ = self.decoder(states)
-        return Output(reconstruction, scores)
+        return Output(run(self.decoder, states, lengths)[0], scores, latent=states)

@@ -1,11 +1,64 @@
-"""What several models are made of."""
+"""What several models are made of. All recurrence goes through `run`."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import init
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 SEGMENT = 49  # steps read at once, see `last_and_max`
+
+Lengths = Int[Tensor, " batch"] | None
+State = tuple[Tensor, Tensor]
+
+
+def run(
+    lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None, state: State | None = None
+) -> tuple[Float[Tensor, "batch time hidden"], State]:
+    """Returns the states of an LSTM's last layer at every step, and the state after the last.
+
+    Args:
+        lstm: Batch first.
+        inputs: What it reads.
+        lengths: Steps of each sequence; its states are 0 beyond, and its last state is that of its own last step, so
+            that each sequence gives what it gives by itself. None: all are as long as the batch.
+        state: What it begins with, (layers * directions, batch, hidden) each of hidden state and memory; None: zeros.
+    """
+    if lengths is None:
+        states, last = lstm(inputs, state)
+        return states, last
+    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    states, last = lstm(packed, state)
+    return pad_packed_sequence(states, batch_first=True, total_length=inputs.shape[1])[0], last
+
+
+def last_layer(lstm: nn.LSTM, state: State) -> Float[Tensor, "batch hidden"]:
+    """Returns the last layer's hidden state, of both directions where there are two."""
+    directions = 2 if lstm.bidirectional else 1
+    return torch.cat(tuple(state[0][-directions:]), dim=-1)
+
+
+def last_step(values: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Float[Tensor, "batch features"]:
+    """Returns the values at each sequence's last step."""
+    if lengths is None:
+        return values[:, -1]
+    return values[torch.arange(len(values), device=values.device), lengths - 1]
+
+
+def inside(values: Tensor, lengths: Int[Tensor, " batch"]) -> Tensor:
+    """Returns which steps (batch, time, 1) are no padding."""
+    return (torch.arange(values.shape[1], device=values.device) < lengths.unsqueeze(1)).unsqueeze(2)
+
+
+def reversed_in_time(
+    values: Float[Tensor, "batch time features"], lengths: Lengths = None
+) -> Float[Tensor, "batch time features"]:
+    """Returns each sequence with its last step first; padding stays where it is."""
+    if lengths is None:
+        return values.flip(1)
+    time = torch.arange(values.shape[1], device=values.device)
+    place = torch.where(time < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - time, time)  # (batch, time)
+    return values.gather(1, place.unsqueeze(2).expand_as(values))
 
 
 def set_forget_bias(lstm: nn.LSTM, value: float) -> None:
@@ -40,7 +93,7 @@ def set_chrono_bias(lstm: nn.LSTM, longest: int) -> None:
 
 
 def last_and_max(
-    lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], keep_states: bool
+    lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths, keep_states: bool
 ) -> tuple[Tensor | None, Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
     """Returns all states of an LSTM of one layer, its last state, and the max over time of each unit.
 
@@ -50,15 +103,17 @@ def last_and_max(
     Args:
         lstm: Of one layer, batch first.
         inputs: What it reads.
+        lengths: See `run`.
         keep_states: Whether the states of all steps are wanted; else None is returned for them.
     """
-    if lstm.bidirectional or keep_states:
-        states, (last, _) = lstm(inputs)  # (batch, time, hidden), (directions, batch, hidden)
-        return states, torch.cat(tuple(last), dim=-1), states.amax(dim=1)
+    if lstm.bidirectional or keep_states or lengths is not None:
+        states, state = run(lstm, inputs, lengths)  # (batch, time, hidden)
+        counted = states if lengths is None else states.masked_fill(~inside(states, lengths), -torch.inf)
+        return states, last_layer(lstm, state), counted.amax(dim=1)
     segments = inputs.split(SEGMENT, dim=1)
-    states, memory = lstm(segments[0])
+    states, state = run(lstm, segments[0])
     max_state = states.amax(dim=1)  # (batch, hidden)
     for segment in segments[1:]:
-        states, memory = lstm(segment, memory)
+        states, state = run(lstm, segment, state=state)
         max_state = torch.maximum(max_state, states.amax(dim=1))
-    return None, memory[0][0], max_state
+    return None, state[0][0], max_state

@@ -1,12 +1,14 @@
 """Predictors that also reconstruct: the report's variants, and one of ours."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
-from lstm_ae.models.layers import set_forget_bias
+from lstm_ae.models.layers import Lengths, last_step, run, set_forget_bias
 from lstm_ae.types import Output
 
 
@@ -20,19 +22,18 @@ class NextStepPredictor(nn.Module):
         hidden_size: Units of each encoder and of the MLP.
     """
 
-    produces = "step"
+    produces = frozenset({"next_step"})
 
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
-        self.latent_size = self.reconstructor.latent_size
         self.head = nn.Sequential(nn.Linear(features, hidden_size), nn.ReLU(), nn.Linear(hidden_size, features))
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the step after the last, (batch, 1, features)."""
-        last_step = self.predictor(inputs).reconstruction[:, -1:]  # (batch, 1, features)
-        return Output(self.reconstructor(inputs).reconstruction, self.head(last_step))
+        last = last_step(self.predictor(inputs, lengths).reconstruction, lengths)  # (batch, features)
+        return replace(self.reconstructor(inputs, lengths), prediction=self.head(last).unsqueeze(1))
 
 
 class ShiftedSequencePredictor(nn.Module):
@@ -46,21 +47,23 @@ class ShiftedSequencePredictor(nn.Module):
         hide_last: Whether the last input step is set to zero before the second reads it (the report's second).
     """
 
-    produces = "sequence"
+    produces = frozenset({"next_sequence"})
 
     def __init__(self, features: int, hidden_size: int, hide_last: bool = False) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
-        self.latent_size = self.reconstructor.latent_size
         self.hide_last = hide_last
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
         seen = inputs
         if self.hide_last:
-            seen = torch.cat([inputs[:, :-1], torch.zeros_like(inputs[:, -1:])], dim=1)
-        return Output(self.reconstructor(inputs).reconstruction, self.predictor(seen).reconstruction)
+            time = torch.arange(inputs.shape[1], device=inputs.device)
+            last = inputs.shape[1] - 1 if lengths is None else lengths.unsqueeze(1) - 1
+            seen = torch.where((time == last).view(-1, len(time), 1), 0.0, inputs)
+        predicted = self.predictor(seen, lengths).reconstruction
+        return replace(self.reconstructor(inputs, lengths), prediction=predicted)
 
 
 class ResidualPredictor(nn.Module):
@@ -75,13 +78,12 @@ class ResidualPredictor(nn.Module):
         dropout: The share of the LSTM's states set to zero before the last layer while training.
     """
 
-    produces = "sequence"
+    produces = frozenset({"next_sequence"})
 
     def __init__(self, features: int, hidden_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         checks.dropout(dropout)
         self.reconstructor = Autoencoder(features, hidden_size)
-        self.latent_size = self.reconstructor.latent_size
         self.lstm = nn.LSTM(features, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, features)
@@ -89,8 +91,9 @@ class ResidualPredictor(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"]) -> Output:
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
         changes = inputs.diff(dim=1, prepend=inputs[:, :1])
-        states, _ = self.lstm(changes)  # (batch, time, hidden)
-        return Output(self.reconstructor(inputs).reconstruction, inputs + self.head(self.dropout(states)))
+        states, _ = run(self.lstm, changes, lengths)  # (batch, time, hidden)
+        predicted = inputs + self.head(self.dropout(states))
+        return replace(self.reconstructor(inputs, lengths), prediction=predicted)

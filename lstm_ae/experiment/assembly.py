@@ -1,0 +1,211 @@
+"""From the parts that a job is given to components that fit each other."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lstm_ae import splits
+from lstm_ae.checks import ConfigError
+from lstm_ae.data.scaling import FittedScaling
+from lstm_ae.data.sequences import SequenceData, SequenceSubset, coarser
+from lstm_ae.trainer import Lesson, Trainer, Training
+from lstm_ae.types import Batch, Task
+
+Factory = Callable[..., Any]
+SEED_BOUND = 2**32  # of numpy and scikit-learn
+#: What to choose where a model does not fit a task, by what it produces.
+EXAMPLES = {
+    "classes": "model=v4 with task=classification",
+    "next_sequence": "model=predictor_v3 with task=prediction",
+    "next_step": "model=predictor_v1 with task=last_day",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a job is made of, before anything is built.
+
+    Attributes:
+        data: The dataset.
+        split: Makes the splitter.
+        task: Makes the task; is given `unit` if it names it.
+        model: Makes the model; is given `features`, `time` and `classes` if it names them.
+        optimizer: Makes the optimizer from `params`.
+        scheduler: Makes the scheduler from `optimizer`; is given `total_steps` and `T_max` if it names them.
+        trainer: Makes the trainer.
+        config: The resolved configuration, as config.json holds it.
+        seed: Of initial weights, the order of batches, dropout.
+        fold: Which fold of the split, None for a holdout run.
+        objective: The validation metric that chooses the weights.
+        evaluate_test: Whether the test subset is judged; else the validation subset is.
+    """
+
+    data: SequenceData
+    split: Factory
+    task: Factory
+    model: Factory
+    optimizer: Factory
+    scheduler: Factory
+    trainer: Factory
+    config: Mapping[str, Any]
+    seed: int = 0
+    fold: int | None = None
+    objective: str = "loss"
+    evaluate_test: bool = True
+
+
+@dataclass(frozen=True)
+class Components:
+    """All that a job needs.
+
+    Attributes:
+        data: The dataset.
+        subsets: `train`, `validation`, and `test` if it may be looked at.
+        scaling: The fitted scalers.
+        task: Gives the loss and the metrics.
+        trainer: The epoch loop.
+        training: The model with its initial weights, its optimizer and its scheduler.
+        sizes: What the model was given beyond its configuration.
+        seed: Of initial weights, the order of batches, dropout.
+        notes: For the log.
+    """
+
+    data: SequenceData
+    subsets: Mapping[str, SequenceSubset]
+    scaling: FittedScaling
+    task: Task
+    trainer: Trainer
+    training: Training
+    sizes: Mapping[str, int]
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def judged(self) -> str:
+        """The subset that is compared with the baselines."""
+        return "test" if "test" in self.subsets else "validation"
+
+    @property
+    def lessons(self) -> Sequence[Lesson]:
+        """What the trainer's curriculum asks for: coarser images, and for how many epochs."""
+        train, validation = self.subsets["train"], self.subsets["validation"]
+        return [
+            (coarser(train, factor), coarser(validation, factor), count) for factor, count in self.trainer.curriculum
+        ]
+
+
+def assemble(recipe: Recipe) -> Components:
+    """Returns the components of a job.
+
+    Raises:
+        ConfigError: a value cannot be used, or parts do not fit each other.
+    """
+    if not 0 <= recipe.seed < SEED_BOUND:
+        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {recipe.seed}. Use seed=0.")
+    data = recipe.data
+    splitter = make("split", recipe.split)
+    task: Task = make("task", recipe.task, unit=data.unit)
+    trainer: Trainer = make("trainer", recipe.trainer)
+    try:
+        train, validation, notes = splits.select(splitter, recipe.fold, data)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not data.test.any():
+        raise ConfigError("`dataset` leaves no test sequences. Use a larger dataset.test_share or more data.")
+    scaling = data.fit_scaling(train)
+    index = {"train": train, "validation": validation, "test": np.flatnonzero(data.test)}
+    subsets = {name: SequenceSubset(data, one, scaling) for name, one in index.items()}
+    if not recipe.evaluate_test:
+        del subsets["test"]
+    try:
+        task.check(data, subsets)
+        batch = task.prepare(subsets["train"].batch(torch.arange(1)), training=False)
+    except ValueError as error:
+        raise ConfigError(f"`task` ({named(recipe.task)}) does not fit the dataset: {error}") from error
+    sizes = {"features": data.features, "time": batch.inputs.shape[1], "classes": len(data.classes)}
+    model, more = _model(recipe, task, data, batch, sizes)
+    model = model.to(trainer.device)
+    optimizer = make("optimizer", recipe.optimizer, params=model.parameters())
+    updates = trainer.updates(subsets["train"])
+    scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=trainer.epochs)
+    training = Training(model, optimizer, scheduler)
+    given = {name: size for name, size in sizes.items() if name in open_parameters(recipe.model)}
+    notes = (*data.notes, *notes, *more)
+    return Components(data, subsets, scaling, task, trainer, training, given, recipe.seed, notes)
+
+
+def make(group: str, factory: Factory, **known: Any) -> Any:
+    """Returns what a factory makes; of what only the job knows it is given what it names and was not given before.
+
+    Raises:
+        ConfigError: the factory refuses its values.
+    """
+    given = {name: value for name, value in known.items() if name in open_parameters(factory)}
+    try:
+        return factory(**given)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        raise ConfigError(f"In `{group}` ({named(factory)}): {error}") from error
+
+
+def named(factory: Factory) -> str:
+    """Returns the dotted name of what a factory makes."""
+    target = factory.func if isinstance(factory, functools.partial) else factory
+    return f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
+
+
+def open_parameters(factory: Factory) -> set[str]:
+    """Returns the parameters that a factory has and was not given."""
+    target, bound = (factory.func, factory.keywords) if isinstance(factory, functools.partial) else (factory, {})
+    return set(inspect.signature(target).parameters) - set(bound)
+
+
+def _model(
+    recipe: Recipe, task: Task, data: SequenceData, batch: Batch, sizes: Mapping[str, int]
+) -> tuple[nn.Module, list[str]]:
+    """Returns the model, and notes on what it does not ask for.
+
+    Raises:
+        ConfigError: it does not fit the task or the data.
+    """
+    if "classes" in open_parameters(recipe.model) and not data.classes:
+        raise ConfigError(
+            f"`model` ({named(recipe.model)}) needs classes, and the dataset has none. Use dataset=digits, "
+            "or model=autoencoder."
+        )
+    torch.manual_seed(recipe.seed)
+    model: nn.Module = make("model", recipe.model, **sizes)
+    produces = getattr(model, "produces", frozenset())
+    if isinstance(produces, str) or not all(isinstance(one, str) for one in produces):
+        raise ConfigError(f"`produces` of {named(recipe.model)} must be a set of strings, got {produces!r}.")
+    if task.accepts and not task.accepts & set(produces):
+        raise ConfigError(_misfit(recipe, task, set(produces)))
+    parameters = inspect.signature(model.forward).parameters
+    if data.is_ragged and "lengths" not in parameters:
+        raise ConfigError(
+            f"`model` ({named(recipe.model)}) must take `lengths` in its forward, as the sequences have "
+            f"{data.shortest} to {data.length} steps. Name it there, or cut windows of one length (dataset.window)."
+        )
+    notes = []
+    if batch.observed is not None and "observed" not in parameters:
+        notes.append("The model does not ask which inputs were observed: it reads missing ones as 0")
+    return model, notes
+
+
+def _misfit(recipe: Recipe, task: Task, produces: set[str]) -> str:
+    """Returns what to say where a model does not produce what a task accepts."""
+    accepted = " or ".join(sorted(task.accepts))
+    made = ", ".join(sorted(produces)) or "only a reconstruction"
+    near = [hit for one in sorted(produces) for hit in difflib.get_close_matches(one, sorted(task.accepts), n=1)]
+    examples = [EXAMPLES[one] for one in [*sorted(task.accepts), *sorted(produces)] if one in EXAMPLES]
+    cure = f"Did you mean {near[0]}?" if near else f"Use {', or '.join(dict.fromkeys(examples))}." if examples else ""
+    return (
+        f"`model` ({named(recipe.model)}) and `task` ({named(recipe.task)}) do not fit: the task accepts {accepted}, "
+        f"and the model produces {made}. {cure or 'Choose another model.'}"
+    )

@@ -1,0 +1,238 @@
+"""From Hydra's configuration to a job: nodes become factories, and what is wrong with a value is named by its key."""
+
+import difflib
+import functools
+import gc
+import inspect
+import json
+import logging
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from beartype import BeartypeConf
+from beartype.door import is_bearable
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_ae import terminal
+from lstm_ae.checks import ConfigError
+from lstm_ae.data.sequences import SequenceData
+from lstm_ae.experiment import job
+from lstm_ae.experiment.assembly import Factory, Recipe
+from lstm_ae.run_dir import ENDED, STATUS, RunDir
+
+#: What a group's component is given by the job, and so need not stand in its node.
+KNOWN = {
+    "task": {"unit"},
+    "model": {"features", "time", "classes"},
+    "optimizer": {"params"},
+    "scheduler": {"optimizer", "total_steps", "T_max"},
+}
+GROUPS = ("split", "task", "model", "optimizer", "scheduler", "trainer")
+
+_WHOLE_NUMBERS_ARE_NUMBERS = BeartypeConf(is_pep484_tower=True)
+
+
+class JobError(HydraException):
+    """A job failed; the text is all that a user needs, and run.log has the traceback."""
+
+
+def run(config: DictConfig) -> float:
+    """Runs one job in the directory that Hydra names, and returns its validation score, see `lstm_ae.experiment.job`.
+
+    Raises:
+        JobError: anything went wrong; the directory's status says so too, unless it holds another run.
+        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
+    """
+    hydra = HydraConfig.get()
+    run_dir = RunDir(hydra.runtime.output_dir)
+    multirun = hydra.mode == RunMode.MULTIRUN
+    resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+    def recipe() -> Recipe:
+        if multirun:
+            _check_sweep(config, run_dir)
+        return _recipe(config, resolved)
+
+    try:
+        score = job.run(
+            job.Job(
+                run_dir=run_dir,
+                config=resolved,
+                recipe=recipe,
+                single=not multirun,
+                figures=not multirun if config.figures is None else config.figures,
+                reuse_below=Path(hydra.runtime.cwd) / "multirun" if config.dry_run else None,
+                before=functools.partial(_write_hydra, config, run_dir),
+                again=functools.partial(_again, run_dir),
+            )
+        )
+    except JobError:
+        raise
+    except Exception as error:
+        known = isinstance(error, HydraException)
+        raise JobError(str(error) if known else job.explain(error, run_dir.path)) from error
+    _keep_imports(len(sys.modules))
+    return score
+
+
+def check(config: DictConfig) -> None:
+    """Builds all that a job is made of, tries it on a few sequences, and trains nothing.
+
+    Raises:
+        ValueError: a value cannot be used.
+    """
+    job.try_before(_recipe(config, cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))))
+    _keep_imports(len(sys.modules))
+
+
+@functools.cache
+def _keep_imports(modules: int) -> None:
+    """Has garbage collections pass over what is imported by now, where that is more than at the last call.
+
+    joblib's workers collect after every job, and would walk through all of it: a quarter of a second.
+    """
+    gc.freeze()
+
+
+def _recipe(config: DictConfig, resolved: Mapping[str, Any]) -> Recipe:
+    torch.manual_seed(config.seed)  # of modules that are nodes within the model's
+    factories = {group: _factory(group, config[group]) for group in GROUPS}
+    return Recipe(
+        data=load(config),
+        **factories,
+        config=resolved,
+        seed=config.seed,
+        fold=config.fold,
+        objective=config.objective,
+        evaluate_test=config.evaluate_test,
+    )
+
+
+def load(config: DictConfig) -> SequenceData:
+    """Returns the dataset that the configuration names; the last one is kept, for the next job of the same process.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    return _load(json.dumps(OmegaConf.to_container(config.dataset, resolve=True), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(node: str) -> SequenceData:
+    values = OmegaConf.create(json.loads(node))
+    factory = _factory("dataset", values)
+    try:
+        return cast(SequenceData, factory())
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(f"In `dataset` ({values._target_}): {error}") from error
+
+
+def _factory(group: str, node: DictConfig | None) -> Factory:
+    """Returns what makes the component of a group, with the values of its node.
+
+    Raises:
+        ConfigError: the node names nothing that can be imported, or a value of the wrong type or name.
+    """
+    if node is None or "_target_" not in node:
+        raise ConfigError(f"`{group}` must choose an option, got {node}. Use {group}=OPTION, see --help.")
+    try:
+        target = get_object(node._target_)
+    except Exception as error:  # importing a module of the user's own may raise anything
+        raise ConfigError(f"`{group}._target_` must name what can be imported, got {node._target_}: {error}") from error
+    plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    values = {key: value for key, value in plain.items() if not key.startswith("_")}
+    given = KNOWN.get(group, set()) - set(values)
+    _check(group, target, values, [name for name in inspect.signature(target).parameters if name not in given])
+    try:
+        made: Factory = instantiate(plain | {"_partial_": True}, _convert_="all")
+    except InstantiationException as error:
+        raise ConfigError(f"In `{group}` ({node._target_}): {error.__cause__ or error}") from error
+    return made
+
+
+def _check(group: str, target: Callable[..., Any], values: Mapping[str, Any], parameters: list[str]) -> None:
+    """Refuses values that the target has no parameter for, or whose type is not the annotated one."""
+    signature = inspect.signature(target)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    hints = _type_hints(target)
+    for name, value in values.items():
+        if name not in signature.parameters and not open_ended:
+            near = difflib.get_close_matches(name, parameters, n=1)
+            cure = f"Did you mean {group}.{near[0]}?" if near else f"Use some of: {', '.join(parameters)}."
+            raise ConfigError(f"`{group}.{name}` is no parameter of {target.__qualname__}, got {value!r}. {cure}")
+        hint = hints.get(name)
+        if hint is not None and not _holds_components(value) and not _fits(value, hint):
+            expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            default = signature.parameters[name].default
+            cure = (
+                "Give one such value." if default in (inspect.Parameter.empty, None) else f"Its default is {default!r}."
+            )
+            raise ConfigError(f"`{group}.{name}` must be of type {expected}, got {value!r}. {cure}")
+
+
+def _holds_components(value: Any) -> bool:
+    """Says whether Hydra makes something of a value, or of a part of it."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(_holds_components(one) for one in value.values())
+    return isinstance(value, list) and any(_holds_components(one) for one in value)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(value, bool) and hint in (int, float):
+        return False
+    candidates = (value, tuple(value)) if isinstance(value, list) else (value,)  # YAML has no tuples
+    return any(is_bearable(candidate, hint, conf=_WHOLE_NUMBERS_ARE_NUMBERS) for candidate in candidates)
+
+
+def _type_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        return {}
+
+
+def _check_sweep(config: DictConfig, run_dir: RunDir) -> None:
+    """Refuses a job of a sweep that is not to be started, and keeps its lines out of the sweep's terminal.
+
+    Raises:
+        NotStartedError: it failed before and is not to be retried, or another failed and `fail_fast` is set.
+    """
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.ERROR)
+    status = run_dir.status()
+    if status.get("state") in ENDED:
+        return
+    if status.get("state") == "failed" and not config.retry_failed:
+        raise job.NotStartedError(f"{status['error']} (it failed before; retry_failed=true tries it again)")
+    if config.fail_fast:
+        sweep = Path(HydraConfig.get().runtime.cwd) / HydraConfig.get().sweep.dir
+        began = (sweep / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
+        if any(RunDir(path.parent).status().get("state") == "failed" for path in _written_since(sweep, began)):
+            raise job.NotStartedError("not started, as another job failed and fail_fast=true")
+
+
+def _written_since(sweep: Path, began: float) -> Iterator[Path]:
+    return (path for path in sweep.rglob(STATUS) if path.stat().st_mtime >= began)
+
+
+def _again(run_dir: RunDir) -> str:
+    """Returns the command that goes on with a run, or that trains what a dry run did not find."""
+    words = [word for word in HydraConfig.get().overrides.task if "dry_run" not in word]
+    return terminal.command(f"hydra.run.dir={terminal.quoted(str(run_dir.path))}", *words)
+
+
+def _write_hydra(config: DictConfig, run_dir: RunDir) -> None:
+    """Writes .hydra/ as Hydra does: by the job, once the directory is known to be its own."""
+    hydra = cast(DictConfig, HydraConfig.instance().cfg)
+    nodes = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
+    for name, node in nodes.items():
+        run_dir.write_text(f".hydra/{name}.yaml", OmegaConf.to_yaml(node))

@@ -1,0 +1,9 @@
+"""Tasks: one file a question. What the target is, what an output is worth, and what is reported."""
+
+from lstm_ae.tasks.classification import Classification
+from lstm_ae.tasks.denoising import Denoising
+from lstm_ae.tasks.imputation import Imputation
+from lstm_ae.tasks.prediction import Prediction
+from lstm_ae.tasks.reconstruction import Reconstruction
+
+__all__ = ["Classification", "Denoising", "Imputation", "Prediction", "Reconstruction"]
