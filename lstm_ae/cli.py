@@ -13,7 +13,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -158,7 +158,7 @@ def _keys() -> list[str]:
                 config = OmegaConf.to_container(compose("config", overrides=given), resolve=False)
             except Exception:  # one of the choices is what is wrong
                 continue
-            return list(flat(config)) if isinstance(config, dict) else []
+            return list(flat(cast(dict[str, Any], config)))
     return []
 
 

@@ -55,8 +55,9 @@ class OutputsOfSubset:
     @functools.cached_property
     def _computed(self) -> tuple[list[tuple[Batch, Mapping[str, Output]]], dict[str, dict[str, float]]]:
         pools = {name: Pool(self._task) for name in self.answers}
-        prepared, kept = Prepared(self.subset, self._task), []
-        for positions in torch.arange(len(self.subset)).split(EVALUATION_BATCH):
+        prepared = Prepared(self.subset, self._task)
+        kept: list[tuple[Batch, Mapping[str, Output]]] = []
+        for positions in torch.split(torch.arange(len(self.subset)), EVALUATION_BATCH):
             batch = prepared.batch(positions)
             outputs = {name: answer(batch) for name, answer in self.answers.items()}
             for name, output in outputs.items():
