@@ -1,4 +1,4 @@
-"""Errors that many arguments share: each names the argument, the rule, the value and the cure."""
+"""Argument checks. Each error names the argument, the rule, the value and the cure."""
 
 
 def at_least(name: str, value: float, lowest: float, cure: str = "") -> None:
