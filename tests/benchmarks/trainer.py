@@ -1,4 +1,4 @@
-"""The trainer's samples a second beside a bare loop over the same LSTMs, optimizer and ready-made batches.
+"""The trainer's samples per second relative to a bare loop over the same LSTMs, optimizer and prepared batches.
 
 python -m tests.benchmarks.trainer
 """
@@ -35,7 +35,7 @@ def make(time_steps: int, features: int, hidden: int) -> tuple[SequenceSubset, T
 
 
 def bare(training: Training, batches: list[torch.Tensor]) -> float:
-    """Seconds of one epoch of the loop that one would write by hand."""
+    """Seconds of one epoch of a hand-written loop."""
     model, optimizer = training.model, training.optimizer
     parameters = list(model.parameters())
     model.train()
@@ -67,12 +67,12 @@ def main() -> None:
         batches = [part.batch(positions).inputs for positions in torch.arange(SEQUENCES).split(BATCH)]
         ours(by_trainer, trainer, part), bare(by_hand, batches)  # warm-up
         ratios, seconds = [], []
-        for _ in range(ROUNDS):  # ours, bare, bare, ours: a machine that grows slower or faster favours neither
+        for _ in range(ROUNDS):  # ours, bare, bare, ours: a drift in machine speed favours neither
             first, by_loop = ours(by_trainer, trainer, part), bare(by_hand, batches) + bare(by_hand, batches)
             seconds.append((first + ours(by_trainer, trainer, part)) / 2)
             ratios.append(by_loop / 2 / seconds[-1])
         print(
-            f"{name}: {statistics.median(ratios):.3f} of the bare loop's samples a second "
+            f"{name}: {statistics.median(ratios):.3f} of the bare loop's samples per second "
             f"({min(ratios):.2f} to {max(ratios):.2f}), {SEQUENCES / statistics.median(seconds):,.0f} samples/s"
         )
 
