@@ -88,9 +88,10 @@ class RunDir:
     def status(self) -> dict[str, Any]:
         """Returns the content of status.json, empty if there is none."""
         try:
-            return self.read_json(STATUS)
+            status: dict[str, Any] = self.read_json(STATUS)
         except FileNotFoundError:
             return {}
+        return status
 
     def score(self, objective: str) -> float | None:
         """Returns the validation score of a run that has ended, the worst there is where it diverged; else None.

@@ -3,6 +3,7 @@
 import logging
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +87,9 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
         )
     ]
     for name, baseline in metrics["baseline"].items():
-        rows.append((name, None, None, None, baseline[primary_metric], metrics["skill"][name]))
+        value, skill = baseline.get(primary_metric), metrics["skill"][name]
+        on_judged = (None, value) if metrics["test"] else (value, None)
+        rows.append((name, None, None, *on_judged, skill))
     if console.is_terminal:
         table = Table(title=f"{primary_metric} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
         for heading in ("", "parameters", "train", "validation", "test", "skill over it"):
@@ -100,19 +103,22 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
             log.info(
                 "%s: %s %s", primary_metric, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None)
             )
+    copies = [f"The model {metrics['copies']}: no skill over a baseline that compresses"] if "copies" in metrics else []
     figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
+        *copies,
         f"Run directory: {path}",
         *figures,
-        "Next: change a value (python run.py model.hidden_size=32), "
-        "or compare some (python run.py --multirun model.hidden_size=8,16,32)",
+        f"Next: change a value ({command('model.hidden_size=32')}), "
+        f"or compare some ({command('--multirun', 'model.hidden_size=8,16,32')})",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
 
 
 def command(*overrides: str) -> str:
     """Returns a shell command that runs the program with these overrides."""
-    return shlex.join(["python", "run.py", *overrides])
+    program = ["lstm-ae"] if Path(sys.argv[0]).name.startswith("lstm-ae") else ["python", "run.py"]
+    return shlex.join([*program, *overrides])
 
 
 def quoted(value: str) -> str:

@@ -17,11 +17,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from hydra_plugins.lstm_ae_sweeper._results import failures, order
+from hydra_plugins.lstm_ae_sweeper._results import failures, higher_is_better, order
 from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from lstm_ae import plots
 from lstm_ae.compare import table as comparison
-from lstm_ae.run_dir import RunDir
+from lstm_ae.run_dir import CONFIG, RunDir
 
 log = logging.getLogger("lstm_ae.sweep")
 STAGES = "stage_one", "stage_two"
@@ -49,6 +49,7 @@ def close_stages(
     folder: Path,
     combinations: Sequence[Combination],
     objective: str,
+    higher: bool,
     settings: dict[str, Any],
     test: dict[str, float] | None,
 ) -> None:
@@ -58,10 +59,11 @@ def close_stages(
         folder: The sweep's directory.
         combinations: All combinations.
         objective: The validation metric to rank by.
+        higher: Whether a higher score is better.
         settings: The settings of the stages.
         test: The winner's metrics on the test part; None if there is no winner.
     """
-    ordered = sorted(combinations, key=lambda each: _sort_key(each, objective))
+    ordered = sorted(combinations, key=lambda each: _sort_key(each, higher))
     entries = [
         {
             "number": each.number,
@@ -97,12 +99,13 @@ def close_stages(
 
 def draw_best(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], objective: str) -> None:
     """Draws the figures of the best job, if any has a finite score."""
-    scored = [
-        (order(objective, end.score), job) for job, end in zip(jobs, outcomes, strict=True) if end.score is not None
-    ]
+    higher = higher_is_better(folder, jobs, objective)
+    scored = [(order(higher, end.score), job) for job, end in zip(jobs, outcomes, strict=True) if end.score is not None]
     best, job = min(scored, default=(math.inf, None), key=lambda pair: pair[0])
     if job is not None and math.isfinite(best):
-        plots.draw(RunDir(folder / job.path))
+        run_dir = RunDir(folder / job.path)
+        own = str(run_dir.read_json(CONFIG)["task"]["_target_"]).rpartition(".")[0]  # the job has run this module
+        plots.draw(run_dir, plots.figures_of(run_dir, allow=[own]))
         log.info("Figures of the best job: %s", folder / job.path / "figures")
 
 
@@ -118,12 +121,12 @@ def _log_paths(folder: Path) -> None:
     log.info("More: python -m lstm_ae.compare %s", shlex.quote(str(folder)))
 
 
-def _sort_key(combination: Combination, objective: str) -> tuple[float, ...]:
+def _sort_key(combination: Combination, higher: bool) -> tuple[float, ...]:
     """Returns the sort key of a combination: the winner first, then those of stage two, then the others, by mean."""
     means = [combination.mean(stage) for stage in reversed(STAGES)]
     return (
         combination.dropped is not None,
-        *(math.inf if mean is None else order(objective, mean) for mean in means),
+        *(math.inf if mean is None else order(higher, mean) for mean in means),
         combination.number,
     )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from lstm_ae.metrics import HIGHER_IS_BETTER, worst
-from lstm_ae.run_dir import CONFIG, ENDED, METRICS, RunDir
+from lstm_ae.metrics import higher_is_better as direction
+from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 
 
 def status_of(folder: Path, job: Job) -> dict[str, Any]:
@@ -17,12 +17,7 @@ def status_of(folder: Path, job: Job) -> dict[str, Any]:
 
 def score_of(folder: Path, job: Job, objective: str) -> float | None:
     """Returns the score of a job, the worst possible if it diverged, None if it failed or has not ended."""
-    run = RunDir(folder / job.path)
-    state = run.status().get("state")
-    if state not in ENDED:
-        return None
-    score = run.read_json(METRICS)["validation"][objective] if state == "finished" else None
-    return worst(objective) if score is None else float(score)
+    return RunDir(folder / job.path).score(objective)
 
 
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
@@ -30,9 +25,16 @@ def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     return Outcome(score_of(folder, job, objective), status_of(folder, job).get("error"))
 
 
-def order(objective: str, score: float) -> float:
+def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
+    """Returns whether a higher score is better, as the first job that has metrics records it."""
+    recorded = (RunDir(folder / job.path) for job in jobs if (folder / job.path / METRICS).exists())
+    run = next(recorded, None)
+    return run is not None and direction(run.read_json(METRICS), objective)
+
+
+def order(higher: bool, score: float) -> float:
     """Returns a sort key that is smaller for a better score."""
-    return -score if objective in HIGHER_IS_BETTER else score
+    return -score if higher else score
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:

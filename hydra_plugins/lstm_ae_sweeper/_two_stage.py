@@ -9,7 +9,6 @@ from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
-from lstm_ae.metrics import HIGHER_IS_BETTER
 
 
 class TwoStage:
@@ -84,8 +83,10 @@ class TwoStage:
             return self._run(combinations)
 
     def _run(self, combinations: list[stages.Combination]) -> list[str]:
-        sweep, higher = self._sweep, self._sweep.objective in HIGHER_IS_BETTER
+        sweep = self._sweep
         failed = self._score("stage_one", combinations)
+        pairs = self._jobs("stage_one", combinations)
+        higher = results.higher_is_better(sweep.folder, [job for _, job in pairs], sweep.objective)
         kept = stages.survivors(combinations, self._keep, higher)
         log.info("Stage one keeps %d of %d combinations", len(kept), len(combinations))
         failed += self._score("stage_two", kept)
@@ -100,7 +101,7 @@ class TwoStage:
             test = results.test_metrics(sweep.folder, final) if scored else None
             if scored and test is None:
                 log.warning("The last training diverged: the winner has no test score")
-        closing.close_stages(sweep.folder, combinations, sweep.objective, self._settings(), test)
+        closing.close_stages(sweep.folder, combinations, sweep.objective, higher, self._settings(), test)
         if winner is None:
             failed.append("No combination has a finite score in every job. See two_stage.json for the reasons.")
         if failed:

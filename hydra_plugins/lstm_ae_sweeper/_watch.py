@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
-from hydra_plugins.lstm_ae_sweeper._results import order, score_of, status_of
+from hydra_plugins.lstm_ae_sweeper._results import higher_is_better, order, score_of, status_of
 from lstm_ae.run_dir import ENDED, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -62,6 +62,7 @@ class Watch:
             self._progress.stop()
 
     def _follow(self) -> None:
+        import lstm_ae.tasks  # noqa: F401  # torch, whose tasks draw the best job
         from hydra_plugins.lstm_ae_sweeper import _closing  # noqa: F401  # pandas and matplotlib load while jobs train
 
         while not self._stop.wait(POLL_SECONDS):
@@ -91,8 +92,9 @@ class Watch:
         """Records a job that has ended, and logs it if there is no live display."""
         state = self._ended[job] = str(status["state"])
         score = score_of(self._folder, job, self._objective)
-        best = math.inf if self._best is None else order(self._objective, self._best[0])
-        if score is not None and order(self._objective, score) < best:
+        higher = higher_is_better(self._folder, [job], self._objective)
+        best = math.inf if self._best is None else order(higher, self._best[0])
+        if score is not None and order(higher, score) < best:
             self._best = score, job
         if self._progress is None and not again:
             scored = "" if score is None else f", {self._objective} {score:.4g}"

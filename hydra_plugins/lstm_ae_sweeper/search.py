@@ -1,5 +1,6 @@
 """Search over ranges with Optuna: each batch of jobs depends on the scores before. A search can be resumed."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,6 @@ from omegaconf import DictConfig
 
 from hydra_plugins.lstm_ae_sweeper._job import SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, configure_logging, log
-from lstm_ae.metrics import HIGHER_IS_BETTER
 
 STUDY = "study.db"
 
@@ -68,12 +68,13 @@ class SearchSweeper(Sweeper):
                 "`list_jobs` must be false with sweep=search, where each job depends on earlier scores. Leave it out."
             )
         from hydra_plugins.lstm_ae_sweeper import _trials as trials
+        from lstm_ae.experiment.configured import higher_is_better
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(logging.WARNING)  # its levels are those of logging
         sweep = self._sweep
         with sweep.running():
             where: dict[str, Any] = {"storage": f"sqlite:///{sweep.folder / STUDY}", "study_name": "search"}
-            direction = "maximize" if sweep.objective in HIGHER_IS_BETTER else "minimize"
+            direction = "maximize" if higher_is_better(sweep.config) else "minimize"
             study = optuna.create_study(**where, direction=direction, load_if_exists=True)
             done = trials.resume_trials(study, arguments, sweep.config.retry_failed)
             # A new seed at every resume: the same one would draw the same values again.

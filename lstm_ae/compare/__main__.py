@@ -154,12 +154,13 @@ def _draw(
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
     from lstm_ae.compare import ranking
+    from lstm_ae.compare.table import higher_is_better
 
     if options.format in ("table", "markdown"):
         frame = frame.assign(run=ranking.short_run_names(list(frame["run"])))
     repeats = ranking.repeats_of(frame, metric, options.group_by)
     ranked = ranking.ranked(frame, metric, repeats)
-    remarks += ranking.notes(ranked, metric, repeats)
+    remarks += ranking.notes(ranked, metric, repeats, higher_is_better(frame, metric))
     names = list(ranking.informative(ranked).columns)
     if options.all_columns or options.columns or options.sort:
         ranked = ranking.ranked(frame, metric, repeats, everything=True)

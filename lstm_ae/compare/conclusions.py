@@ -70,10 +70,11 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, without_eff
     at = f"best at {text(best['value'], key)}" if best["best"] else "no value is better"
     parts.append(f"{at}{where} (mean {best['mean']:.3g}{interval})")
     others = rows[(rows["value"] != best["value"]) & (rows["n"] > 0)].sort_values(
-        "mean", ascending=not higher_is_better(metric)
+        "mean", ascending=not higher_is_better(part, metric)
     )
     table = pairs(part, metric, key, without_effect)
-    gaps = [_gaps(table, best["value"], value, metric) for value in others["value"]]
+    higher = higher_is_better(part, metric)
+    gaps = [_gaps(table, best["value"], value, higher) for value in others["value"]]
     means = [_independent(own) for own in gaps]
     adjusted = holm_against_best([paired_p(own.to_numpy(), overlap(part)) for own in means])
     for value, own, mean, p in list(zip(others["value"], gaps, means, adjusted, strict=True))[:MAX_VALUES]:
@@ -90,12 +91,12 @@ def _conclusion(part: pd.DataFrame, metric: str, rows: pd.DataFrame, without_eff
     return f"{'; '.join(parts)}."
 
 
-def _gaps(table: pd.DataFrame, best: object, other: object, metric: str) -> pd.Series:
+def _gaps(table: pd.DataFrame, best: object, other: object, higher: bool) -> pd.Series:
     """Returns how much worse the other value is in each pair; the index's first level is the pair's seed and fold."""
     if best not in table or other not in table:
         return pd.Series(dtype=float)
     gaps = (table[other] - table[best]).dropna()
-    return -gaps if higher_is_better(metric) else gaps
+    return -gaps if higher else gaps
 
 
 def _independent(gaps: pd.Series) -> pd.Series:

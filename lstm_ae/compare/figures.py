@@ -255,13 +255,13 @@ def _label(text: str, n: int) -> str:
 
 
 def _low(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), np.inf, values).min(axis=0)
+    return np.asarray(np.where(np.isnan(values), np.inf, values).min(axis=0))
 
 
 def _high(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), -np.inf, values).max(axis=0)
+    return np.asarray(np.where(np.isnan(values), -np.inf, values).max(axis=0))
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
-    return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0).clip(1)
+    return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0).clip(1))

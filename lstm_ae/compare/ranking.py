@@ -14,7 +14,6 @@ from lstm_ae.compare.table import (
     REPEATS,
     comparable,
     groups,
-    higher_is_better,
     is_metric,
     means,
     recorded,
@@ -82,9 +81,10 @@ def _verdicts(
     for source, runs in part.groupby("source"):
         own = labels[runs.index]
         best = table.index[table.index.isin(own)][0]
-        words = verdicts(runs, metric, own, int(best), repeats)
+        words: pd.Series = verdicts(runs, metric, own, int(best), repeats)
         found.append(words.replace("best", f"best of {source}") if part["source"].nunique() > 1 else words)
-    return pd.concat(found)
+    together: pd.Series = pd.concat(found)
+    return together
 
 
 def _follows_seed(key: str, frame: pd.DataFrame) -> bool:
@@ -164,9 +164,9 @@ def short_run_names(runs: Sequence[str]) -> list[str]:
     return [os.path.relpath(run, common) if common else os.path.normpath(run) for run in runs]
 
 
-def notes(table: pd.DataFrame, metric: str, repeats: Sequence[str]) -> list[str]:
-    """Returns notes on a ranking."""
-    order = "highest" if higher_is_better(metric) else "lowest"
+def notes(table: pd.DataFrame, metric: str, repeats: Sequence[str], higher: bool) -> list[str]:
+    """Returns notes on a ranking, of a metric of which a higher value is better or not."""
+    order = "highest" if higher else "lowest"
     mixed = [key for key in (*KIND, SPLIT) if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
     lines = (
         [f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."]

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lstm_ae.metrics import higher_is_better
 from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
 
 HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
 STATES = ENDED | {"running", "failed", "interrupted"}
 #: Columns that are neither settings nor metrics.
-FIXED = ("run", "state", "error")
-PARTS = ("train", "validation", "test", "skill", "baseline", "interval", "skill_interval")
+FIXED = ("run", "state", "error", "higher_is_better")
+PARTS = ("train", "validation", "test", "skill", "baseline", "interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
 RESERVED = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # a setting cannot have these names
 MAX_BYTES = 16_000_000  # no run writes a larger file of these
@@ -98,10 +99,17 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
         problems.append(f"{folder}: is finished but has no {METRICS}.")
     source = "published" if status.get("published") is True else "ours"
     row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
+    row["higher_is_better"] = _directions(metrics)
     for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
         reserved = key in RESERVED or key.split(".", 1)[0] in PARTS
         row[f"config.{key}" if reserved else key] = _setting(value)
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
+
+
+def _directions(metrics: dict[str, Any]) -> str:
+    """Returns the names of the metrics of which more is better, with commas between them."""
+    about = metrics.get("metrics")
+    return ",".join(name for name in about if higher_is_better(metrics, name)) if isinstance(about, dict) else ""
 
 
 def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:

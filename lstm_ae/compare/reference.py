@@ -90,10 +90,10 @@ def _show(value: float, metric: str) -> str:
 
 
 def _skills(metrics: dict[str, Any]) -> str:
-    intervals = metrics.get("skill_interval", {})
+    intervals = metrics.get("interval", {})
     shown = []
     for name, value in metrics["skill"].items():
-        low, high = intervals.get(name, (None, None))
+        low, high = intervals.get(f"skill.{name}") or (None, None)
         interval = "" if low is None else f" ({low:.4f} to {high:.4f})"
         digits = 3 if low is None else 4
         shown.append(f"{name}: {'none' if value is None else f'{value:.{digits}f}'}{interval}")

@@ -86,7 +86,8 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
         return frame[~same if sign == "!=" else same]
     if math.isnan(number):
         raise CompareError(f"`--where` must have a number after {sign}, got {condition!r}. Use = or != for text.")
-    return frame[OPERATORS[sign](pd.to_numeric(cells, errors="coerce"), number)]
+    met: pd.Series = OPERATORS[sign](pd.to_numeric(cells, errors="coerce"), number)
+    return frame[met]
 
 
 def _same(cell: object, value: str, number: float) -> bool:

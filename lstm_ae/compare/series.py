@@ -81,7 +81,7 @@ class Comparison:
     @property
     def higher(self) -> bool:
         """Whether a higher value of the metric is better."""
-        return table.higher_is_better(self.metric)
+        return table.higher_is_better(self.frame, self.metric)
 
     @property
     def grid_keys(self) -> list[str]:
@@ -135,7 +135,7 @@ def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = Non
         keys.append("source")
     names = table.short_names([*keys, metric])
     scores = table.scores(frame, metric).to_numpy()
-    higher = table.higher_is_better(metric)
+    higher = table.higher_is_better(frame, metric)
     curves, problems = _curves(frame["run"], f"validation.{metric.rsplit('.', 1)[-1]}")
     groups = _coloured(_groups(frame, keys, names, scores, higher), curves)
     return Comparison(frame, metric, scores, keys, names, groups, effects, curves, problems)

@@ -94,7 +94,7 @@ def verdicts(
     score = scores(frame, metric)
     shared = repeat.isin(repeat[(labels == best) & score.notna()])
     table = score[shared].groupby([repeat[shared], labels[shared]]).mean().unstack().reindex(columns=labels.unique())
-    worse_by = table.sub(table[best], axis=0) * (-1 if higher_is_better(metric) else 1)
+    worse_by = table.sub(table[best], axis=0) * (-1 if higher_is_better(frame, metric) else 1)
     worse_by = worse_by.where(np.isfinite)
     tests = {group: worse_by[group].dropna().to_numpy() for group in worse_by if group != best}
     ratio = overlap(frame[shared]) if "fold" in repeats else 0.0
@@ -190,7 +190,13 @@ def _effect(part: pd.DataFrame, metric: str, key: str, without_effect: Sequence[
     half = _half_width(cells(part, metric, key, without_effect), overlap(part)).reindex(mean.index)
     shown = pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
     shown = shown.map(lambda value: math.exp(min(value, MAX_EXPONENT))) if on_log_scale(part, metric) else shown
-    best = None if mean.isna().all() or explained == 0 else mean.idxmax() if higher_is_better(metric) else mean.idxmin()
+    best = (
+        None
+        if mean.isna().all() or explained == 0
+        else mean.idxmax()
+        if higher_is_better(part, metric)
+        else mean.idxmin()
+    )
     diverged = np.isinf(scores(part, metric))[values.index].groupby(values, sort=False).sum()
     return [
         {"setting": key, "value": plain(value), **shown.loc[value], "n": int(n[value]),

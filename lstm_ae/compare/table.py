@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.compare.reading import COSTS, FIXED, PARTS, find, read_run
-from lstm_ae.metrics import HIGHER_IS_BETTER
 from lstm_ae.run_dir import NOT_SIGNED
 
 log = logging.getLogger(__name__)
@@ -65,15 +64,19 @@ def settings(frame: pd.DataFrame) -> list[str]:
     return [key for key in recorded(frame) if key not in CANNOT_CHANGE_SCORE and frame[key].nunique() > 1]
 
 
-def higher_is_better(metric: str) -> bool:
-    """Returns whether a higher value of a metric is better."""
-    return metric.rsplit(".", 1)[-1] in HIGHER_IS_BETTER or metric.startswith("skill.")
+def higher_is_better(frame: pd.DataFrame, metric: str) -> bool:
+    """Returns whether a higher value of a metric is better, as the runs record it."""
+    if metric.startswith("skill."):
+        return True
+    recorded = frame.reindex(columns=["higher_is_better"])["higher_is_better"].dropna().unique()
+    name = metric.rsplit(".", 1)[-1]
+    return any(name in str(names).split(",") for names in recorded)
 
 
 def scores(frame: pd.DataFrame, metric: str) -> pd.Series:
     """Returns the score of each run: NaN if it has none, infinitely bad if it diverged."""
     values = frame.reindex(columns=[metric])[metric].astype(float)
-    values = values.mask(frame["state"] == "diverged", -math.inf if higher_is_better(metric) else math.inf)
+    values = values.mask(frame["state"] == "diverged", -math.inf if higher_is_better(frame, metric) else math.inf)
     return values.where(frame["state"].isin(SCORED))
 
 
@@ -121,7 +124,7 @@ def means(frame: pd.DataFrame, metric: str, keys: list[str], labels: pd.Series) 
     by = scores(frame, metric).groupby(labels)
     table = frame[keys].astype(object)[~labels.duplicated()].set_axis(labels.unique()).map(plain)
     table = table.assign(**{metric: by.mean(), "std": by.std(), "n": by.count(), "of": by.size()})
-    return table.sort_values(metric, ascending=not higher_is_better(metric), na_position="last", kind="stable")
+    return table.sort_values(metric, ascending=not higher_is_better(frame, metric), na_position="last", kind="stable")
 
 
 def plain(value: Any) -> Any:

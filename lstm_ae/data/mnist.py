@@ -162,7 +162,7 @@ def _torchvision() -> ModuleType:
     if "torchvision" not in sys.modules and not hasattr(torch.ops.torchvision, "nms"):
         try:
             for library in folder.glob("_C*.so"):
-                torch.ops.load_library(library)
+                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
         except OSError:
             for name in ("nms", "qnms"):
                 torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")

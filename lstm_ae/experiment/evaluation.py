@@ -120,7 +120,7 @@ class Outputs:
         if batch.target is not None:
             return None
         if self.latent is None:
-            return "the model returns no latent: whether it compresses is not known"
+            return "returns no latent, so it is not known whether it compresses"
         steps, features = batch.inputs.shape[1:]
         size, whole = int(np.prod(self.latent)), steps * features
         return f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})" * (size >= whole)
