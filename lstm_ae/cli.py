@@ -120,8 +120,7 @@ def _missing_option(error: MissingConfigException) -> str:
     options = list(error.options or [])
     if not group or not options:
         return str(error)
-    near = difflib.get_close_matches(option, options, n=1, cutoff=0.4)
-    near = near or [one for one in options if one.startswith(option)][:1]
+    near = [one for one in options if one.startswith(option)] or difflib.get_close_matches(option, options, cutoff=0.4)
     cure = f" Did you mean {group}={near[0]}?" if near else ""
     return f"`{group}` has no option {option!r}.{cure} There are: {', '.join(options)}."
 

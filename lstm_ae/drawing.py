@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ MISSING = "#fdae6b"  # of a pixel that is missing or hidden
 DECADES = 10.0  # a series that spans more is drawn on a logarithmic axis
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What figures read of a run directory, see `lstm_ae.run_dir.RunDir`."""
 

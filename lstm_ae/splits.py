@@ -207,7 +207,8 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
             f"`split` leaves {len(apart)} training and {len(validation)} validation sequences"
             + (f" ({len(train) - len(apart)} of training overlapped with validation)" if len(train) else "")
             + ". Overlapping windows stand on one side only. Use more data, a smaller dataset.window, or another "
-            "split: holdout, walk_forward, or kfold with split.shuffle=false split.random_state=null."
+            "split: holdout, walk_forward, group_kfold (whole series), or kfold with split.shuffle=false "
+            "split.random_state=null."
         )
     shared = int(data.sharing_steps(apart, np.flatnonzero(data.test)).sum())
     if shared and not getattr(splitter, "allows_test_overlap", False):

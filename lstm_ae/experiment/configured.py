@@ -27,6 +27,7 @@ from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job
 from lstm_ae.experiment.assembly import Factory, Recipe, make
 from lstm_ae.run_dir import ENDED, STATUS, RunDir
+from lstm_ae.types import Task
 
 #: What a group's component is given by the job, and so need not stand in its node.
 KNOWN = {

@@ -161,7 +161,7 @@ def fit(
     return Run(path, getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {}))
 
 
-def _target(factory: Factory) -> Any:
+def _target(factory: Any) -> Any:
     return factory.func if isinstance(factory, functools.partial) else factory
 
 
@@ -170,7 +170,7 @@ def _new(task: Factory) -> Path:
     return Path("multirun") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{named(task).rpartition('.')[2].lower()}"
 
 
-def _node(group: str, factory: Factory) -> dict[str, Any]:
+def _node(group: str, factory: Any) -> dict[str, Any]:
     """Returns what a configuration would hold of a factory: its name and its arguments.
 
     Raises:
