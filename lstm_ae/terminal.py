@@ -109,8 +109,8 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
         *copies,
         f"Run directory: {path}",
         *figures,
-        f"Next: change a value ({command('model.hidden_size=32')}), "
-        f"or compare some ({command('--multirun', 'model.hidden_size=8,16,32')})",
+        f"Next: change a value ({command('optimizer.lr=0.003')}), "
+        f"or compare some ({command('--multirun', 'optimizer.lr=0.01,0.001')})",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
 

@@ -34,7 +34,15 @@ def run(tmp_path_factory):
 
 def test_it_leaves_the_directory_of_a_run_and_returns_what_lies_there(run):
     names = {path.name for path in run.path.iterdir()}
-    assert {"config.json", "status.json", "metrics.json", "model.pt", "model.json", "scaler.npz", "samples.npz"} <= names
+    assert {
+        "config.json",
+        "status.json",
+        "metrics.json",
+        "model.pt",
+        "model.json",
+        "scaler.npz",
+        "samples.npz",
+    } <= names
     assert ".hydra" not in names
     assert RunDir(run.path).status()["state"] == "finished"
     assert list(run.history["epoch"]) == [1, 2]
@@ -70,7 +78,11 @@ def test_the_same_call_in_the_same_directory_trains_nothing_and_another_is_refus
 
 def test_what_is_left_out_is_what_conf_chooses(composed):
     config = composed()
-    for group, factory in (("optimizer", fitting.OPTIMIZER), ("scheduler", fitting.SCHEDULER), ("split", fitting.SPLIT)):
+    for group, factory in (
+        ("optimizer", fitting.OPTIMIZER),
+        ("scheduler", fitting.SCHEDULER),
+        ("split", fitting.SPLIT),
+    ):
         node = OmegaConf.to_container(config[group], resolve=True)
         assert node["_target_"].rpartition(".")[2] == factory.func.__name__
         assert factory.keywords.items() <= node.items()
@@ -217,7 +229,10 @@ def test_tables_and_figures_that_are_not_there_are_named_with_those_that_are(run
 class Falling(Reconstruction):
     """A metric of which more is better, that no list of names knows, and that is a function of all sequences."""
 
-    metrics = (*Reconstruction.metrics, Metric("area", "share", higher_is_better=True, pool=lambda a, b: float(a.mean())))
+    metrics = (
+        *Reconstruction.metrics,
+        Metric("area", "share", higher_is_better=True, pool=lambda a, b: float(a.mean())),
+    )
     primary_metric = "area"
 
     def score(self, batch, output):

@@ -158,7 +158,10 @@ def test_arrays_that_do_not_fit_are_named():
     ("change", "message"),
     [
         ({"labels": torch.tensor([0]), "classes": ("a",)}, "`labels` must have 2 values, one a sequence, got 1"),
-        ({"labels": torch.tensor([0, 3]), "classes": ("a", "b")}, r"`labels` must lie in 0..1, the places of `classes`"),
+        (
+            {"labels": torch.tensor([0, 3]), "classes": ("a", "b")},
+            r"`labels` must lie in 0..1, the places of `classes`",
+        ),
         ({"starts": torch.tensor([0, 5])}, "`starts` must lie within the 6 rows of `values`"),
         ({"lengths": 0}, "`lengths` must be at least 1, got 0"),
         ({"test": np.array([True])}, "`test` must have 2 values, one a sequence, got 1"),
