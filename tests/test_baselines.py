@@ -192,7 +192,9 @@ def test_every_baseline_is_one_that_others_can_be_written_like():
         Pca: Pca((3,)), LogisticRegression: LogisticRegression(2), MostFrequentClass: MostFrequentClass(2),
         **{kind: kind() for kind in (LinearRegression, Persistence, Drift, Identity, TrainingMean, Interpolation)},
     }  # fmt: skip
-    classes = {one for one in vars(baselines).values() if isinstance(one, type) and one.__module__ == baselines.__name__}
+    classes = {
+        one for one in vars(baselines).values() if isinstance(one, type) and one.__module__ == baselines.__name__
+    }
     assert set(made) == classes
     inputs = random(8, 5, 1)
     batch = Batch(inputs, target=inputs + 1, labels=torch.arange(8) % 2)

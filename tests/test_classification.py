@@ -12,7 +12,9 @@ def test_a_model_that_reconstructs_nothing_is_refused_with_the_cure():
     batch = Batch(torch.rand(1, 2, 1), labels=torch.tensor([0]))
     output = Output(prediction=torch.zeros(1, 3))
     task = Classification(0.5)
-    with pytest.raises(ValueError, match=r"must return what the term `reconstruction` .* task.reconstruction_dominance=0"):
+    with pytest.raises(
+        ValueError, match=r"must return what the term `reconstruction` .* task.reconstruction_dominance=0"
+    ):
         Pool(task).checked(task.score(batch, output))
     unweighted = Classification(0)
     score = Pool(unweighted).checked(unweighted.score(batch, output))

@@ -58,7 +58,9 @@ def test_another_seed_sequence_step_or_feature_draws_otherwise(task):
     whole = subset(ragged=False)
     made = TASKS[task]().prepare(whole.batch(torch.arange(20)), training=False)
     changed = made.inputs - made.target
-    assert not torch.equal(changed, TASKS[task](seed=1).prepare(whole.batch(torch.arange(20)), False).inputs - made.target)
+    assert not torch.equal(
+        changed, TASKS[task](seed=1).prepare(whole.batch(torch.arange(20)), False).inputs - made.target
+    )
     for first, second in ((changed[0], changed[1]), (changed[:, 0], changed[:, 1]), (changed[..., 0], changed[..., 1])):
         assert not torch.equal(first == 0, second == 0) or not torch.equal(first, second)
         assert not torch.equal(first, second)

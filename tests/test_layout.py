@@ -116,7 +116,11 @@ def branches_on_kind(tree: ast.AST) -> list[int]:
     """Lines that ask what kind of task, model or dataset something is."""
     lines = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance" and names_a_component(node.args[0]):
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") == "isinstance"
+            and names_a_component(node.args[0])
+        ):
             if ast.unparse(node.args[1]) != "SequenceData":  # every dataset is one: that asks for no kind
                 lines.append(node.lineno)
         if isinstance(node, ast.Compare) and any(
@@ -132,13 +136,20 @@ def branches_on_kind(tree: ast.AST) -> list[int]:
 
 @pytest.mark.parametrize(
     "code",
-    ["isinstance(self.task, Prediction)", "task.name == 'prediction'", "kind == 'image'", "type(model).__name__ in KNOWN"],
+    [
+        "isinstance(self.task, Prediction)",
+        "task.name == 'prediction'",
+        "kind == 'image'",
+        "type(model).__name__ in KNOWN",
+    ],
 )
 def test_a_branch_on_the_kind_of_a_component_is_recognised(code):
     assert branches_on_kind(ast.parse(code)) == [1]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path != OUTPUT], ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path != OUTPUT], ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_nothing_branches_on_the_kind_of_a_task_a_model_or_a_dataset(path):
     """That is what makes a question one file."""
     assert branches_on_kind(ast.parse(path.read_text())) == []

@@ -324,9 +324,7 @@ def test_a_padded_batch_gives_the_gradients_that_its_sequences_give_by_themselve
 
     together = model(inputs, LENGTHS)
     ours = gradients([(rows(together, row), length) for row, length in enumerate(LENGTHS.tolist())])
-    expected = gradients(
-        [(model(*alone(variant, inputs, row)), length) for row, length in enumerate(LENGTHS.tolist())]
-    )
+    expected = gradients([(model(*alone(variant, inputs, row)), length) for row, length in enumerate(LENGTHS.tolist())])
     for name, gradient in expected.items():
         assert torch.allclose(ours[name], gradient, atol=1e-6), name
 

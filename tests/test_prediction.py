@@ -206,7 +206,10 @@ def test_a_roll_out_feeds_each_prediction_back_and_drops_the_oldest():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_shape": (3, 2), "lengths": 3, "starts": torch.arange(4) * 3}, "nothing comes after an image. Use data"),
+        (
+            {"image_shape": (3, 2), "lengths": 3, "starts": torch.arange(4) * 3},
+            "nothing comes after an image. Use data",
+        ),
         ({}, "`dataset.window` must be at least 5, and the same for all sequences, to be halved by .*, got 3 to 6"),
         ({"lengths": 4, "starts": torch.arange(4) * 3}, "`dataset.window` must be at least 5, .*, got 4. Use dataset"),
     ],

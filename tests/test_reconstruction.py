@@ -44,7 +44,9 @@ def test_the_target_is_what_is_scored_where_it_is_not_the_input():
 
 
 def test_a_reconstruction_that_only_broadcasting_would_fit_is_refused():
-    with pytest.raises(ValueError, match=r"must have the target's shape \(2, 3, 1\), and the model returns \(2, 1, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"must have the target's shape \(2, 3, 1\), and the model returns \(2, 1, 1\)"
+    ):
         Reconstruction().score(Batch(torch.zeros(2, 3, 1)), Output(reconstruction=torch.zeros(2, 1, 1)))
 
 

@@ -47,7 +47,9 @@ def test_no_time_step_stands_on_two_sides(prices, name):
 
 def test_folds_are_disjoint_and_cover_everything_but_the_test_part():
     folds = [select(KFold(5, shuffle=True, random_state=0), fold, TOY) for fold in range(5)]
-    assert np.array_equal(np.sort(np.concatenate([validation for _, validation, _ in folds])), np.flatnonzero(~TOY.test))
+    assert np.array_equal(
+        np.sort(np.concatenate([validation for _, validation, _ in folds])), np.flatnonzero(~TOY.test)
+    )
     for train, validation, _ in folds:
         assert not set(train) & set(validation)
         assert len(train) + len(validation) == 80
@@ -110,8 +112,16 @@ def test_a_splitter_of_ones_own_with_one_split_is_used_without_a_fold():
     [
         (KFold(5), 7, r"`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run."),
         (KFold(5), -1, r"`fold` must lie in 0..4, got -1"),
-        (Holdout(0.2), 1, r"`fold` must be null with a split that has no folds \(Holdout\), got 1. Use fold=null, or split=kfold."),
-        (WalkForward(3), 0, "`split=walk_forward` needs sequences that follow one another in time, .* has none. Use split=kfold."),
+        (
+            Holdout(0.2),
+            1,
+            r"`fold` must be null with a split that has no folds \(Holdout\), got 1. Use fold=null, or split=kfold.",
+        ),
+        (
+            WalkForward(3),
+            0,
+            "`split=walk_forward` needs sequences that follow one another in time, .* has none. Use split=kfold.",
+        ),
         (GroupKFold(3), 0, "`split` by groups needs a dataset with series, and this one has none. Use split=kfold."),
     ],
 )

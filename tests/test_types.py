@@ -98,7 +98,9 @@ def test_a_divided_batch_is_the_whole_again():
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("steps", [0, 3, 4])
 def test_a_target_longer_than_the_shortest_sequence_allows_is_refused(cut, steps):
-    with pytest.raises(ValueError, match=rf"A target of {steps} steps needs sequences of at least {steps + 1}, got one of 3"):
+    with pytest.raises(
+        ValueError, match=rf"A target of {steps} steps needs sequences of at least {steps + 1}, got one of 3"
+    ):
         CUTS[cut](ragged(), steps)
 
 
