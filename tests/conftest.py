@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from hydra.core.hydra_config import HydraConfig  # noqa: E402
 from omegaconf import DictConfig, open_dict  # noqa: E402
 
-import run as entry_point  # noqa: E402, F401  # registers the types of the run-level keys
+from lstm_ae import cli  # noqa: E402, F401  # registers the types of the run-level keys
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("dataset.sequences=60", "model.hidden_size=3", "trainer.epochs=3", "trainer.batch_size=16", "figures=false")
@@ -74,7 +74,7 @@ def write_mnist(raw: Path) -> dict[str, str]:
 @pytest.fixture
 def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
     """A function that runs one job in a directory of one's own, in this process."""
-    from lstm_ae.experiment import run
+    from lstm_ae.experiment.configured import run
 
     def call(path: Path, *overrides: str, cwd: Path = ROOT) -> float:
         config = composed(*overrides)

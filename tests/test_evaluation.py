@@ -1,18 +1,15 @@
-"""What stands beside the metrics: intervals, tables by class and company, errors by horizon."""
+"""What stands next to the metrics: intervals, tables by class and series, errors by horizon."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from lstm_ae.baselines import fit_baselines
+from lstm_ae import baselines
 from lstm_ae.experiment import evaluation
-from lstm_ae.experiment.job import JobError
-from lstm_ae.experiment.tables import _skill_interval
-from lstm_ae.tasks import roll_out
-from lstm_ae.types import Output
+from lstm_ae.experiment.configured import JobError
+from lstm_ae.statistics import proportion_interval, ratio_interval
 from tests.test_data import write_prices
 
 QUICK = ("trainer=smoke", "model.hidden_size=3")
@@ -52,22 +49,27 @@ def test_a_classifier_leaves_a_confusion_matrix_and_the_accuracy_of_each_class(r
         ("prediction", "residual_predictor", {"prediction", "multi_step"}),
     ],
 )
-def test_a_predictor_is_set_beside_persistence_and_drift_company_by_company(
+def test_a_predictor_is_set_against_persistence_and_drift_series_by_series(
     run_in, tmp_path, prices, task, model, figures
 ):
     more = ["task.multi_step=true"] if "multi_step" in figures else []
     run_in(tmp_path / "run", *prices, f"task={task}", f"model={model}", *QUICK, *more)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert set(metrics["skill"]) == set(metrics["skill_interval"]) == {"persistence", "drift"}
-    low, high = metrics["skill_interval"]["persistence"]
-    assert low is None or low <= metrics["skill"]["persistence"] <= high
-    companies = pd.read_csv(tmp_path / "run" / "companies.csv")
-    assert list(companies["company"]) == ["AAA", "BBB", "CCC"]
-    weights = companies["windows"] / companies["windows"].sum()
-    assert (weights * companies["prediction_mse"]).sum() == pytest.approx(metrics["test"]["prediction_mse"], rel=1e-4)
-    assert (weights * companies["persistence_mse"]).sum() == pytest.approx(
+    assert set(metrics["skill"]) == {"persistence", "drift"}
+    assert set(metrics["interval"]) == {"direction_accuracy", "skill.persistence", "skill.drift"}
+    for name in ("persistence", "drift"):
+        low, high = metrics["interval"][f"skill.{name}"] or (None, None)
+        assert (low is None) == (f"skill.{name}" in metrics.get("interval_reason", {}))
+        assert low is None or low <= metrics["skill"][name] <= high
+    series = pd.read_csv(tmp_path / "run" / "series.csv")
+    assert list(series["series"]) == ["AAA", "BBB", "CCC"]
+    weights = series["sequences"] / series["sequences"].sum()
+    assert (weights * series["prediction_mse"]).sum() == pytest.approx(metrics["test"]["prediction_mse"], rel=1e-4)
+    assert (weights * series["persistence_mse"]).sum() == pytest.approx(
         metrics["baseline"]["persistence"]["prediction_mse"], rel=1e-4
     )
+    share = (weights * series["last_step_direction_accuracy"]).sum()
+    assert metrics["test"]["last_step_direction_accuracy"] == pytest.approx(share)
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"data", "loss", "reconstruction"} | figures
 
@@ -82,40 +84,61 @@ def test_the_error_by_horizon_begins_where_one_step_does(run_in, tmp_path, price
     assert table["persistence_mse"].is_monotonic_increasing
 
 
-def test_a_roll_out_feeds_each_prediction_back_and_drops_the_oldest():
-    seen = []
-
-    def model(inputs):
-        seen.append(inputs[0, :, 0].tolist())
-        return Output(prediction=inputs + 1)
-
-    rolled = roll_out(model, torch.tensor([[[1.0], [5.0]]]), steps=3)
-    assert rolled[0, :, 0].tolist() == [6, 7, 8]
-    assert seen == [[1, 5], [5, 6], [6, 7]]
-
-
-def test_the_interval_of_a_skill_holds_the_skill_and_widens_with_fewer_days():
+def test_the_interval_of_a_ratio_holds_the_ratio_and_widens_with_fewer_times():
     rng = np.random.default_rng(0)
 
-    def width(days):
-        baseline = rng.random(days * 4)
-        interval = _skill_interval(0.8 * baseline + 0.1 * rng.random(days * 4), baseline, np.arange(days * 4) // 4, 5)
+    def width(times):
+        bottom = rng.random(times * 4)
+        interval = ratio_interval(0.8 * bottom + 0.1 * rng.random(times * 4), bottom, np.arange(times * 4) // 4, 5)
         return interval, interval[1] - interval[0]
 
     (low, high), narrow = width(1000)
-    assert low < 1 - (0.4 + 0.05) / 0.5 < high
-    assert width(50)[1] > 2 * narrow
-    assert _skill_interval(np.ones(24), np.ones(24), np.arange(24), block=5) == [None, None]
+    assert low < (0.4 + 0.05) / 0.5 < high
+    assert width(100)[1] > 2 * narrow
+
+
+def test_an_interval_that_cannot_be_had_says_why():
+    assert ratio_interval(np.ones(24), np.ones(24), np.arange(24), block=5) == (
+        "24 times make 4 blocks of 5, and an interval needs 20"
+    )
+    assert ratio_interval(np.zeros(24), np.zeros(24), np.arange(24), 1) == "some resamples have nothing to divide by"
+    assert proportion_interval(0, 0) is None
+
+
+def test_a_model_whose_latent_is_no_smaller_than_the_sequence_is_said_to_copy(run_in, tmp_path):
+    """Of a model that compresses there is a skill over PCA of the same budget, and nothing is said of copying."""
+    small = ("dataset.sequences=60", "figures=false", *QUICK)
+    run_in(tmp_path / "copies", *small)
+    run_in(tmp_path / "compresses", *small, "model=bottleneck")
+    copies, compresses = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in
+        ("copies", "compresses"))  # fmt: skip
+    assert copies["skill"] == {"pca": None}
+    assert copies["baseline"] == {}
+    assert copies["copies"] == "copies: its latent (150 values) is not smaller than the sequence (50)"
+    assert "copies" not in compresses
+    assert compresses["skill"]["pca"] == pytest.approx(
+        1 - compresses["test"]["reconstruction_mse"] / compresses["baseline"]["pca"]["reconstruction_mse"]
+    )
+
+
+def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
+    run_in(tmp_path, "dataset=digits", "task=classification", "model=v1", "figures=false", *QUICK)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics["metrics"]) == set(metrics["test"])
+    assert metrics["metrics"]["accuracy"] == {"unit": "share of the sequences", "higher_is_better": True}
+    assert {name for name, about in metrics["metrics"].items() if about["higher_is_better"]} == {"accuracy"}
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task=classification", "model=v4"], "`task` and `dataset` do not fit: the task needs classes, and the"),
+        (["task=classification", "model=v4"], r"`task` \(.*Classification\) does not fit the dataset: The task needs classes, and the dataset has none. Use"),
         (["task=prediction", "dataset=digits"], "nothing comes after an image. Use dataset=sp500 or dataset=toy"),
-        (["model=v1"], "the model names classes. Use model=autoencoder with this task, or task=classification"),
-        (["task=prediction", "model=autoencoder"], "the model only reconstructs. Use model=predictor_v3 with this"),
-        (["task=prediction", "model=predictor_v1"], "predicts only the last step. .* or task=last_day with this model"),
+        (["model=v1"], r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits, or model="),
+        (["task=prediction", "model=autoencoder"],
+         "the task accepts next_sequence, and the model produces only a reconstruction. Use model=predictor_v3 with t"),
+        (["task=prediction", "model=predictor_v1"],
+         "the task accepts next_sequence, and the model produces next_step. .* or model=predictor_v1 with task=last_d"),
         (["task=classification", "dataset=digits", "model=v4", "task.reconstruction_dominance=2"],
          r"`reconstruction_dominance` must lie in \[0, 1\], got 2"),
         (["dataset=sp500", "task=prediction", "model=predictor_v3", "task.multi_step=true", "dataset.window=4",
@@ -123,18 +146,32 @@ def test_the_interval_of_a_skill_holds_the_skill_and_widens_with_fewer_days():
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_both_sides_and_what_fits(run_in, tmp_path, overrides, message):
-    with pytest.raises(JobError, match=message.replace("`task` and `dataset`", "`task=.*` and `dataset=.*`")):
+    with pytest.raises(JobError, match=message):
         run_in(tmp_path / "run", *overrides)
+
+
+def test_a_task_that_accepts_anything_accepts_a_classifier(run_in, tmp_path):
+    run_in(tmp_path / "run", "dataset=digits", "task=reconstruction", "model=v3", "figures=false", *QUICK)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(metrics["test"]) == {"loss", "reconstruction_mse"}
+    assert metrics["skill"]["pca"] is not None
 
 
 def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequences(run_in, tmp_path, monkeypatch):
     fits = []
 
-    def fit(task, train, latent_size, classes):
-        fits.append((task, latent_size))
-        return fit_baselines(task, train, latent_size, classes)
+    def counted(baseline):
+        fit = baseline.fit
 
-    monkeypatch.setattr(evaluation, "fit_baselines", fit)
+        def wrapped(self, train, validation, seed):
+            if len(train) > evaluation.TRIAL_SIZE:  # the trial before each training fits its own, on a few sequences
+                fits.append((baseline.__name__, getattr(self, "components", None)))
+            fit(self, train, validation, seed)
+
+        monkeypatch.setattr(baseline, "fit", wrapped)
+
+    counted(baselines.LogisticRegression)
+    counted(baselines.Pca)
     monkeypatch.setattr(evaluation, "_kept", evaluation._Kept())
     digits = ["dataset=digits", "evaluate_test=false", "figures=false", "trainer=smoke"]
     runs = [
@@ -148,7 +185,8 @@ def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequenc
     ]
     for number, overrides in enumerate(runs):
         run_in(tmp_path / str(number), *digits, *overrides)
-    assert [task for task, _ in fits] == ["classification", "reconstruction", "reconstruction", *["classification"] * 2]
+    logistic = ("LogisticRegression", None)
+    assert fits == [logistic, ("Pca", 3), ("Pca", 4), logistic, logistic]
     first, again = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("0", "6"))
     assert first["baseline"] == again["baseline"]
 

@@ -1,6 +1,7 @@
 """One job in its directory: complete, repeatable, resumable, and clear about what is wrong."""
 
 import errno
+import importlib
 import json
 import logging
 import math
@@ -9,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from lstm_ae.experiment import job
-from lstm_ae.experiment.job import JobError
+from lstm_ae.experiment import configured
+from lstm_ae.experiment.configured import JobError
 from lstm_ae.run_dir import RunDir
 from lstm_ae.trainer import Trainer
 from tests.conftest import SMALL
 
 FILES = {
-    ".hydra", ".lock", "config.json", "environment.json", "history.csv", "metrics.json", "model.pt", "samples.npz",
-    "status.json",
+    ".hydra", ".lock", "config.json", "environment.json", "history.csv", "metrics.json", "model.json", "model.pt",
+    "samples.npz", "scaler.npz", "status.json",
 }  # fmt: skip
+
+RUN = (*SMALL, "model=bottleneck")  # of which there is a skill over PCA
 
 
 def read(path, name):
@@ -56,7 +59,7 @@ class TestDirectory:
 
     @pytest.fixture(autouse=True)
     def score(self, run_in, path):
-        return run_in(path, *SMALL)
+        return run_in(path, *RUN)
 
     def test_it_is_complete(self, path):
         assert {entry.name for entry in path.iterdir()} == FILES
@@ -70,7 +73,23 @@ class TestDirectory:
         expected = 1 - metrics["test"]["reconstruction_mse"] / metrics["baseline"]["pca"]["reconstruction_mse"]
         assert metrics["skill"] == {"pca": pytest.approx(expected)}
         assert metrics["epochs"] == 3
-        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 4 * 1 * (3 + 1 + 2)
+        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 4 * 3 * (3 + 3 + 2) + 3 * 1 + 1
+
+    def test_the_model_is_described_so_that_it_is_built_again_without_the_data(self, path):
+        described = read(path, "model.json")
+        module, _, name = described["class"].rpartition(".")
+        model = getattr(importlib.import_module(module), name)(**described["arguments"], **described["sizes"])
+        model.load_state_dict(torch.load(path / "model.pt", weights_only=True))
+        assert described["sizes"] == {"features": 1}
+        assert (described["format"], described["length"], described["ragged"], described["missing"]) == (
+            1, 50, False, "error",
+        )  # fmt: skip
+        assert described["task"]["class"].rpartition(".")[2] == "Reconstruction"
+        with np.load(path / "scaler.npz", allow_pickle=False) as scaler:
+            assert described["scaling"] == scaler["method"] == "none"
+        with np.load(path / "samples.npz", allow_pickle=False) as samples, torch.no_grad():
+            made = model.eval()(torch.from_numpy(samples["inputs"])).reconstruction  # this dataset is not scaled
+            assert np.allclose(made, samples["reconstruction"], atol=1e-6)
 
     def test_the_history_has_a_row_an_epoch(self, path):
         history = RunDir(path).read_history()
@@ -95,27 +114,27 @@ class TestDirectory:
 
     def test_starting_it_again_returns_the_stored_score_and_changes_nothing(self, path, score, run_in):
         before = {entry: entry.stat().st_mtime_ns for entry in path.rglob("*") if entry.name != ".lock"}
-        assert run_in(path, *SMALL) == score
+        assert run_in(path, *RUN) == score
         assert {entry: entry.stat().st_mtime_ns for entry in before} == before
 
     def test_starting_it_again_says_so(self, path, run_in, caplog):
         caplog.set_level(logging.INFO)
-        run_in(path, *SMALL)
+        run_in(path, *RUN)
         assert f"This run ended before (finished): nothing is trained, and {path} is left as it is" in caplog.messages
 
     def test_a_number_typed_another_way_is_the_same_run(self, path, score, run_in):
-        assert run_in(path, *SMALL, "trainer.gradient_clipping=1") == score
+        assert run_in(path, *RUN, "trainer.gradient_clipping=1") == score
 
     def test_what_goes_wrong_before_it_begins_leaves_its_status_as_it_was(self, path, run_in, monkeypatch):
-        monkeypatch.setattr(job, "load", _fail)
+        monkeypatch.setattr(configured, "load", _fail)
         with pytest.raises(JobError, match="no data"):
-            run_in(path, *SMALL)
+            run_in(path, *RUN)
         assert read(path, "status.json")["state"] == "finished"
 
     def test_another_configuration_is_refused_and_changes_nothing(self, path, run_in):
         before = {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()}
         with pytest.raises(JobError, match=r"holds another:\n  model.hidden_size: 3 there, 4 now"):
-            run_in(path, *SMALL, "model.hidden_size=4")
+            run_in(path, *RUN, "model.hidden_size=4")
         assert {entry: entry.read_bytes() for entry in path.rglob("*") if entry.is_file()} == before
 
 
@@ -173,11 +192,11 @@ def test_a_diverged_run_has_an_infinite_score_and_keeps_what_was_learnt(run_in, 
     train = Trainer._epoch
     epochs = []
 
-    def explode(self, training, task, part):
+    def explode(self, training, task, subset, weights):
         epochs.append(1)
         if len(epochs) == 3:
             training.model.decoder.bias_ih_l0.data.fill_(math.nan)
-        return train(self, training, task, part)
+        return train(self, training, task, subset, weights)
 
     monkeypatch.setattr(Trainer, "_epoch", explode)
     assert run_in(tmp_path / "run", *SMALL, "trainer.epochs=9") == math.inf
@@ -219,10 +238,10 @@ class TestDryRun:
     ("overrides", "message"),
     [
         (["optimizer.lr=fast"], r"`optimizer.lr` must be of type float.*, got 'fast'. Its default is 0.001"),
-        (["optimizer.lr=-1"], r"In `optimizer` \(torch.optim.Adam\): Invalid learning rate: -1"),
+        (["optimizer.lr=-1"], r"In `optimizer` \(torch.optim.adam.Adam\): Invalid learning rate: -1"),
         (
             ["model.hidden_size=0"],
-            r"In `model` \(lstm_ae.models.Autoencoder\): `hidden_size` must be at least 1, got 0",
+            r"In `model` \(lstm_ae.models.autoencoder.Autoencoder\): `hidden_size` must be at least 1, got 0",
         ),
         (["model.hidden_size=1.5"], "`model.hidden_size` must be of type int, got 1.5"),
         (["model.hidden_size=true"], "`model.hidden_size` must be of type int, got True"),
@@ -230,7 +249,7 @@ class TestDryRun:
         (["trainer.epochs=-1"], "`epochs` must be at least 1, got -1"),
         (["trainer.gradient_clipping=0"], "`gradient_clipping` must be a finite number above 0, got 0"),
         (["split=kfold", "fold=7"], "`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run"),
-        (["split=walk_forward", "fold=0"], "`split=walk_forward` needs dates"),
+        (["split=walk_forward", "fold=0"], "`split=walk_forward` needs sequences that follow one another in time"),
         (["seed=-1"], "`seed` must be at least 0 and below 4294967296, got -1. Use seed=0"),
         (["objective=accuracy"], "`objective` must be one of loss, reconstruction_mse, got 'accuracy'"),
         (
@@ -257,7 +276,7 @@ def test_a_price_file_gives_figures_in_dollars(run_in, tmp_path):
     with np.load(tmp_path / "run" / "samples.npz") as samples:
         assert samples["inputs"].min() > 10  # dollars, where the scaled values lie near 0 to 1
         assert list(samples["names"]) == ["AAA", "BBB"]
-        assert samples["dates"].shape == (2, 6)
+        assert samples["times"].shape == (2, 6)
         assert samples["series"].shape == (2, 80)
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"data.png", "loss.png", "reconstruction.png"}
@@ -290,4 +309,4 @@ def test_an_occupied_log_is_not_touched(run_in, tmp_path):
 
 
 def test_the_last_dataset_is_kept_for_the_next_job(composed):
-    assert job.load(composed(*SMALL)) is job.load(composed(*SMALL, "model.hidden_size=4"))
+    assert configured.load(composed(*SMALL)) is configured.load(composed(*SMALL, "model.hidden_size=4"))

@@ -15,8 +15,10 @@ from lstm_ae.models import (
     ShiftedSequencePredictor,
     StateClassifier,
     TwinClassifier,
+    VariationalAutoencoder,
 )
-from lstm_ae.models.layers import last_and_max, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import last_and_max, run, set_chrono_bias, set_forget_bias
+from lstm_ae.types import Batch, Output, answering
 
 VARIANTS = {
     "autoencoder": lambda features: Autoencoder(features, hidden_size=5),
@@ -24,6 +26,7 @@ VARIANTS = {
     "bottleneck, all options": lambda features: BottleneckAutoencoder(
         features, hidden_size=5, num_layers=2, bidirectional=True, dropout=0.2, forget_bias=1.0, reverse_target=True
     ),
+    "variational": lambda features: VariationalAutoencoder(features, hidden_size=5, latent_size=3),
 }
 
 
@@ -101,13 +104,15 @@ def test_the_experimental_variants_classify_an_encoders_last_state():
     assert sum(isinstance(module, nn.LSTM) for module in apart.modules()) == 3
 
 
-def test_predictor_v2_does_not_see_the_last_day_and_v3_does():
+@pytest.mark.parametrize("lengths", [None, (7, 4)])
+def test_predictor_v2_does_not_see_the_last_step_and_v3_does(lengths):
     inputs = torch.rand(2, 7, 1)
     other = inputs.clone()
-    other[:, -1] += 1
+    lengths = None if lengths is None else torch.tensor(lengths)
+    other[[0, 1], [6, 6] if lengths is None else lengths - 1] += 1
     for variant, same in (("predictor_v2", True), ("predictor_v3", False)):
         model = PREDICTORS[variant](1)
-        assert torch.equal(model(inputs).prediction, model(other).prediction) == same
+        assert torch.equal(model(inputs, lengths).prediction, model(other, lengths).prediction) == same
 
 
 def test_the_residual_predictor_begins_as_persistence_and_does_not_look_ahead():
@@ -124,8 +129,8 @@ def test_reading_in_segments_changes_no_number():
     torch.manual_seed(0)
     lstm = nn.LSTM(2, 6, batch_first=True)
     inputs = torch.randn(3, 130, 2)
-    _, last, max_state = last_and_max(lstm, inputs, keep_states=False)
-    states, last_whole, max_whole = last_and_max(lstm, inputs, keep_states=True)
+    _, last, max_state = last_and_max(lstm, inputs, None, keep_states=False)
+    states, last_whole, max_whole = last_and_max(lstm, inputs, None, keep_states=True)
     assert torch.allclose(last, last_whole, atol=1e-6)
     assert torch.allclose(max_state, max_whole, atol=1e-6)
     assert torch.allclose(states[:, -1], last, atol=1e-6)
@@ -163,15 +168,28 @@ def test_the_reports_autoencoder_is_two_lstms_and_bounded():
     assert model(100 * torch.randn(3, 9, 1)).reconstruction.abs().max() < 1
 
 
-def test_the_bottlenecks_decoder_sees_the_code_alone():
+def test_the_bottlenecks_decoder_sees_the_latent_alone():
     model = BottleneckAutoencoder(features=2, hidden_size=4).eval()
     inputs = torch.rand(3, 6, 2)
-    code = model.encode(inputs)
-    assert code.shape == (3, model.latent_size)
-    assert torch.equal(model.decode(code, time=6), model(inputs).reconstruction)
+    latent = model(inputs).latent
+    assert latent.shape == (3, 4)
+    assert torch.equal(latent, model.encode(inputs))
+    assert torch.equal(model.decode(latent, time=6), model(inputs).reconstruction)
 
 
-def test_a_bidirectional_code_holds_the_last_state_of_both_directions():
+def test_the_latent_is_all_that_the_decoder_is_given():
+    """Whatever else a sequence held, the same latent gives the same reconstruction."""
+    inputs = torch.rand(3, 6, 2)
+    everything = Autoencoder(features=2, hidden_size=4)
+    output = everything(inputs)
+    assert output.latent.shape == (3, 6, 4)
+    assert torch.equal(everything.decode(output.latent), output.reconstruction)
+    for dropping in (BottleneckAutoencoder(features=2, hidden_size=4, dropout=0.5), VARIANTS["variational"](2)):
+        output = dropping.train()(inputs)  # what is dropped or drawn is so in the latent that is returned
+        assert torch.allclose(dropping.decode(output.latent, time=6), output.reconstruction)
+
+
+def test_a_bidirectional_latent_holds_the_last_state_of_both_directions():
     model = BottleneckAutoencoder(features=2, hidden_size=4, num_layers=2, bidirectional=True).eval()
     inputs = torch.rand(3, 6, 2)
     states, _ = model.encoder(inputs)  # (batch, time, 2 * hidden)
@@ -184,8 +202,8 @@ def test_a_reversed_target_is_the_same_decoding_backwards():
     forwards = BottleneckAutoencoder(features=1, hidden_size=4)
     backwards = BottleneckAutoencoder(features=1, hidden_size=4, reverse_target=True)
     backwards.load_state_dict(forwards.state_dict())
-    code = torch.rand(2, 4)
-    assert torch.equal(forwards.decode(code, time=5), backwards.decode(code, time=5).flip(1))
+    latent = torch.rand(2, 4)
+    assert torch.equal(forwards.decode(latent, time=5), backwards.decode(latent, time=5).flip(1))
 
 
 def test_the_forget_bias_is_set_once_and_moves_nothing_else():
@@ -213,3 +231,152 @@ def test_the_forget_bias_is_set_once_and_moves_nothing_else():
 def test_bad_values_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         BottleneckAutoencoder(features=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 0}, "`hidden_size` must be at least 1, got 0"),
+        ({"latent_size": 0}, "`latent_size` must be at least 1, got 0"),
+        ({"kl_weight": -1}, "`kl_weight` must be at least 0, got -1"),
+        ({"warm_up": -1}, "`warm_up` must be at least 0, got -1"),
+    ],
+)
+def test_bad_values_of_the_variational_autoencoder_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        VariationalAutoencoder(**{"features": 1, "hidden_size": 2, "latent_size": 2} | options)
+
+
+def test_the_divergence_of_the_variational_autoencoder_is_that_of_its_normal_distributions():
+    model = VARIANTS["variational"](2).eval()
+    inputs = torch.rand(4, 6, 2)
+    mean, log_variance = model.encode(inputs)
+    drawn = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    standard = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = torch.distributions.kl_divergence(drawn, standard).sum(dim=1).mean()
+    output = model(inputs)
+    assert torch.allclose(output.losses["kl"], expected, atol=1e-6)
+    assert torch.equal(output.latent, mean)
+    assert not torch.equal(model.train()(inputs).latent, mean)
+
+
+MODELS = {**VARIANTS, **CLASSIFIERS, **PREDICTORS}
+#: The classifier of the raw input has a weight for each step of the longest sequence: by itself a sequence is padded too.
+PADDED_ALONE = {"v1"}
+LENGTHS = torch.tensor([7, 2, 5, 1])
+
+
+def alone(variant, inputs, row):
+    """A sequence as a batch of its own."""
+    own = inputs[row : row + 1]
+    return (own, LENGTHS[row : row + 1]) if variant in PADDED_ALONE else (own[:, : LENGTHS[row]], None)
+
+
+def ragged_model(variant, features):
+    torch.manual_seed(2)
+    model = MODELS[variant](features).double().eval()
+    if variant == "residual_predictor":
+        torch.nn.init.normal_(model.head.weight)
+    inputs = torch.randn(len(LENGTHS), 7, features, dtype=torch.float64)
+    inputs[torch.arange(7) >= LENGTHS.unsqueeze(1)] = 0
+    return model, inputs
+
+
+def pieces(output, length):
+    """What an output says of one sequence, padding cut off; its losses too, where a model has some."""
+    over_time = [output.reconstruction]
+    over_time += [output.prediction] if output.prediction is not None and output.prediction.ndim == 3 else []
+    over_time += [output.latent] if output.latent is not None and output.latent.ndim == 3 else []
+    whole = [output.prediction] if output.prediction is not None and output.prediction.ndim == 2 else []
+    whole += [output.latent] if output.latent is not None and output.latent.ndim == 2 else []
+    return [values[:, :length] for values in over_time] + whole
+
+
+def rows(output, row):
+    """An output of a batch, of one of its sequences."""
+    parts = (output.reconstruction, output.prediction, output.latent)
+    return Output(*(None if part is None else part[row : row + 1] for part in parts))
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_a_padded_batch_gives_each_sequence_what_it_gives_by_itself(variant):
+    model, inputs = ragged_model(variant, 3)
+    together = model(inputs, LENGTHS)
+    divergences = []
+    for row, length in enumerate(LENGTHS.tolist()):
+        own = model(*alone(variant, inputs, row))
+        divergences += list(own.losses.values())
+        for ours, expected in zip(pieces(rows(together, row), length), pieces(own, length), strict=True):
+            assert torch.allclose(ours, expected, atol=1e-6)
+    for loss in together.losses.values():
+        assert torch.allclose(loss, torch.stack(divergences).mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_a_padded_batch_gives_the_gradients_that_its_sequences_give_by_themselves(variant):
+    model, inputs = ragged_model(variant, 3)
+
+    def gradients(outputs):
+        model.zero_grad()
+        values = [piece.square().sum() for output, length in outputs for piece in pieces(output, length)]
+        torch.stack(values).sum().backward()
+        return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+    together = model(inputs, LENGTHS)
+    ours = gradients([(rows(together, row), length) for row, length in enumerate(LENGTHS.tolist())])
+    expected = gradients([(model(*alone(variant, inputs, row)), length) for row, length in enumerate(LENGTHS.tolist())])
+    for name, gradient in expected.items():
+        assert torch.allclose(ours[name], gradient, atol=1e-6), name
+
+
+@pytest.mark.parametrize("variant", [name for name in MODELS if name not in PADDED_ALONE])
+def test_what_stands_in_the_padding_moves_nothing(variant):
+    model, inputs = ragged_model(variant, 3)
+    other = inputs.clone()
+    other[torch.arange(7) >= LENGTHS.unsqueeze(1)] = 9
+    for row, length in enumerate(LENGTHS.tolist()):
+        first, second = (pieces(rows(model(values, LENGTHS), row), length) for values in (inputs, other))
+        assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_lengths_that_are_all_the_same_change_nothing(variant):
+    model, _ = ragged_model(variant, 3)
+    inputs = torch.randn(4, 7, 3, dtype=torch.float64)
+    first, second = model(inputs), model(inputs, torch.full((4,), 7))
+    for ours, expected in zip(pieces(first, 7), pieces(second, 7), strict=True):
+        assert torch.allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (2, True)])
+def test_recurrence_stops_at_each_sequences_own_end(layers, bidirectional):
+    torch.manual_seed(0)
+    lstm = nn.LSTM(2, 3, layers, batch_first=True, bidirectional=bidirectional).double()
+    inputs = torch.randn(4, 7, 2, dtype=torch.float64)
+    states, (hidden, memory) = run(lstm, inputs, LENGTHS)
+    assert states.shape == (4, 7, 6 if bidirectional else 3)
+    for row, length in enumerate(LENGTHS.tolist()):
+        own, (own_hidden, own_memory) = run(lstm, inputs[row : row + 1, :length])
+        assert torch.allclose(states[row : row + 1, :length], own, atol=1e-6)
+        assert not states[row, length:].any()
+        assert torch.allclose(hidden[:, row : row + 1], own_hidden, atol=1e-6)
+        assert torch.allclose(memory[:, row : row + 1], own_memory, atol=1e-6)
+
+
+class TestAnswering:
+    """A model is given what its forward names, and a stranger's module reconstructs."""
+
+    batch = Batch(torch.rand(2, 3, 1), lengths=torch.tensor([3, 2]), observed=torch.ones(2, 3, 1, dtype=torch.bool))
+
+    def test_a_module_that_returns_a_tensor_reconstructs(self):
+        assert torch.equal(answering(nn.Identity())(self.batch).reconstruction, self.batch.inputs)
+
+    def test_lengths_and_observed_go_to_a_forward_that_names_them(self):
+        class Asking(nn.Module):
+            def forward(self, inputs, observed, lengths):
+                self.given = observed, lengths
+                return inputs
+
+        model = Asking()
+        answering(model)(self.batch)
+        assert model.given == (self.batch.observed, self.batch.lengths)

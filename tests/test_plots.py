@@ -1,11 +1,12 @@
 """Figures: drawn from a run directory alone, with titles, units and legends."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
-from lstm_ae import plots
+from lstm_ae import drawing, plots
 from lstm_ae.run_dir import RunDir
 from tests.conftest import SMALL
 
@@ -21,7 +22,8 @@ def test_a_directory_that_was_moved_is_drawn_again(run_in, runs, dataset):
     run_in(runs / dataset, f"dataset={dataset}", *options, "figures=true")
     shutil.copytree(runs / dataset, runs / f"{dataset}_moved")
     shutil.rmtree(runs / f"{dataset}_moved" / "figures")
-    names = plots.draw(RunDir(runs / f"{dataset}_moved"))
+    moved = RunDir(runs / f"{dataset}_moved")
+    names = plots.draw(moved, plots.figures_of(moved))
     assert names == ["figures/data.png", "figures/loss.png", "figures/reconstruction.png"]
     for name in names:
         assert (runs / f"{dataset}_moved" / name).read_bytes() == (runs / dataset / name).read_bytes()
@@ -39,23 +41,90 @@ def test_the_command_draws_the_runs_it_is_given_and_says_what_is_none(run_in, ru
     assert f"must be the directory of a finished run, and {runs} has no samples.npz" in capsys.readouterr().err
 
 
-def test_prices_are_drawn_in_dollars_against_dates():
+class Written:
+    """A run directory as figures read it, made up."""
+
+    def __init__(self, samples=None, history=None, metrics=None, config=None):
+        self.samples, self.history = samples or {}, history or {}
+        self.files = {
+            "metrics.json": {"test": {"loss": 0.5}, "parameters": 1234, "best_epoch": 1, "skill": {}} | (metrics or {}),
+            "config.json": config or {},
+        }
+
+    def read_json(self, name):
+        return self.files[name]
+
+    def read_history(self):
+        return self.history
+
+    def read_arrays(self, name):
+        return self.samples
+
+
+def test_series_are_drawn_in_their_unit_against_times():
     days = np.arange("2020-01-01", "2020-03-01", dtype="datetime64[D]")
+    values = np.stack([np.linspace(1, 50, len(days)), np.full(len(days), 5.0)])
+    values[0, 3] = np.nan
     samples = {
-        "kind": np.array("price"), "unit": np.array("USD"), "series": np.full((2, len(days)), 5.0),
-        "series_dates": days,
-        "series_names": np.array(["AAA", "BBB"]), "series_total": np.array(7), "test_from": days[40],
+        "is_image": np.array(False), "unit": np.array("USD"), "feature_names": np.array(["price"]), "series": values,
+        "series_times": days, "series_names": np.array(["AAA", "BBB"]), "series_total": np.array(7),
+        "test_from": days[40],
     }  # fmt: skip
-    figure = plots._prices(samples)
-    ax = figure.axes[0]
-    assert figure.get_suptitle() == "Prices of 2 of the 7 companies"
-    assert ax.get_ylabel() == "price (USD, logarithmic)"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["AAA", "BBB", "test part"]
+    ax = drawing.data(Written(samples)).axes[0]
+    assert ax.figure.get_suptitle() == "Series: 2 of 7"
+    assert ax.get_ylabel() == "price (USD), logarithmic"
+    assert ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["AAA", "BBB", "test subset"]
+    samples |= {"series": np.full((2, len(days)), -5.0), "series_total": np.array(2)}
+    ax = drawing.data(Written(samples)).axes[0]
+    assert (ax.figure.get_suptitle(), ax.get_ylabel(), ax.get_yscale()) == ("Series", "price (USD)", "linear")
 
 
 def test_losses_are_drawn_with_the_epoch_whose_weights_were_kept():
     history = {"epoch": [1.0, 2.0], "train.loss": [0.5, 0.4], "validation.loss": [0.6, 0.7]}
-    figure = plots._curves(history, {"best_epoch": 1, "test": {"loss": 0.5}}, "Autoencoder (hidden_size 3)")
+    model = {"_target_": "lstm_ae.models.Autoencoder", "hidden_size": 3}
+    figure = drawing.curves(Written(history=history, config={"model": model, "optimizer": {"lr": 0.01}}))
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["train", "validation", "weights kept: epoch 1"]
-    assert "Autoencoder (hidden_size 3)" in figure.get_suptitle()
+    assert "Autoencoder (hidden_size 3; 1,234 parameters), lr 0.01" in figure.get_suptitle()
+
+
+def test_sequences_of_several_features_have_a_row_a_feature_and_name_them():
+    shape = (2, 5, 8)
+    samples = {
+        "is_image": np.array(False), "unit": np.array("value"), "names": np.array(["sequence 0", "sequence 9"]),
+        "feature_names": np.array([f"sensor {n}" for n in range(8)]), "inputs": np.random.default_rng(0).random(shape),
+        "reconstruction": np.zeros(shape),
+    }  # fmt: skip
+    figure = drawing.reconstruction(Written(samples, metrics={"test": {"reconstruction_mse": 0.25}}))
+    assert len(figure.axes) == 6 * 2
+    assert [ax.get_ylabel() for ax in figure.axes[::2]] == [f"sensor {n}" for n in range(6)]
+    assert "the first 6 of 8 features" in figure.get_suptitle()
+    assert "mean squared error 0.25" in figure.get_suptitle()
+
+
+def test_a_model_that_reconstructs_nothing_has_no_figure_of_reconstructions():
+    assert drawing.reconstruction(Written({"inputs": np.zeros((1, 2, 1))})) is None
+
+
+def test_a_figure_that_cannot_be_drawn_costs_a_warning_and_the_others_are_drawn(run_in, runs, caplog):
+    def broken(run_dir):
+        raise KeyError("colour")
+
+    run_in(runs / "warned", *SMALL)
+    names = plots.draw(RunDir(runs / "warned"), {"broken": broken, "nothing": lambda run_dir: None})
+    assert names == ["figures/data.png", "figures/loss.png"]
+    assert caplog.messages == ["The figure broken could not be drawn: KeyError: 'colour'"]
+
+
+def test_a_module_that_a_directory_names_is_imported_only_where_it_is_allowed(tmp_path, monkeypatch, caplog):
+    (tmp_path / "own_task.py").write_text("class Own:\n    figures = {'mine': print}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = RunDir(tmp_path / "run")
+    run.write_json("config.json", {"task": {"_target_": "own_task.Own"}})
+    assert plots.figures_of(run) == plots.figures_of(run, ["own"]) == {}
+    assert "own_task" not in sys.modules
+    assert "the task is own_task.Own. Use --allow own_task for its own." in caplog.messages[0]
+    assert plots.figures_of(run, ["own_task"]) == {"mine": print}
+    run.write_json("config.json", {"task": {"_target_": "lstm_ae.tasks.Classification"}})
+    assert set(plots.figures_of(run)) == {"reconstruction", "confusion"}

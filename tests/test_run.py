@@ -38,7 +38,7 @@ def wait_for_epoch(path, epoch, process):
 
 
 def test_a_run_ends_with_its_result_and_plain_lines(command, tmp_path):
-    done = command(*SMALL, f"hydra.run.dir={tmp_path}/run")
+    done = command(*SMALL, "model=bottleneck", f"hydra.run.dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "reconstruction_mse: pca test" in done.stdout
@@ -47,11 +47,28 @@ def test_a_run_ends_with_its_result_and_plain_lines(command, tmp_path):
     assert (tmp_path / "run" / "run.log").read_text() == done.stdout
 
 
+def test_a_model_that_copies_is_said_to_where_its_skill_would_stand(command, tmp_path):
+    done = command(*SMALL, f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "skill over it" not in done.stdout
+    assert "copies: its latent (150 values) is not smaller than the sequence (50)" in done.stdout
+
+
+def test_the_console_command_is_the_same(tmp_path):
+    words = ["-m", "lstm_ae.cli", "--cfg", "job", "model.hidden_size=5"]
+    done, expected = (subprocess.run([sys.executable, *first, *words[2:]], cwd=ROOT, capture_output=True, text=True,
+        check=True) for first in (words[:2], ["run.py"]))  # fmt: skip
+    assert done.stdout == expected.stdout
+    assert "hidden_size: 5" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=nothing", "Available options in 'model'"),
-        ("model.nothing=1", "Could not override 'model.nothing'"),
+        ("model=nothing", "`model` has no option 'nothing'."),
+        ("model=autoencodr", "`model` has no option 'autoencodr'. Did you mean model=autoencoder? There are: auto"),
+        ("model.nothing=1", "There is no key 'model.nothing'."),
+        ("model.hiden_size=1", "There is no key 'model.hiden_size'. Did you mean model.hidden_size?"),
         ("seed=abc", "Value 'abc' of type 'str' could not be converted to Integer"),
         ("model.hidden_size=0", "`hidden_size` must be at least 1, got 0"),
         ("hydra.run.dir=/proc/nothing/run", "`hydra.run.dir` must be a folder that can be written: "),

@@ -37,7 +37,7 @@ SPLITTERS = {
 
 @pytest.mark.parametrize("name", SPLITTERS)
 def test_no_time_step_stands_on_two_sides(prices, name):
-    train, validation = select(*SPLITTERS[name], prices)
+    train, validation, _ = select(*SPLITTERS[name], prices)
     test = np.flatnonzero(prices.test)
     assert len(train) > 100
     assert len(validation) > 50
@@ -47,8 +47,10 @@ def test_no_time_step_stands_on_two_sides(prices, name):
 
 def test_folds_are_disjoint_and_cover_everything_but_the_test_part():
     folds = [select(KFold(5, shuffle=True, random_state=0), fold, TOY) for fold in range(5)]
-    assert np.array_equal(np.sort(np.concatenate([validation for _, validation in folds])), np.flatnonzero(~TOY.test))
-    for train, validation in folds:
+    assert np.array_equal(
+        np.sort(np.concatenate([validation for _, validation, _ in folds])), np.flatnonzero(~TOY.test)
+    )
+    for train, validation, _ in folds:
         assert not set(train) & set(validation)
         assert len(train) + len(validation) == 80
 
@@ -62,30 +64,47 @@ def test_holdout_draws_by_seed_where_there_are_no_dates():
 
 def test_holdout_and_walk_forward_validate_on_later_days(prices):
     for splitter, fold in (SPLITTERS["holdout"], SPLITTERS["walk_forward"]):
-        train, validation = select(splitter, fold, prices)
-        assert prices.days[train].max() < prices.days[validation].min()
+        train, validation, _ = select(splitter, fold, prices)
+        assert prices.spans[train].max() < prices.spans[validation].min()
 
 
 def test_walk_forward_leaves_out_the_embargo_and_grows(prices):
     sizes = []
     for fold in range(3):
-        train, validation = select(WalkForward(3, embargo=6), fold, prices)
-        assert prices.days[validation].min() - prices.days[train].max() > 6
+        train, validation, _ = select(WalkForward(3, embargo=6), fold, prices)
+        assert prices.spans[validation].min() - prices.spans[train].max() > 6
         sizes.append(len(train))
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2]
 
 
 def test_group_kfold_keeps_a_company_on_one_side(prices):
-    train, validation = select(*SPLITTERS["group_kfold"], prices)
-    assert not set(prices.groups[train]) & set(prices.groups[validation])
+    train, validation, _ = select(*SPLITTERS["group_kfold"], prices)
+    assert not set(prices.series[train]) & set(prices.series[validation])
 
 
 def test_without_a_fold_another_splitter_gives_a_holdout_run():
-    train, validation = select(KFold(5, shuffle=True, random_state=3), None, TOY)
+    train, validation, notes = select(KFold(5, shuffle=True, random_state=3), None, TOY)
     expected = select(Holdout(random_state=3), None, TOY)
     assert np.array_equal(train, expected[0])
     assert np.array_equal(validation, expected[1])
+    assert notes == ("fold=null: a quarter validates, once; KFold is used with fold=0, 1, ...",)
+    assert expected[2] == select(KFold(5), 0, TOY)[2] == ()  # nothing to say where the splitter itself is used
+
+
+def test_a_splitter_of_ones_own_with_one_split_is_used_without_a_fold():
+    class Alternating:
+        def get_n_splits(self, X=None, y=None, groups=None):
+            return 1
+
+        def split(self, X, y=None, groups=None):
+            yield np.arange(0, len(X), 2), np.arange(1, len(X), 2)
+
+    train, validation, notes = select(Alternating(), None, TOY)
+    rest = np.flatnonzero(~TOY.test)
+    assert np.array_equal(train, rest[::2])
+    assert np.array_equal(validation, rest[1::2])
+    assert notes == ()
 
 
 @pytest.mark.parametrize(
@@ -93,9 +112,17 @@ def test_without_a_fold_another_splitter_gives_a_holdout_run():
     [
         (KFold(5), 7, r"`fold` must lie in 0..4, got 7. Use `fold=null` for a holdout run."),
         (KFold(5), -1, r"`fold` must lie in 0..4, got -1"),
-        (Holdout(0.2), 1, "`fold` must be null with split=holdout, got 1. Use fold=null, or split=kfold."),
-        (WalkForward(3), 0, "`split=walk_forward` needs dates, and this dataset has none. Use split=kfold."),
-        (GroupKFold(3), 0, "`split` by groups needs a dataset with groups, and this one has none. Use split=kfold."),
+        (
+            Holdout(0.2),
+            1,
+            r"`fold` must be null with a split that has no folds \(Holdout\), got 1. Use fold=null, or split=kfold.",
+        ),
+        (
+            WalkForward(3),
+            0,
+            "`split=walk_forward` needs sequences that follow one another in time, .* has none. Use split=kfold.",
+        ),
+        (GroupKFold(3), 0, "`split` by groups needs a dataset with series, and this one has none. Use split=kfold."),
     ],
 )
 def test_what_does_not_fit_is_said_with_the_cure(splitter, fold, message):
@@ -117,11 +144,11 @@ def load_like(prices, window):
     import dataclasses
 
     starts = prices.starts[:0].new_tensor([s for g in range(5) for s in range(g * 120, g * 120 + 120 - window + 1)])
-    return dataclasses.replace(prices, length=window, starts=starts, test=np.zeros(len(starts), dtype=bool))
+    return dataclasses.replace(prices, lengths=window, starts=starts, test=np.zeros(len(starts), dtype=bool))
 
 
 def test_the_reports_own_split_overlaps_and_the_others_do_not(prices):
-    train, validation = select(OverlappingHoldout(0.2), None, prices)
+    train, validation, _ = select(OverlappingHoldout(0.2), None, prices)
     assert prices.sharing_steps(validation, train).mean() > 0.9
 
 
@@ -135,7 +162,7 @@ def test_bad_shares_and_counts_are_named():
 
 
 def test_whole_trains_on_all_that_is_not_test(prices):
-    train, validation = select(Whole(), None, prices)
+    train, validation, _ = select(Whole(), None, prices)
     assert list(train) == list(validation) == list(np.flatnonzero(~prices.test))
     with pytest.raises(ValueError, match="`fold` must be null"):
         select(Whole(), 0, prices)

@@ -17,8 +17,8 @@ ROUNDS = 9
 
 def main() -> None:
     for name, shape in CASES.items():
-        part, training = make(*shape)
-        batches = [part.batch(positions).inputs for positions in torch.arange(SEQUENCES // 2).split(BATCH)]
+        subset, training = make(*shape)
+        batches = [subset.batch(positions).inputs for positions in torch.arange(SEQUENCES // 2).split(BATCH)]
 
         def measure(threads: int, training=training, batches=batches) -> float:
             torch.set_num_threads(threads)

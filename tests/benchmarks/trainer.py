@@ -1,4 +1,4 @@
-"""The trainer's samples per second relative to a bare loop over the same LSTMs, optimizer and prepared batches.
+"""The trainer's samples a second beside a bare loop over the same LSTMs, optimizer and ready-made batches.
 
 python -m tests.benchmarks.trainer
 """
@@ -25,7 +25,8 @@ def make(time_steps: int, features: int, hidden: int) -> tuple[SequenceSubset, T
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(SEQUENCES * time_steps, features, generator=generator)
     starts = torch.arange(SEQUENCES) * time_steps
-    data = SequenceData(values, starts, time_steps, np.zeros(SEQUENCES, dtype=bool), Scaling("fixed", 0.5, 0.5))
+    scaling = Scaling("fixed", shift=0.5, scale=0.5)
+    data = SequenceData(values, starts, time_steps, np.zeros(SEQUENCES, dtype=bool), scaling)
     everything = np.arange(SEQUENCES)
     torch.manual_seed(0)
     model = Autoencoder(features, hidden)
@@ -35,7 +36,7 @@ def make(time_steps: int, features: int, hidden: int) -> tuple[SequenceSubset, T
 
 
 def bare(training: Training, batches: list[torch.Tensor]) -> float:
-    """Seconds of one epoch of a hand-written loop."""
+    """Seconds of one epoch of the loop that one would write by hand."""
     model, optimizer = training.model, training.optimizer
     parameters = list(model.parameters())
     model.train()
@@ -51,10 +52,10 @@ def bare(training: Training, batches: list[torch.Tensor]) -> float:
     return time.perf_counter() - began
 
 
-def ours(training: Training, trainer: Trainer, part: SequenceSubset) -> float:
+def ours(training: Training, trainer: Trainer, subset: SequenceSubset) -> float:
     """Seconds of one epoch of the trainer."""
     began = time.perf_counter()
-    trainer._epoch(training, Reconstruction(), part)
+    trainer._epoch(training, Reconstruction(), subset, {})
     return time.perf_counter() - began
 
 
@@ -62,17 +63,17 @@ def main() -> None:
     trainer = Trainer(epochs=1, batch_size=BATCH, device="cpu")
     torch.set_num_threads(trainer.threads)
     for name, shape in CASES.items():
-        part, by_trainer = make(*shape)
+        subset, by_trainer = make(*shape)
         _, by_hand = make(*shape)
-        batches = [part.batch(positions).inputs for positions in torch.arange(SEQUENCES).split(BATCH)]
-        ours(by_trainer, trainer, part), bare(by_hand, batches)  # warm-up
+        batches = [subset.batch(positions).inputs for positions in torch.arange(SEQUENCES).split(BATCH)]
+        ours(by_trainer, trainer, subset), bare(by_hand, batches)  # warm-up
         ratios, seconds = [], []
-        for _ in range(ROUNDS):  # ours, bare, bare, ours: a drift in machine speed favours neither
-            first, by_loop = ours(by_trainer, trainer, part), bare(by_hand, batches) + bare(by_hand, batches)
-            seconds.append((first + ours(by_trainer, trainer, part)) / 2)
+        for _ in range(ROUNDS):  # ours, bare, bare, ours: a machine that grows slower or faster favours neither
+            first, by_loop = ours(by_trainer, trainer, subset), bare(by_hand, batches) + bare(by_hand, batches)
+            seconds.append((first + ours(by_trainer, trainer, subset)) / 2)
             ratios.append(by_loop / 2 / seconds[-1])
         print(
-            f"{name}: {statistics.median(ratios):.3f} of the bare loop's samples per second "
+            f"{name}: {statistics.median(ratios):.3f} of the bare loop's samples a second "
             f"({min(ratios):.2f} to {max(ratios):.2f}), {SEQUENCES / statistics.median(seconds):,.0f} samples/s"
         )
 
