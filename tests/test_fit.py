@@ -72,7 +72,7 @@ def test_the_same_call_in_the_same_directory_trains_nothing_and_another_is_refus
     monkeypatch.setattr(lstm_ae.Trainer, "train", None)
     again = lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=2, run_dir=run.path)
     assert again.metrics == run.metrics
-    with pytest.raises(lstm_ae.run_dir.RunDirError, match="trainer.epochs: 2 there|epochs"):
+    with pytest.raises(lstm_ae.run_dir.RunDirError, match=r"trainer.epochs: 2 there, 3 now"):
         lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=3, run_dir=run.path)
 
 
@@ -195,9 +195,9 @@ def test_a_task_with_a_new_name_and_a_strangers_module_go_all_the_way(tmp_path):
         (SMALL, functools.partial(Reconstruction, baselines={"own": RaisingBaseline}), {}, "RuntimeError: no memory"),
         (SMALL, Classification, {}, "The task needs classes, and the dataset has none"),
         (functools.partial(PooledClassifier, hidden_size=3), Reconstruction, {}, "needs classes, and the dataset has"),
-        (Stranger, Reconstruction, {"ragged": True}, "must take `lengths` in its forward, as the sequences have 9 to 12"),
-        (functools.partial(Autoencoder, hidden_size=3), Prediction, {}, "the model produces only a reconstruction. Use"),
-        (functools.partial(Autoencoder, hidden_size=0), Reconstruction, {}, r"In `model` \(.*\): `hidden_size` must be"),
+        (Stranger, Reconstruction, {"ragged": True}, "must take `lengths` in its forward, as the .* 9 to 12"),
+        (functools.partial(Autoencoder, hidden_size=3), Prediction, {}, "model produces only a reconstruction. Use"),
+        (functools.partial(Autoencoder, hidden_size=0), Reconstruction, {}, r"In `model` .*: `hidden_size` must be"),
         (functools.partial(PooledClassifier, hidden_size=3, reconstruct=False), Classification, {"labels": True},
          "must return what the term `reconstruction` of the task's loss needs"),
     ],
@@ -220,9 +220,9 @@ def test_an_instance_in_place_of_a_class_is_refused_with_the_cure(tmp_path):
 
 
 def test_tables_and_figures_that_are_not_there_are_named_with_those_that_are(run):
-    with pytest.raises(ValueError, match="`name` must be a table of the run, got 'classes'. There are: history"):
+    with pytest.raises(ValueError, match=r"`name` must be a table of the run, got 'classes'. There are: history"):
         run.table("classes")
-    with pytest.raises(ValueError, match="`name` must be a figure of the run, got 'confusion'. There are: data, loss"):
+    with pytest.raises(ValueError, match=r"`name` must be a figure of the run, got 'confusion'. There are: data, loss"):
         run.figure("confusion")
 
 
