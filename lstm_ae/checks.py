@@ -1,4 +1,4 @@
-"""Errors that many arguments share: each names the argument, the rule, the value and the cure."""
+"""Argument checks. Each error names the argument, the rule, the value and the cure."""
 
 
 class ConfigError(ValueError):

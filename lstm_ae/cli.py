@@ -13,7 +13,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -120,8 +120,7 @@ def _missing_option(error: MissingConfigException) -> str:
     options = list(error.options or [])
     if not group or not options:
         return str(error)
-    near = difflib.get_close_matches(option, options, n=1, cutoff=0.4)
-    near = near or [one for one in options if one.startswith(option)][:1]
+    near = [one for one in options if one.startswith(option)] or difflib.get_close_matches(option, options, cutoff=0.4)
     cure = f" Did you mean {group}={near[0]}?" if near else ""
     return f"`{group}` has no option {option!r}.{cure} There are: {', '.join(options)}."
 
@@ -158,7 +157,7 @@ def _keys() -> list[str]:
                 config = OmegaConf.to_container(compose("config", overrides=given), resolve=False)
             except Exception:  # one of the choices is what is wrong
                 continue
-            return list(flat(config)) if isinstance(config, dict) else []
+            return list(flat(cast(dict[str, Any], config)))
     return []
 
 

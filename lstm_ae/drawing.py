@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,9 +18,11 @@ ORIGINAL, MODEL = "#4c4c4c", "#d95f02"
 COLOURS = (MODEL, ORIGINAL, "#7570b3", "#1b9e77", "#e7298a", "#66a61e", "#e6ab02")
 #: Broad and pale, so that a close reconstruction hides nothing.
 ORIGINAL_STYLE: dict[str, Any] = {"color": "#a9b4c2", "linewidth": 3.5}
+MISSING = "#fdae6b"  # of a pixel that is missing or hidden
 DECADES = 10.0  # a series that spans more is drawn on a logarithmic axis
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What figures read of a run directory, see `lstm_ae.run_dir.RunDir`."""
 
@@ -82,7 +84,7 @@ def describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     return "\n".join(textwrap.wrap(text, 105))
 
 
-def figure(rows: int, columns: int, height: float, title: str, **options: Any) -> tuple["Figure", np.ndarray]:
+def figure(rows: int, columns: int, height: float, title: str, **options: Any) -> tuple["Figure", Any]:
     """Returns a figure with a title, and its axes (rows, columns)."""
     from matplotlib.figure import Figure
 
@@ -118,7 +120,10 @@ def pair(ax: "Axes", time: np.ndarray, original: np.ndarray, made: np.ndarray, n
 def image(ax: "Axes", values: np.ndarray, title: str, like: np.ndarray | None = None) -> None:
     """Draws an image, on the grey scale of another one where given."""
     scale = values if like is None else like
-    ax.imshow(values, cmap="gray", vmin=np.nanmin(scale), vmax=np.nanmax(scale))
+    from matplotlib import colormaps
+
+    grey = colormaps["gray"].with_extremes(bad=MISSING)
+    ax.imshow(values, cmap=grey, vmin=np.nanmin(scale), vmax=np.nanmax(scale))
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()
 

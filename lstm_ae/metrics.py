@@ -24,6 +24,3 @@ def worst(higher: bool) -> float:
         higher: Whether more of it is better.
     """
     return -math.inf if higher else math.inf
-
-
-HIGHER_IS_BETTER = frozenset({"accuracy", "direction_accuracy"})

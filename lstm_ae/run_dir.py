@@ -1,7 +1,7 @@
-"""The only reader and writer of a run directory.
+"""Reads and writes a run directory.
 
-Every file is written under a temporary name and renamed, so that a reader, or a run that is started again after a kill,
-finds each file whole or not at all. Needs neither torch nor hydra.
+Every file is written under a temporary name and then renamed, so that it is complete or missing, even after a kill.
+Imports neither torch nor hydra.
 """
 
 import csv
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from lstm_ae.metrics import higher_is_better, worst
 
-#: Settings that cannot change a result; they are no part of the signature.
+#: Settings that cannot change a result and are left out of the signature.
 NOT_SIGNED = frozenset(
     {
         "dry_run",
@@ -44,14 +44,14 @@ WEIGHTS, CHECKPOINT, SAMPLES, SCALER, TASK = "model.pt", "checkpoint.pt", "sampl
 
 
 class RunDirError(Exception):
-    """The directory holds another run, or another process writes in it; nothing was changed."""
+    """The directory contains another run, or another process writes to it; nothing was changed."""
 
 
 class RunDir:
-    """One run's directory.
+    """The directory of a run.
 
     Args:
-        path: Where it is, or will be.
+        path: Its path; it need not exist yet.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,13 +63,13 @@ class RunDir:
 
     @contextmanager
     def locked(self, key: str = "hydra.run.dir") -> Iterator[None]:
-        """Holds the directory for this process.
+        """Locks the directory for this process.
 
         Args:
-            key: The setting that chose it, for the error.
+            key: The setting that names the directory, for the error.
 
         Raises:
-            RunDirError: another process holds it.
+            RunDirError: another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self / ".lock")
@@ -86,11 +86,12 @@ class RunDir:
             lock.release()
 
     def status(self) -> dict[str, Any]:
-        """Returns what status.json holds, and nothing where there is none."""
+        """Returns the content of status.json, empty if there is none."""
         try:
-            return self.read_json(STATUS)
+            status: dict[str, Any] = self.read_json(STATUS)
         except FileNotFoundError:
             return {}
+        return status
 
     def score(self, objective: str) -> float | None:
         """Returns the validation score of a run that has ended, the worst there is where it diverged; else None.
@@ -106,14 +107,14 @@ class RunDir:
         return worst(higher_is_better(metrics, objective)) if value is None else float(value)
 
     def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
-        """Refuses a directory that holds a run of another configuration.
+        """Checks that the directory does not contain a run of another configuration.
 
         Args:
             config: The resolved configuration.
-            key: The setting that chose the directory, for the error.
+            key: The setting that names the directory, for the error.
 
         Raises:
-            RunDirError: it does; the text names the settings that differ.
+            RunDirError: it contains one; the text names the settings that differ.
         """
         if not (self / CONFIG).exists():
             return
@@ -121,8 +122,8 @@ class RunDir:
         if changed:
             listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
             raise RunDirError(
-                f"`{key}` must be new or hold this same run, and {self.path} holds another:\n{listed}\n"
-                f"Nothing was changed there. Name another directory, or leave {key} out."
+                f"`{key}` must be new or contain this run, but {self.path} holds another:\n{listed}\n"
+                f"Nothing was changed. Use another directory, or leave {key} out."
             )
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
@@ -130,36 +131,36 @@ class RunDir:
 
         Args:
             config: The resolved configuration.
-            environment: Where it runs.
-            fingerprint: Of the data.
+            environment: Versions, machine and device of the run.
+            fingerprint: Hash of the data.
 
         Returns:
             The signature.
 
         Raises:
-            RunDirError: the directory holds a run on other data.
+            RunDirError: the directory contains a run on other data.
         """
-        own, there = signature(config, fingerprint), self.status().get("signature")
-        if there not in (None, own):
+        own, stored = signature(config, fingerprint), self.status().get("signature")
+        if stored not in (None, own):
             raise RunDirError(
-                f"`hydra.run.dir` must be new or hold this same run, and {self.path} holds one on other data (or of "
-                "an earlier layout). Nothing was changed there. Name another directory, or leave hydra.run.dir out."
+                f"`hydra.run.dir` must be new or contain this run, but {self.path} holds a run on other data (or of an "
+                "older version). Nothing was changed. Use another directory, or leave hydra.run.dir out."
             )
         self.write_json(CONFIG, config)
         self.write_json(ENVIRONMENT, environment)
         where = {"host": socket.gethostname(), "pid": os.getpid()}
         status = {"state": "running", "signature": own, "start": _now(), "end": None, **where, "error": None}
         before = self.status()
-        if "kills" in before and before["state"] != "failed":  # how often a sweep's worker was killed while it ran this
+        if "kills" in before and before["state"] != "failed":  # times that a sweep's worker was killed in this run
             status["kills"] = before["kills"]
         self.write_json(STATUS, status)
         self.begun = True
         return own
 
     def end(self, state: str, error: str | None = None, trace: str = "", **more: Any) -> None:
-        """Marks the run as finished, failed, interrupted or diverged, with the traceback in run.log where it failed.
+        """Marks the run as finished, failed, interrupted or diverged, and appends a traceback to run.log.
 
-        A run that had ended before this process came is left as it is.
+        Does not change a run that ended before this process started.
         """
         if not self.begun and self.status().get("state") in ENDED:
             return
@@ -173,7 +174,7 @@ class RunDir:
         return json.loads((self / name).read_text())
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file; numbers that are not finite become null, as JSON has none."""
+        """Writes a JSON file; NaN and infinity become null, as JSON does not have them."""
         self.write_text(name, json.dumps(_finite(value), indent=2) + "\n")
 
     def read_arrays(self, name: str) -> dict[str, Any]:
@@ -194,7 +195,7 @@ class RunDir:
         self.write(name, lambda file: file.write(text.encode()))
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Writes history.csv, a row an epoch."""
+        """Writes history.csv, one row per epoch."""
         text = io.StringIO(newline="")
         if rows:
             writer = csv.DictWriter(text, rows[0].keys())
@@ -215,16 +216,16 @@ class RunDir:
         return {name: [float(value) for value in values] for name, values in self.read_table("history").items()}
 
     def read_table(self, name: str) -> dict[str, list[str]]:
-        """Returns the columns of a CSV file, named without its ending, as text."""
+        """Returns the columns of the CSV file `name`.csv as text."""
         with (self / f"{name}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         return {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
 
     def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
-        """Writes a file by a function of an open file.
+        """Writes a file with a function that takes an open file.
 
         Raises:
-            OSError: it could not be written, whatever the function would have made of that.
+            OSError: the file cannot be written; the error has its name.
         """
         content = io.BytesIO()
         writer(content)
@@ -236,12 +237,12 @@ class RunDir:
                 raise
 
     def remove(self, name: str) -> None:
-        """Removes a file if it is there."""
+        """Removes a file if it exists."""
         (self / name).unlink(missing_ok=True)
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
-        """Gives a temporary path that takes the file's place if all goes well, and is removed if not."""
+        """Yields a temporary path that replaces the file on success and is removed on failure."""
         path = self / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -258,18 +259,18 @@ def signed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_number(value: Any) -> Any:
-    """Returns 1 for 1.0 too: which of the two was typed changes no result."""
+    """Returns an integral float as an int: typing 1 or 1.0 makes no difference to the result."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def signature(config: Mapping[str, Any], fingerprint: str) -> str:
-    """Returns the hash of a resolved configuration, less what cannot change a result, and of the data."""
+    """Returns a hash of the data and of the settings that can change a result."""
     text = json.dumps([signed(config), fingerprint], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Returns the keys whose values differ, with both; None stands for a key that is not there.
+    """Returns the keys whose values differ, with both values; None stands for a missing key.
 
     Example:
         >>> differences({"seed": 0, "fold": 1}, {"seed": 2, "fold": 1})
@@ -286,14 +287,14 @@ def find_finished(root: Path, wanted: str) -> Path | None:
         try:
             status = json.loads(path.read_text())
         except (OSError, ValueError):
-            continue  # of another program, or just being removed
+            continue  # another program's file, or one that is being removed
         if status.get("signature") == wanted and status.get("state") == "finished" and (path.parent / WEIGHTS).exists():
             found.append((status["end"], path.parent))
     return max(found)[1] if found else None
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns a nested mapping as one of dotted keys.
+    """Flattens a nested mapping to dotted keys.
 
     Example:
         >>> flat({"seed": 0, "model": {"hidden_size": 8}})

@@ -1,7 +1,7 @@
-"""Which sequences train and which validate. scikit-learn's splitters are used as they are; ours have the same interface.
+"""Which sequences train and which validate. scikit-learn's splitters are used as they are; ours have their interface.
 
-A splitter's `split(X, y, groups)` yields (train, validation) positions. Here X holds the first and the last time of each
-sequence, a row a sequence, and no columns where no sequence comes after another.
+A splitter's `split(X, y, groups)` yields (train, validation) positions. Here X holds the first and the last time of
+each sequence, a row a sequence, and no columns where no sequence comes after another.
 """
 
 import itertools
@@ -21,7 +21,9 @@ Positions = Int[np.ndarray, " _"]  # indices of sequences
 class Splitter(Protocol):
     """What scikit-learn calls a splitter."""
 
-    def split(self, X: np.ndarray, y: np.ndarray | None, groups: np.ndarray | None) -> Iterator[tuple]:
+    def split(
+        self, X: np.ndarray, y: np.ndarray | None, groups: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields (train, validation) positions."""
         ...
 
@@ -166,7 +168,7 @@ class WalkForward:
 
 
 def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Positions, Positions, tuple[str, ...]]:
-    """Returns the training and the validation sequences of one fold, as sorted indices of `data`, and notes for the log.
+    """Returns the training and the validation sequences of a fold, as sorted indices of `data`, and notes for the log.
 
     The test subset takes no part in it. Training sequences that share a time step with a validation sequence are
     dropped, whichever splitter it is, so that windows of one series that overlap never stand on two sides.
@@ -205,7 +207,8 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
             f"`split` leaves {len(apart)} training and {len(validation)} validation sequences"
             + (f" ({len(train) - len(apart)} of training overlapped with validation)" if len(train) else "")
             + ". Overlapping windows stand on one side only. Use more data, a smaller dataset.window, or another "
-            "split: holdout, walk_forward, or kfold with split.shuffle=false split.random_state=null."
+            "split: holdout, walk_forward, group_kfold (whole series), or kfold with split.shuffle=false "
+            "split.random_state=null."
         )
     shared = int(data.sharing_steps(apart, np.flatnonzero(data.test)).sum())
     if shared and not getattr(splitter, "allows_test_overlap", False):

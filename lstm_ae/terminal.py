@@ -1,8 +1,9 @@
-"""What a person sees of a run: on a terminal a progress bar and a table, elsewhere plain log lines."""
+"""The display of a run: a progress bar and a table on a terminal, plain log lines elsewhere."""
 
 import logging
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ class EpochDisplay:
     """Shows each epoch as it ends.
 
     Args:
-        epochs: How many there are at most.
-        done: How many were done before, where a run is resumed.
-        bar: Whether a terminal gets a bar; a sweep has one of its own.
-        console: Where to.
+        epochs: Maximum number of epochs.
+        done: Epochs done before, if the run is resumed.
+        bar: Whether to show a progress bar on a terminal; a sweep has its own.
+        console: Output console.
     """
 
     def __init__(self, epochs: int, done: int, bar: bool = True, console: Console | None = None) -> None:
@@ -41,7 +42,7 @@ class EpochDisplay:
 
     @contextmanager
     def live(self) -> Iterator["EpochDisplay"]:
-        """Shows the bar while the block runs, where there is a terminal; log lines then go to the file alone."""
+        """Shows the bar while the block runs, if there is a terminal; log lines then go only to the file."""
         if not self.bar or not self._progress.console.is_terminal:
             yield self
             return
@@ -57,7 +58,7 @@ class EpochDisplay:
                 handler.setLevel(level)
 
     def show(self, row: Mapping[str, float]) -> None:
-        """Shows one row of the history."""
+        """Shows a row of the history."""
         train, validation = f"{row['train.loss']:.3g}", f"{row['validation.loss']:.3g}"
         seconds = f"{row['seconds']:.2g}"
         log.info(
@@ -68,13 +69,13 @@ class EpochDisplay:
 
 
 def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, console: Console | None = None) -> None:
-    """Shows the metrics beside the baselines, where the run lies, and what to type next.
+    """Shows the metrics and the baselines, the run directory, and what to type next.
 
     Args:
-        metrics: What metrics.json holds.
-        primary_metric: The metric that is set against the baselines.
+        metrics: The content of metrics.json.
+        primary_metric: The metric that is compared with the baselines.
         path: The run directory.
-        console: Where to.
+        console: Output console.
     """
     console = console or Console()
     rows = [
@@ -86,7 +87,9 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
         )
     ]
     for name, baseline in metrics["baseline"].items():
-        rows.append((name, None, None, None, baseline[primary_metric], metrics["skill"][name]))
+        value, skill = baseline.get(primary_metric), metrics["skill"][name]
+        on_judged = (None, value) if metrics["test"] else (value, None)
+        rows.append((name, None, None, *on_judged, skill))
     if console.is_terminal:
         table = Table(title=f"{primary_metric} (best epoch {metrics['best_epoch']} of {metrics['epochs']})")
         for heading in ("", "parameters", "train", "validation", "test", "skill over it"):
@@ -100,23 +103,26 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
             log.info(
                 "%s: %s %s", primary_metric, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None)
             )
+    copies = [f"The model {metrics['copies']}: no skill over a baseline that compresses"] if "copies" in metrics else []
     figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
+        *copies,
         f"Run directory: {path}",
         *figures,
-        "Next: change a value (python run.py model.hidden_size=32), "
-        "or compare some (python run.py --multirun model.hidden_size=8,16,32)",
+        f"Next: change a value ({command('optimizer.lr=0.003')}), "
+        f"or compare some ({command('--multirun', 'optimizer.lr=0.01,0.001')})",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
 
 
 def command(*overrides: str) -> str:
-    """Returns what to type in a shell, with overrides as Hydra's grammar wants them."""
-    return shlex.join(["python", "run.py", *overrides])
+    """Returns a shell command that runs the program with these overrides."""
+    program = ["lstm-ae"] if Path(sys.argv[0]).name.startswith("lstm-ae") else ["python", "run.py"]
+    return shlex.join([*program, *overrides])
 
 
 def quoted(value: str) -> str:
-    """Returns a value as Hydra's grammar wants it."""
+    """Quotes a value for Hydra's override grammar."""
     if re.fullmatch(r"[\w./:+-]+", value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -175,8 +175,7 @@ class Trainer:
         higher = {metric.name: metric.higher_is_better for metric in task.metrics}.get(objective, False)
         weights, warm_up = _loss_weights(training.model), int(getattr(training.model, "warm_up", 0))
         plan = [lesson for lesson in lessons for _ in range(lesson[2])]
-        present: tuple[Subset, Subset] | None = None
-        chosen: tuple[Subset, Subset] | None = None
+        chosen, present = (train, validation), (train.to(self.device), validation.to(self.device))
         while not self._done(training):
             began = time.perf_counter()
             epoch = len(training.history) + 1
@@ -213,7 +212,7 @@ class Trainer:
         answer, pool = answering(model), Pool(task)
         model.train()
         order = torch.randperm(len(subset)).to(self.device)
-        for positions in order.split(self.batch_size):
+        for positions in torch.split(order, self.batch_size):
             batch = task.prepare(subset.batch(positions), training=True)
             output = answer(batch)
             score = task.score(batch, output)
@@ -245,7 +244,7 @@ def evaluate(model: nn.Module, task: Task, subset: Subset) -> dict[str, float]:
         subset: The sequences.
     """
     answer, pool = answering(model), Pool(task)
-    for positions in torch.arange(len(subset)).split(EVALUATION_BATCH):
+    for positions in torch.split(torch.arange(len(subset)), EVALUATION_BATCH):
         batch = task.prepare(subset.batch(positions), training=False)
         output = answer(batch)
         pool.add(pool.checked(task.score(batch, output)), output, len(batch))

@@ -326,6 +326,7 @@ class Baseline(Protocol):
         ...
 
 
+@runtime_checkable
 class EvaluatedSubset(Protocol):
     """A subset with the outputs of the model and of the baselines.
 
@@ -346,6 +347,7 @@ class EvaluatedSubset(Protocol):
         ...
 
 
+@runtime_checkable
 class Evaluated(Protocol):
     """A trained model's outputs on each subset, computed on first use.
 

@@ -1,4 +1,4 @@
-"""Run directories made up for the tests of `lstm_ae.compare`."""
+"""Writes run directories for the tests of `lstm_ae.compare`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from lstm_ae.run_dir import RunDir
 
 
 def write(path: Path, loss: float | None, state: str = "finished", losses=(), seconds: float = 1.0, **settings) -> Path:
-    """Writes a run with a validation loss; settings by dotted keys with `__` for the dot; a history of `losses`."""
+    """Writes a run with a validation loss and a history of `losses`; `__` in the key of a setting stands for a dot."""
     run = RunDir(path)
     config: dict = {"seed": 0, "fold": None}
     for key, value in settings.items():

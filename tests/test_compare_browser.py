@@ -1,4 +1,4 @@
-"""The page of a comparison in a real browser: what is clicked, typed and seen, and that nothing is requested."""
+"""The page of a comparison in a real browser: clicks, typing, display, and no network requests."""
 
 import shutil
 
@@ -19,7 +19,7 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("there is no chromium; Debian has it as a package of this name")
+        pytest.skip("chromium is not installed (Debian package `chromium`)")
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running
@@ -28,8 +28,8 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """A function that opens a page; at the end, it must have logged nothing and asked for nothing."""
-    contexts, logged, asked = [], [], []
+    """A function that opens a page; afterwards checks that the page logged nothing and requested nothing."""
+    contexts, logged, requested = [], [], []
 
     def call(path, width=1280, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
@@ -37,7 +37,7 @@ def opened(browser):
         page.on("console", lambda message: logged.append(message.text))
         page.on("pageerror", lambda error: logged.append(str(error)))
         page.on("dialog", lambda dialog: (logged.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(path.as_uri())
         page.wait_for_selector("#plots .main-svg")
         return page
@@ -46,8 +46,8 @@ def opened(browser):
     for context in contexts:
         context.close()
     assert logged == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert sum(url.startswith("file:") for url in asked) == len(contexts)
+    assert [url for url in requested if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert sum(url.startswith("file:") for url in requested) == len(contexts)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def path(frame, effects, tmp_path):  # noqa: F811
 
 
 def eventually(page, expression):
-    """Waits until an expression holds; playwright's own waiting evaluates text, which the page's policy forbids."""
+    """Waits until an expression is true; playwright's own wait evaluates text, which the page's policy forbids."""
     for _ in range(100):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
-    raise AssertionError(f"never came true: {expression}")
+    raise AssertionError(f"still false after 5 s: {expression}")
 
 
 def names(page):
@@ -74,13 +74,13 @@ def names(page):
 
 
 def data_x(page, plot):
-    """The places of a plot's points, the mark of the selected run last."""
+    """The x values of each trace of a plot; the last trace highlights the selected run."""
     return page.evaluate(
         f"cards.find((card) => card.title === '{plot}').place.data.map((trace) => Array.from(trace.x))"
     )
 
 
-def test_the_headers_sort_by_click_and_by_key_and_say_so(opened, path):
+def test_headers_sort_by_click_and_key_and_show_the_direction(opened, path):
     page = opened(path)
     assert names(page) == ["4", "6", "5", "7", "0", "1", "2", "3", "8"]
     assert page.locator("th[aria-sort=ascending]").inner_text() == "rank"
@@ -93,7 +93,7 @@ def test_the_headers_sort_by_click_and_by_key_and_say_so(opened, path):
     assert names(page)[:4] == ["4", "6", "5", "7"]
 
 
-def test_the_filter_takes_terms_and_words_and_the_plots_follow(opened, path):
+def test_the_filter_takes_terms_and_words_and_applies_to_the_plots(opened, path):
     page = opened(path)
     for typed, found in {
         "lr=0.1": {"0", "1", "2", "3"},
@@ -115,10 +115,10 @@ def test_the_filter_takes_terms_and_words_and_the_plots_follow(opened, path):
         assert {str(run) for run in plotted if run is not None} == found
 
 
-def test_a_filter_by_a_column_that_is_none_says_so(opened, path):
+def test_a_filter_by_an_unknown_column_gives_an_error(opened, path):
     page = opened(path)
     page.locator("#filter").fill("foo=1")
-    eventually(page, "document.getElementById('count').textContent.includes('No column is called foo')")
+    eventually(page, "document.getElementById('count').textContent.includes('There is no column foo')")
     assert len(names(page)) == 9
 
 
@@ -129,7 +129,7 @@ def test_failed_and_diverged_runs_are_shown_with_the_reason(opened, path):
     assert "a.json: broken" in page.locator("header").inner_text()
 
 
-def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, path):
+def test_a_row_highlights_its_run_in_the_plots_and_a_point_selects_its_row(opened, path):
     page = opened(path)
     assert data_x(page, "Learning curves")[-1] == []
     page.locator("#table tbody tr[data-run='5']").hover()
@@ -153,7 +153,7 @@ def test_a_row_marks_its_run_in_the_plots_and_a_point_selects_its_row(opened, pa
     assert page.locator("tr[aria-current=true]").get_attribute("data-run") == hovered
 
 
-def test_the_heat_maps_means_are_the_effects_and_never_of_two_sources(opened, tmp_path):
+def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_sources(opened, tmp_path):
     runs = [(1, 8, 1.0), (1, 8, 100.0), (2, 8, 4.0), (1, 9, 5.0), (2, 9, 6.0)]
     for number, (lr, hidden, loss) in enumerate(runs * 2):
         write_run(tmp_path / str(number), loss + 100 * (number > 4), lr, hidden, seed=number)
@@ -172,7 +172,7 @@ def test_the_heat_maps_means_are_the_effects_and_never_of_two_sources(opened, tm
     eventually(page, f"{drawn}.layout.annotations[0].text === ''")
 
 
-def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
+def test_the_figures_of_a_run_are_created_when_they_are_opened(opened, path):
     page = opened(path)
     assert page.locator("#figures details").count() == 2
     assert page.locator("#figures img").count() == 0
@@ -182,7 +182,7 @@ def test_a_run_s_own_figures_are_made_when_they_are_opened(opened, path):
     eventually(page, "document.querySelector('#figures img').naturalWidth === 1")
 
 
-def test_two_runs_are_set_beside_one_another(opened, path):
+def test_two_runs_are_compared(opened, path):
     page = opened(path)
     page.locator("#first").select_option("0")
     page.locator("#second").select_option("6")
@@ -197,7 +197,7 @@ def test_two_runs_are_set_beside_one_another(opened, path):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_no_wider_than_the_screen_and_the_table_scrolls_in_its_own_box(opened, path, width):
+def test_the_page_fits_the_screen_and_the_table_scrolls_in_its_box(opened, path, width):
     page = opened(path, width)
     page.locator("#all-columns").check()
     page.locator("#figures summary").first.click()
@@ -215,14 +215,14 @@ def test_dark_mode_changes_the_page_and_the_plots(opened, path):
     assert page.evaluate(looks)[0] != light[0]
 
 
-def test_pictures_and_plots_have_words_for_those_who_do_not_see_them(opened, path):
+def test_plots_have_labels_for_screen_readers(opened, path):
     page = opened(path)
     for plot in page.locator(".plot").all():
         assert "of 9 runs by validation.loss" in plot.get_attribute("aria-label")
     assert page.locator(".plot").count() == 6
 
 
-def test_nothing_in_a_directory_runs_in_the_page(opened, tmp_path):
+def test_no_content_of_a_directory_runs_as_a_script(opened, tmp_path):
     payload = "<img src=x onerror=\"document.title='ran'\"><script>document.title='ran'</script>"
     name = payload.replace("/", "")
     write_run(tmp_path / name, 0.1, lr=payload, note="<b>bold</b>", error=payload, **{payload: payload})

@@ -1,4 +1,4 @@
-"""`python -m lstm_ae.compare` as a user calls it."""
+"""The command line `python -m lstm_ae.compare`."""
 
 import json
 import os
@@ -25,24 +25,24 @@ def compare(capsys):
     return call
 
 
-def test_the_reports_findings_are_said_beside_the_published_runs(compare):
+def test_effects_are_shown_for_our_runs_and_the_published_ones(compare):
     code, out, err = compare(TOY, REFERENCE / "published", "--effects")
     assert code == 0
     assert "source     hidden_size     lr  gradient_clipping  validation.loss" in out
     ours, published = out.split("\nours: ")[1].split("\npublished: ")
-    assert "1 and 5 cannot be told apart (identical in 9 pairs)" in ours
+    assert "1 and 5 do not differ (identical in 9 pairs)" in ours
     assert "best at 0.1 (" in ours
     assert "best at 0.01 (" in published
-    for said in (ours, published):
-        sizes, rates = said.split("optimizer.lr", 1)
-        assert "16 and 8 cannot be told apart" in sizes
-        assert "16 and 32 cannot be told apart" in sizes
-        assert "0.1 and 0.01 cannot" in rates or "0.01 and 0.1 cannot" in rates
+    for part in (ours, published):
+        sizes, rates = part.split("optimizer.lr", 1)
+        assert "16 and 8 do not differ significantly" in sizes
+        assert "16 and 32 do not differ significantly" in sizes
+        assert "0.1 and 0.01 do not" in rates or "0.01 and 0.1 do not" in rates
     assert out.count("no validation.loss") == 6
     assert "Every combination ran once" in err
 
 
-def test_the_readmes_excerpt_is_what_the_command_prints(compare):
+def test_the_excerpt_in_the_readme_is_the_output_of_the_command(compare):
     columns = "source,hidden_size,lr,gradient_clipping,loss"
     printed = " ".join(compare(TOY, REFERENCE / "published", "--effects", "--columns", columns)[1].split())
     section = (ROOT / "README.md").read_text().split("## Comparing")[1].split("\n## ")[0]
@@ -52,17 +52,17 @@ def test_the_readmes_excerpt_is_what_the_command_prints(compare):
     assert " ".join(sentences) in printed
 
 
-def test_what_is_asked_of_a_table_is_done(compare):
-    asked = ("--where", "clip=1", "--where", "lr>0.001", "--sort", "-seconds", "--top", 2, "--columns", "lr,seconds")
-    assert compare(TOY, *asked)[0] == 1
-    asked = ("--where", "gradient_clipping=1", *asked[2:])
-    code, out, _ = compare(TOY, *asked, "--format", "csv")
+def test_options_select_sort_and_cut_the_table(compare):
+    options = ("--where", "clip=1", "--where", "lr>0.001", "--sort", "-seconds", "--top", 2, "--columns", "lr,seconds")
+    assert compare(TOY, *options)[0] == 1
+    options = ("--where", "gradient_clipping=1", *options[2:])
+    code, out, _ = compare(TOY, *options, "--format", "csv")
     header, first, second = out.splitlines()
     assert (code, header) == (0, "optimizer.lr,seconds")
     assert float(first.split(",")[1]) > float(second.split(",")[1])
 
 
-def test_the_other_formats_and_the_effects_alone_in_those_for_machines(compare, tmp_path):
+def test_other_formats_and_only_the_effects_in_csv_and_json(compare, tmp_path):
     rows = json.loads(compare(TOY, "--format", "json", "--effects")[1])
     assert {row["setting"] for row in rows} == {"model.hidden_size", "optimizer.lr", "trainer.gradient_clipping"}
     assert compare(TOY, "--format", "markdown", "--all-columns", "--top", 1)[1].count("\n") == 3
@@ -72,14 +72,14 @@ def test_the_other_formats_and_the_effects_alone_in_those_for_machines(compare, 
     assert f"Written: {tmp_path}/runs.csv" in err
 
 
-def test_two_runs_are_set_side_by_side(compare):
+def test_two_runs_are_compared(compare):
     code, out, _ = compare("--diff", TOY / "0", TOY / "2")
     assert code == 0
     assert "model.hidden_size" in out
-    assert "parts at epoch 1" in out
+    assert "differs from epoch 1" in out
 
 
-def test_only_where_nothing_could_be_compared_the_exit_code_is_1(compare, tmp_path):
+def test_the_exit_code_is_1_only_if_nothing_could_be_compared(compare, tmp_path):
     run = write(tmp_path / "run", 0.1)
     (run / "config.json").write_text("{")
     code, out, err = compare(tmp_path, tmp_path / "none")
@@ -91,7 +91,7 @@ def test_only_where_nothing_could_be_compared_the_exit_code_is_1(compare, tmp_pa
     assert compare(tmp_path, "--metric", "los")[0] == 1
 
 
-def test_where_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, tmp_path):
+def test_if_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, tmp_path):
     write(tmp_path / "0", None, "failed", model__size=3)
     write(tmp_path / "1", 0.1, "failed", model__size=4)
     code, out, err = compare(tmp_path)
@@ -101,19 +101,19 @@ def test_where_every_run_failed_they_are_listed_and_the_exit_code_is_1(compare, 
 
 
 def test_wrong_options_are_refused_with_the_rule(capsys):
-    for arguments, said in (
+    for arguments, message in (
         ([], "name at least one DIR, or two runs with --diff"),
         (["x", "--top", "0"], "argument --top: must be a whole number of at least 1, got '0'"),
         (["x", "--epoch", "a"], "argument --epoch: must be a whole number"),
         (
             ["--diff", "a", "b", "--where", "lr=1", "--top", "2"],
-            "--format and --output alone; leave out --top, --where",
+            "only be combined with --format and --output; leave out --top, --where",
         ),
         (["x", "--diff", "a", "b", "--hide-failed"], "leave out DIR, --hide-failed"),
     ):
         with pytest.raises(SystemExit, match="2"):
             command_line.main(arguments)
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path,
     assert "Report: page.html" in err
     (frame, metric, folder), (_, _, _, problems) = calls
     assert (len(frame), metric, str(folder)) == (6, "validation.loss", "f")
-    assert problems == [f"{tmp_path}/none: must be a directory of a run or of runs, and it does not exist."]
+    assert problems == [f"{tmp_path}/none: must be a run or a folder of runs, but does not exist."]
 
 
 def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows(compare, tmp_path, monkeypatch):
@@ -143,11 +143,11 @@ def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows
 
 
 @pytest.mark.parametrize("name", ["figures", "report"])
-def test_a_folder_that_cannot_be_written_costs_a_line_and_not_the_table(compare, tmp_path, name):
+def test_an_unwritable_folder_gives_an_error_and_the_table(compare, tmp_path, name):
     (tmp_path / "file").write_text("")
     code, out, err = compare(TOY, f"--{name}", tmp_path / "file")
     assert (code, out.count("\n")) == (1, 19)
-    assert f"`--{name}` must be a folder that can be written, and {tmp_path}/file cannot: File exists. Name" in err
+    assert f"`--{name}` must be a writable folder, got {tmp_path}/file: File exists. Use another" in err
 
 
 def test_effects_on_a_narrow_terminal_keep_what_each_setting_explains(compare, monkeypatch):
@@ -161,21 +161,21 @@ def called(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **options)
 
 
-def test_a_pipe_that_closes_early_ends_it_quietly():
+def test_a_closed_pipe_ends_the_program_quietly():
     line = f"'{sys.executable}' -m lstm_ae.compare '{TOY}' --all-columns --format csv | true"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False)
     assert "Traceback" not in done.stderr
     assert "Broken" not in done.stderr
 
 
-def test_any_locale_will_do(tmp_path):
+def test_it_works_in_an_ascii_locale(tmp_path):
     write(tmp_path / "é\udcff", 0.1)
     done = called(tmp_path / "é\udcff", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 0, done.stderr
     assert "\\xe9" in done.stdout
 
 
-def test_it_needs_neither_torch_nor_hydra_and_help_not_even_pandas():
+def test_it_imports_neither_torch_nor_hydra_and_help_not_even_pandas():
     code = "import sys; from lstm_ae.compare.__main__ import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
     code += "print({name for name in ('torch', 'hydra', 'omegaconf', 'pandas') if name in sys.modules})"
     for arguments, needed in ((["--help"], "set()"), ([str(TOY), "--effects"], "{'pandas'}")):

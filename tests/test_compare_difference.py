@@ -1,4 +1,4 @@
-"""What differs between two runs, by key."""
+"""Differences between two runs, by key."""
 
 import pytest
 
@@ -17,35 +17,35 @@ def found(tmp_path):
     return difference(a, b, []).set_index(["section", "key"])
 
 
-def test_settings_are_by_key_and_what_one_does_not_record_is_said(found):
+def test_settings_are_listed_by_key_and_missing_ones_are_marked(found):
     settings = found.loc["settings"]
     assert list(settings.index) == ["model.size", "model.extra"]
     assert tuple(settings.loc["model.size"]) == (8, 16, 8)
     assert tuple(settings.loc["model.extra"][:2]) == (MISSING, "null")
 
 
-def test_of_the_environment_what_differs(found):
+def test_differences_in_the_environment(found):
     assert found.loc["environment"]["second"].to_dict() == {"commit": "c2", "packages.torch": "2"}
 
 
-def test_all_metrics_with_their_difference(found):
+def test_all_metrics_are_listed_with_their_difference(found):
     assert found.loc["metrics"]["difference"].to_dict() == pytest.approx(
         {"validation.loss": 0.2, "test.loss": 0.2, "seconds": 0}
     )
 
 
-def test_the_epoch_at_which_the_curves_part(found, tmp_path):
-    assert tuple(found.loc[("history", "parts at epoch 2: validation.loss")]) == (2, 2.5, 0.5)
+def test_the_first_epoch_at_which_the_curves_differ(found, tmp_path):
+    assert tuple(found.loc[("history", "differs from epoch 2: validation.loss")]) == (2, 2.5, 0.5)
     same = difference(tmp_path / "a", write(tmp_path / "c", 0.1, losses=[3 + 1e-12, 2]), [])
-    assert same["key"].iloc[-1] == "the same for 2 epochs"
+    assert same["key"].iloc[-1] == "identical for 2 epochs"
 
 
-def test_what_is_not_one_run_is_refused(tmp_path):
+def test_a_path_that_is_not_a_single_run_is_refused(tmp_path):
     write(tmp_path / "a", 0.1)
     write(tmp_path / "b", 0.1)
     with pytest.raises(
-        CompareError, match=r"`--diff` needs two run directories. .* must be one run, and 2 lie below it"
+        CompareError, match=r"`--diff` needs two run directories. .* must be one run, but contains 2. Name one"
     ):
         difference(tmp_path / "a", tmp_path, [])
-    with pytest.raises(CompareError, match="it does not exist"):
+    with pytest.raises(CompareError, match="but does not exist"):
         difference(tmp_path / "a", tmp_path / "c", [])

@@ -1,4 +1,4 @@
-"""Figures of many runs: what is drawn, what is left out and why."""
+"""Figures of many runs: which are drawn, and why others are not."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ def write_run(path, loss, lr=0.1, hidden=8, seed=0, state="finished", error=None
 
 @pytest.fixture
 def frame(tmp_path):
-    """A grid of two by two over two seeds, one combination of which diverged."""
+    """A grid of two by two over two seeds, in which one combination diverged."""
     for number, (lr, hidden, seed) in enumerate((a, b, c) for a in (0.1, 0.01) for b in (8, 16) for c in (0, 1)):
         bad = lr == 0.1 and hidden == 16
         write_run(tmp_path / str(number), lr + seed / 100, lr, hidden, seed, "diverged" if bad else "finished")
@@ -49,19 +49,19 @@ def effects():
     return pd.DataFrame([*of("model.hidden_size", [(8, 0.1), (16, 0.2)], 0.1), *of("optimizer.lr", [(0.1, 1.0)], 0.8)])
 
 
-def test_a_grid_gives_every_figure_and_each_can_be_read_back(frame, effects, tmp_path):
+def test_a_grid_gives_every_figure(frame, effects, tmp_path):
     written = figures.write(frame, "validation.loss", tmp_path / "new" / "folder", effects)
     assert {path.name for path in written} == ALL
     for path in written:
         assert matplotlib.image.imread(path).shape[1] > 800
 
 
-def test_what_cannot_be_drawn_is_left_out_with_the_reason(tmp_path, caplog):
+def test_a_figure_that_cannot_be_drawn_is_left_out_with_the_reason(tmp_path, caplog):
     write_run(tmp_path / "only", 0.1)
     with caplog.at_level(logging.WARNING):
         written = figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS)
     assert {path.name for path in written} == {"learning_curves.png", "cost_score.png"}
-    assert "heat_map.png is left out: it takes two settings that differ" in caplog.text
+    assert "heat_map.png is left out: it needs two settings that differ" in caplog.text
     assert "effects.png is left out: no setting differs" in caplog.text
 
 
@@ -83,11 +83,11 @@ def test_groups_over_seeds_are_ranked_with_the_diverged_last(frame, effects):
     assert series.compare(frame, "validation.accuracy", effects).groups[-1].mean == -math.inf
 
 
-def test_settings_come_in_the_order_of_what_they_explain(frame, effects):
+def test_settings_that_explain_most_come_first(frame, effects):
     assert series.compare(frame, "validation.loss", effects).keys == ["optimizer.lr", "model.hidden_size"]
 
 
-def test_the_heat_maps_means_are_those_of_the_effects_and_of_one_source_each(tmp_path):
+def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_sources(tmp_path):
     for number, (lr, hidden, loss) in enumerate(
         [(1, 8, 1.0), (1, 8, 100.0), (2, 8, 4.0), (1, 9, 5.0), (2, 9, 6.0)] * 2
     ):
@@ -125,7 +125,7 @@ def test_runs_of_two_sources_are_two_groups(tmp_path):
     ]
 
 
-def test_colours_go_to_the_best_groups_that_have_a_curve(tmp_path):
+def test_the_best_groups_with_a_curve_get_the_colours(tmp_path):
     for number in range(9):
         write_run(tmp_path / str(number), 0.1 + number, lr=number)
     (tmp_path / "0" / "history.csv").unlink()
@@ -133,7 +133,7 @@ def test_colours_go_to_the_best_groups_that_have_a_curve(tmp_path):
     assert [group.colour for group in groups] == [None, *series.COLOURS, None]
 
 
-def test_a_history_that_cannot_be_read_is_named(frame):
+def test_an_unreadable_history_is_reported(frame):
     broken = frame["run"][0] + "/history.csv"
     for content in ("epoch,validation.loss\n1,0.1\n2", "epoch,validation.loss\n1,abc\n", "\x00\xff"):
         with open(broken, "w", encoding="latin-1") as file:  # noqa: PTH123
@@ -149,37 +149,37 @@ def test_a_heat_map_of_too_many_values_is_left_out(tmp_path):
     for number in range(30):
         write_run(tmp_path / str(number), 0.1, lr=number, hidden=number)
     drawn = figures.heat_map(series.compare(table.load(tmp_path), "validation.loss", NO_EFFECTS))
-    assert drawn == "it takes two settings that differ, with at most 24 values each"
+    assert drawn == "it needs two settings that differ, with at most 24 values each"
 
 
-def test_cells_hold_the_mean_and_say_what_diverged(frame, effects):
+def test_cells_show_the_mean_and_diverged_runs(frame, effects):
     comparison = series.compare(frame, "validation.loss", effects)
     means, notes = heat_map.cells(comparison, "optimizer.lr", "model.hidden_size")
     np.testing.assert_allclose(means, np.sqrt([[0.01 * 0.02, 0.1 * 0.11], [0.01 * 0.02, np.nan]]))
     assert notes == [["0.0141", "0.105"], ["0.0141", "diverged"]]
 
 
-def test_a_value_of_which_every_run_failed_has_no_place_in_the_effects(tmp_path):
+def test_a_value_with_only_failed_runs_is_not_in_the_effects(tmp_path):
     for number, lr in enumerate((0.1, 0.1, 0.2, 0.2, 9)):
         write_run(tmp_path / str(number), 1.0 + number, lr, state="failed" if lr == 9 else "finished", seed=number)
     drawn = figures.effect_panels(series.compare(table.load(tmp_path), "validation.loss"))
     assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["0.1", "0.2"]
 
 
-def test_numbers_that_no_axis_holds_are_not_drawn(tmp_path, caplog):
+def test_numbers_too_large_for_an_axis_are_not_drawn(tmp_path, caplog):
     for number, loss in enumerate((1e308, -1e308, 1.0)):
         write_run(tmp_path / str(number), loss, lr=number)
     assert figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS) == []
-    assert "No figure is drawn: some run's score is 1e+308 in size" in caplog.text
+    assert "No figure is drawn: a score of magnitude 1e+308 is too large" in caplog.text
 
 
-def test_text_with_a_dollar_is_no_mathematics(tmp_path, effects):
+def test_dollar_signs_are_not_parsed_as_mathematics(tmp_path, effects):
     write_run(tmp_path / "a", 0.1, note="$\\frac{", other=1)
     write_run(tmp_path / "b", 0.2, note="x" * 300, other=2)
     assert len(figures.write(table.load(tmp_path), "validation.loss", tmp_path / "out", NO_EFFECTS)) == 4
 
 
-def test_effects_of_published_runs_and_ours_stand_beside_one_another(frame, effects, tmp_path):
+def test_effects_of_published_runs_and_ours_share_a_panel(frame, effects, tmp_path):
     both = pd.concat([effects, effects.assign(source="published", diverged=1, low=math.nan, high=math.nan)])
     drawn = figures.effect_panels(series.compare(frame, "validation.loss", both))
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["ours", "published"]
@@ -187,7 +187,7 @@ def test_effects_of_published_runs_and_ours_stand_beside_one_another(frame, effe
     assert [label.get_text() for label in drawn.axes[1].get_xticklabels()] == ["8\n1 diverged", "16\n1 diverged"]
 
 
-def test_figures_and_page_need_no_torch():
+def test_figures_and_page_do_not_import_torch():
     code = "import sys, lstm_ae.compare.figures, lstm_ae.compare.report; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

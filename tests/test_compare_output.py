@@ -1,4 +1,4 @@
-"""Tables as text fit where they are shown, and hold nothing that steers a terminal."""
+"""Tables as text fit the terminal and contain no control characters."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def test_a_table_is_aligned_with_short_names_and_four_digits():
 
 
 @pytest.mark.parametrize("width", [8, 20, 40, 60, 70])
-def test_no_line_is_wider_than_the_terminal_and_what_is_left_out_is_named(width):
+def test_no_line_is_wider_than_the_terminal_and_omitted_columns_are_named(width):
     text, left_out = output.render(TABLE, "table", width, keep=("validation.loss",))
     assert max(map(len, text.splitlines())) <= width
     assert left_out
@@ -56,22 +56,22 @@ def test_json_is_strict():
     assert rows[0]["optimizer.lr"] == 0.1
 
 
-def test_markdown_escapes_what_would_break_it():
+def test_markdown_escapes_special_characters():
     text = output.render(pd.DataFrame({"a": ["x|<b>y"]}), "markdown")[0]
     assert text == "| a |\n| --- |\n| x\\|&lt;b>y |\n"
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+def test_a_file_is_written_atomically(tmp_path):
     output.write(tmp_path / "out.csv", "old")
     output.write(tmp_path / "out.csv", "new \udcff")
     assert (tmp_path / "out.csv").read_text() == "new \\udcff"
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
-    with pytest.raises(CompareError, match=r"`--output` must be a file, and .* is a directory. Name a file."):
+    with pytest.raises(CompareError, match=r"`--output` must be a file, but .* is a directory. Name a file."):
         output.write(tmp_path, "x")
-    with pytest.raises(CompareError, match="cannot: No such file or directory"):
+    with pytest.raises(CompareError, match=r"must be a writable file, got .*: No such file or directory. Name another"):
         output.write(tmp_path / "none" / "out.csv", "x")
 
 
-def test_long_sentences_are_folded_between_words_on_a_terminal_alone():
-    assert output.folded(["a " * 20], 21) == ["a a a a a a a a a a a", "    a a a a a a a a a"]
-    assert output.folded(["a " * 20], None) == ["a " * 20]
+def test_long_sentences_are_wrapped_only_on_a_terminal():
+    assert output.wrapped(["a " * 20], 21) == ["a a a a a a a a a a a", "    a a a a a a a a a"]
+    assert output.wrapped(["a " * 20], None) == ["a " * 20]

@@ -1,4 +1,4 @@
-"""The table that is shown: what differed, in order, with what became of each run."""
+"""The ranking: settings that differ, in order, with the outcome of each run."""
 
 import math
 
@@ -19,7 +19,7 @@ def ranked(*paths, by=None, **more):
     return ranking.ranked(frame, METRIC, ranking.repeats_of(frame, METRIC, by), **more)
 
 
-def test_our_toy_runs_and_the_published_ones_are_one_ranked_table():
+def test_our_toy_runs_and_the_published_ones_are_ranked_in_one_table():
     shown = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
     assert list(shown.columns[:5]) == [
         "source", "model.hidden_size", "optimizer.lr", "trainer.gradient_clipping", METRIC,
@@ -29,10 +29,10 @@ def test_our_toy_runs_and_the_published_ones_are_one_ranked_table():
     assert dict(shown["source"].value_counts()) == {"ours": 18, "published": 18}
 
 
-def test_runs_of_other_questions_are_listed_last_and_bring_no_settings():
-    alone = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
+def test_runs_of_other_datasets_are_listed_last_and_add_no_columns():
+    toy_only = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
     shown = ranked(REFERENCE / "ours" / "origin_toy", REFERENCE / "published")
-    assert list(shown.columns) == list(alone.columns)
+    assert list(shown.columns) == list(toy_only.columns)
     assert set(shown["reason"][36:]) == {"no validation.loss"}
     assert len(shown) == 42
 
@@ -49,18 +49,18 @@ def test_means_are_over_the_seeds_and_missing_ones_are_counted(tmp_path):
     assert list(shown["state"]) == ["finished", "2 finished, 1 failed"]
     assert shown["reason"][1] == "why it failed"
     assert shown["run"][0] == f"{tmp_path}/{{a0,a1,a2}}"
-    alone = ranked(tmp_path, by="none")
-    assert list(alone.columns[:3]) == ["seed", "model.size", METRIC]
-    assert len(alone) == 6
+    ungrouped = ranked(tmp_path, by="none")
+    assert list(ungrouped.columns[:3]) == ["seed", "model.size", METRIC]
+    assert len(ungrouped) == 6
 
 
-def test_a_fold_that_was_never_started_is_missed_too(tmp_path):
+def test_a_fold_that_was_never_started_is_counted_as_missing(tmp_path):
     for fold in (0, 1, 3):
         write(tmp_path / str(fold), 1.0, fold=fold, split__n_splits=5)
     assert list(ranked(tmp_path)["n"]) == ["3/5 folds"]
 
 
-def test_groups_that_share_no_seeds_are_not_measured_by_one_another(tmp_path):
+def test_groups_without_common_seeds_are_not_marked_as_incomplete(tmp_path):
     for seed in range(5):
         write(tmp_path / f"a{seed}", 1.0 + seed, seed=seed, model__size=8)
     for seed in (8, 9):
@@ -80,7 +80,7 @@ def test_failed_running_and_diverged_runs_are_rows_with_their_reason(tmp_path):
     assert list(shown["reason"]) == ["", "why it diverged", "why it failed", "why it running"]
 
 
-def test_a_metric_that_copies_another_or_never_changes_gets_no_column(tmp_path):
+def test_a_metric_that_copies_another_or_is_constant_gets_no_column(tmp_path):
     for job in range(2):
         write(tmp_path / str(job), 0.1 + job, model__size=job)
         part = {"loss": 0.1 + job, "reconstruction_mse": 0.1 + job}
@@ -92,13 +92,13 @@ def test_a_metric_that_copies_another_or_never_changes_gets_no_column(tmp_path):
     assert {"seed", "validation.reconstruction_mse", "parameters"} <= set(every)
 
 
-def test_any_column_sorts_with_what_is_missing_last():
+def test_any_column_sorts_with_missing_values_last():
     shown = pd.DataFrame({"model.size": [8, 16, math.nan, 9], "n": [3, "2/3 folds", 5, ""]})
     assert list(ranking.sort(shown, "size", []).index) == [0, 3, 1, 2]
     assert list(ranking.sort(shown, "-size", []).index) == [1, 3, 0, 2]
     assert list(ranking.sort(shown, "n", []).index) == [1, 0, 2, 3]
     with pytest.raises(
-        CompareError, match=r"`--sort` must name a column, and no run has `sise`. The nearest is `model.size`"
+        CompareError, match=r"`--sort` must name a column, but no run has `sise`. Did you mean `model.size`\?"
     ):
         ranking.sort(shown, "sise", [])
 
@@ -107,11 +107,11 @@ def test_columns_are_chosen_by_name_or_ending():
     known = [METRIC, "test.loss", "optimizer.lr"]
     assert ranking.select("lr, validation.loss", known[:1], known) == ["optimizer.lr", METRIC]
     assert ranking.select("loss", known[:1], known) == [METRIC]
-    with pytest.raises(CompareError, match="`--columns` must name columns"):
+    with pytest.raises(CompareError, match="`--columns` must be comma-separated names of columns, got none"):
         ranking.select(",", known, known)
 
 
-def test_a_setting_that_only_some_record_is_a_difference_where_those_disagree(tmp_path):
+def test_a_setting_that_only_some_runs_record_differs_if_these_disagree(tmp_path):
     write(tmp_path / "0", 0.1, trainer__patience=None, model__size=8)
     write(tmp_path / "1", 0.2, trainer__patience=None, optimizer__lr=0.1, model__size=8)
     write(tmp_path / "2", 0.3, model__size=9)
@@ -120,25 +120,25 @@ def test_a_setting_that_only_some_record_is_a_difference_where_those_disagree(tm
     assert table.settings(load(tmp_path)) == ["trainer.patience", "model.size"]
 
 
-def test_runs_of_several_datasets_ranked_together_are_said_so(tmp_path):
+def test_a_ranking_of_several_datasets_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, dataset___target_="a.toy")
     write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
-    assert "several of dataset._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+    assert "Runs differ in dataset._target_" in ranking.notes(ranked(tmp_path), METRIC, [])[0]
 
 
-def test_whether_the_test_part_was_looked_at_makes_no_group(tmp_path):
+def test_evaluate_test_does_not_separate_groups(tmp_path):
     for job in range(4):
         write(tmp_path / str(job), 1.0 + job, seed=job % 2, model__a=job // 2, evaluate_test=job == 0)
     assert list(ranked(tmp_path)["n"]) == [2, 2]
 
 
-def test_runs_of_several_splits_ranked_together_are_said_so(tmp_path):
+def test_a_ranking_of_several_splits_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, split___target_="a.Whole", fold=None)
     write(tmp_path / "1", 0.1, split___target_="a.KFold", fold=0)
-    assert "several of split._target_" in ranking.about(ranked(tmp_path), METRIC, [])[0]
+    assert "Runs differ in split._target_" in ranking.notes(ranked(tmp_path), METRIC, [])[0]
 
 
-def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
+def test_pairs_share_the_settings_that_a_row_averages_over(tmp_path):
     for fold in (0, 1):
         for seed in range(4):
             write(tmp_path / f"{fold}{seed}", 1.0 + fold + 0.1 * seed**fold, fold=fold, seed=seed)
@@ -146,7 +146,7 @@ def test_pairs_are_those_of_what_a_row_averages_over(tmp_path):
     assert list(ranked(tmp_path, by="seed")["fold"]) == [0, 1]
 
 
-def test_more_is_better_for_an_accuracy(tmp_path):
+def test_a_higher_accuracy_is_better(tmp_path):
     for size in (8, 9):
         for seed in range(3):
             run = RunDir(write(tmp_path / f"{size}{seed}", 0.1, seed=seed, model__size=size))
@@ -167,7 +167,7 @@ def test_published_runs_and_ours_each_have_a_best(tmp_path):
     assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]
 
 
-def test_a_source_of_which_every_run_failed_has_no_best(tmp_path):
+def test_a_source_with_only_failed_runs_has_no_best(tmp_path):
     for seed in range(3):
         write(tmp_path / f"a{seed}", 1.0, seed=seed)
         RunDir(write(tmp_path / f"p{seed}", None, seed=seed)).write_json(

@@ -1,4 +1,4 @@
-"""Run directories are found once each, and read whatever state they are in."""
+"""Run directories are found once each, and read in any state."""
 
 import json
 import math
@@ -18,7 +18,7 @@ def read(path):
     return rows, problems
 
 
-def test_runs_are_found_in_any_mix_of_directories_and_named_twice_count_once(tmp_path):
+def test_runs_are_found_in_any_mix_of_directories_and_only_once(tmp_path):
     for job in (0, 2, 10):
         write(tmp_path / "day" / "sweep" / str(job), 0.1)
     write(tmp_path / "day" / "single", 0.1)
@@ -31,22 +31,22 @@ def test_runs_are_found_in_any_mix_of_directories_and_named_twice_count_once(tmp
     ]  # fmt: skip
 
 
-def test_what_lies_inside_a_run_or_in_a_hidden_folder_is_no_run(tmp_path):
+def test_folders_inside_a_run_and_hidden_folders_are_not_searched(tmp_path):
     write(tmp_path / "run", 0.1)
     write(tmp_path / "run" / "copy", 0.1)
     write(tmp_path / ".trash" / "old", 0.1)
     assert len(load(tmp_path)) == 1
 
 
-def test_a_path_that_gives_no_run_says_so(tmp_path):
+def test_a_path_without_a_run_gives_a_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     problems = []
     assert list(reading.find([tmp_path / name for name in ("none", "file", "empty")], problems)) == []
     assert problems == [
-        f"{tmp_path}/none: must be a directory of a run or of runs, and it does not exist.",
-        f"{tmp_path}/file: must be a directory of a run or of runs, and it is a file; name its folder.",
-        f"{tmp_path}/empty: must hold a run, and there is no status.json in it or below it.",
+        f"{tmp_path}/none: must be a run or a folder of runs, but does not exist.",
+        f"{tmp_path}/file: must be a run or a folder of runs, but is a file. Name its folder.",
+        f"{tmp_path}/empty: contains no run (no status.json in it or below it).",
     ]
 
 
@@ -69,7 +69,7 @@ BROKEN = {
 @pytest.mark.parametrize(
     ("name", "content", "line"), [(n, c, t) for n, each in BROKEN.items() for c, t in each.items()]
 )
-def test_a_file_that_cannot_be_read_costs_a_line_and_what_can_be_is_kept(tmp_path, name, content, line):
+def test_an_unreadable_file_gives_a_line_and_the_other_files_are_used(tmp_path, name, content, line):
     write(tmp_path / "run", 0.1, model__hidden_size=8)
     (tmp_path / "run" / name).write_text(content)
     rows, problems = read(tmp_path)
@@ -87,21 +87,21 @@ def test_a_run_of_an_older_layout_is_read_from_hydras_own_file(tmp_path):
     rows, problems = read(tmp_path)
     assert (rows[0]["state"], rows[0]["model.hidden_size"], rows[0]["fold"]) == ("unknown", 8, "null")
     assert rows[0]["validation.loss"] == 0.5
-    assert problems == [f"{tmp_path}/run: has no status.json: a run of an older layout, or none of ours."]
+    assert problems == [f"{tmp_path}/run: has no status.json: an older layout, or not a run of lstm_ae."]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("a: [", "YAML: while parsing"), ("a: &x [1]\nb: *x", "aliases"), ("!!python/object/apply:os.abort []", "YAML: ")],
 )
-def test_yaml_is_only_data(tmp_path, text, said):
+def test_yaml_is_read_only_as_data(tmp_path, text, message):
     RunDir(tmp_path).write_text(".hydra/config.yaml", text)
     rows, problems = read(tmp_path)
-    assert said in problems[-1]
+    assert message in problems[-1]
     assert len(rows) == 1
 
 
-def test_a_run_that_is_still_written_says_so_and_whether_its_process_is_gone(tmp_path):
+def test_a_running_run_shows_whether_its_process_still_exists(tmp_path):
     for name, host, pid in (("alive", socket.gethostname(), os.getpid()), ("gone", socket.gethostname(), 2**31 - 1),
                             ("elsewhere", "another", 2**31 - 1), ("odd", socket.gethostname(), "1")):  # fmt: skip
         write(tmp_path / name, None)
@@ -109,11 +109,11 @@ def test_a_run_that_is_still_written_says_so_and_whether_its_process_is_gone(tmp
     rows, problems = read(tmp_path)
     assert problems == []
     assert {os.path.basename(row["run"]): row["error"] for row in rows} == {  # noqa: PTH119
-        "alive": None, "gone": f"its process {2**31 - 1} is gone", "elsewhere": None, "odd": None,
+        "alive": None, "gone": f"its process {2**31 - 1} no longer exists", "elsewhere": None, "odd": None,
     }  # fmt: skip
 
 
-def test_null_is_told_from_what_is_not_recorded_and_numbers_of_any_size_are_read(tmp_path):
+def test_null_differs_from_not_recorded_and_numbers_of_any_size_are_read(tmp_path):
     write(tmp_path / "0", 0.1, trainer__patience=None, model__sizes=[1, 2], optimizer__lr=1.0, huge=10**30)
     (tmp_path / "0" / "metrics.json").write_text('{"validation": {"loss": 1' + "0" * 400 + '}, "skill": {"pca": NaN}}')
     write(tmp_path / "1", 0.1)
@@ -124,7 +124,7 @@ def test_null_is_told_from_what_is_not_recorded_and_numbers_of_any_size_are_read
     assert frame["validation.loss"][0] == math.inf
 
 
-def test_a_setting_that_is_named_like_a_column_of_ours_does_not_take_its_place(tmp_path):
+def test_a_setting_named_like_a_reserved_column_is_renamed(tmp_path):
     write(tmp_path / "run", 0.1)
     RunDir(tmp_path / "run").write_json(
         "config.json", {"run": "x", "state": "y", "validation": {"loss": 3}, "seconds": 9}
@@ -134,27 +134,27 @@ def test_a_setting_that_is_named_like_a_column_of_ours_does_not_take_its_place(t
     assert (row["config.run"], row["config.state"], row["config.validation.loss"]) == ("x", "y", 3)
 
 
-def test_published_runs_are_told_from_ours(tmp_path):
+def test_published_runs_are_distinguished_from_ours(tmp_path):
     write(tmp_path / "0", 0.1)
     write(tmp_path / "1", 0.1)
     RunDir(tmp_path / "1").write_json("status.json", {"state": "finished", "published": True})
     assert list(load(tmp_path)["source"]) == ["ours", "published"]
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+def test_a_named_pipe_in_place_of_a_file_does_not_block(tmp_path):
     write(tmp_path / "run", 0.1)
     (tmp_path / "run" / "metrics.json").unlink()
     os.mkfifo(tmp_path / "run" / "metrics.json")
-    assert read(tmp_path)[1] == [f"{tmp_path}/run: is finished, but has no metrics.json."]
+    assert read(tmp_path)[1] == [f"{tmp_path}/run: is finished but has no metrics.json."]
 
 
-def test_a_truncated_history_is_read_up_to_the_cut(tmp_path):
+def test_a_truncated_history_is_read_up_to_the_last_complete_line(tmp_path):
     write(tmp_path, 0.1, losses=[3, 2, 1])
     path = tmp_path / "history.csv"
     path.write_text(path.read_text().rstrip()[:-2])
     problems = []
     assert reading.read_history(str(tmp_path), problems) == {"epoch": [1, 2], "validation.loss": [3, 2]}
     assert problems == [
-        f"{path}: cannot be read as CSV: line 4 has 1 values where the first names 2; the 2 epochs before it are used."
+        f"{path}: cannot be read as CSV: line 4 has 1 values but the header has 2; the 2 epochs before it are used."
     ]
     assert json.loads((tmp_path / "metrics.json").read_text())

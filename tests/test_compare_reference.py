@@ -1,4 +1,4 @@
-"""The reference results and the README say the same."""
+"""The reference results agree with the README."""
 
 import json
 import subprocess
@@ -14,20 +14,20 @@ from tests.conftest import ROOT
 PUBLISHED = sorted(path.parent for path in (reference.REFERENCE / "published").glob("*/status.json"))
 
 
-def test_the_readmes_table_is_what_the_command_makes_of_the_reference_runs():
+def test_the_table_in_the_readme_is_generated_from_the_reference_runs():
     readme = (ROOT / "README.md").read_text()
     written = readme.split(reference.BEGIN)[1].split(reference.END)[0].strip()
     assert written == reference.table()
 
 
-def test_every_row_was_made_by_the_command_beside_it(composed):
+def test_every_row_has_the_configuration_of_its_command(composed):
     for row in reference.ROWS:
-        made = RunDir(reference.REFERENCE / "ours" / row.ours).read_json("config.json")
+        stored = RunDir(reference.REFERENCE / "ours" / row.ours).read_json("config.json")
         config = composed(*row.command.split())
         with open_dict(config):
             del config["hydra"]
-        now = json.loads(json.dumps(OmegaConf.to_container(config, resolve=True)))
-        assert differences(signed(made), signed(now)) == {}, row.question
+        current = json.loads(json.dumps(OmegaConf.to_container(config, resolve=True)))
+        assert differences(signed(stored), signed(current)) == {}, row.question
 
 
 def test_the_published_numbers_are_marked_as_published_and_complete():
@@ -39,7 +39,7 @@ def test_the_published_numbers_are_marked_as_published_and_complete():
 
 
 def test_our_toy_grid_reproduces_the_published_one():
-    """At least 14 of the 16 that converged there land within a factor of 3 or below; the best is at most 2e-4."""
+    """At least 14 of the 16 published runs that converged are matched within a factor of 3; the best is below 2e-4."""
     ours = {}
     for job in (reference.REFERENCE / "ours" / "origin_toy").iterdir():
         config, metrics = RunDir(job).read_json("config.json"), RunDir(job).read_json("metrics.json")
@@ -79,6 +79,6 @@ def test_a_run_is_kept_without_weights_and_an_unfinished_one_is_refused(tmp_path
     }  # fmt: skip
 
 
-def test_it_needs_no_torch():
+def test_it_does_not_import_torch():
     code = "import sys, lstm_ae.compare.reference; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

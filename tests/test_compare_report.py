@@ -1,4 +1,4 @@
-"""The page of a comparison as a file: what is in it, and that data stays data. In a browser: test_compare_browser."""
+"""The page of a comparison as a file: its content, and escaping. In a browser: test_compare_browser."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ def written(frame, folder, problems=(), effects=NO_EFFECTS, metric="validation.l
     return text, Page(text)
 
 
-def test_the_runs_come_in_the_order_of_rank_and_none_is_left_out(frame, effects, tmp_path):  # noqa: F811
+def test_all_runs_are_listed_in_order_of_rank(frame, effects, tmp_path):  # noqa: F811
     write_run(tmp_path / "8", 0.001, state="failed", error="why")
     _, page = written(table.load(tmp_path), tmp_path / "out", effects=effects)
     runs = page.data()["runs"]
@@ -57,27 +57,27 @@ def test_the_runs_come_in_the_order_of_rank_and_none_is_left_out(frame, effects,
     assert len(runs[0]["curve"]) == 3
 
 
-def test_more_is_better_where_it_is(frame, tmp_path):  # noqa: F811
+def test_a_higher_accuracy_is_better(frame, tmp_path):  # noqa: F811
     _, page = written(frame, tmp_path / "out", metric="validation.accuracy")
     assert page.data()["higher"]
     assert page.data()["runs"][0]["score"] == pytest.approx(0.99)
 
 
-def test_the_summary_says_what_is_best_and_how_many_failed(frame, effects, tmp_path):  # noqa: F811
+def test_the_summary_names_the_best_and_counts_the_states(frame, effects, tmp_path):  # noqa: F811
     text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"], effects)
     assert "Best: lr 0.01, hidden_size 8, with a validation.loss of 0.015, the mean of 2 runs" in text
     assert "8 runs, 6 finished, 2 diverged. They differ in lr, hidden_size." in text
     assert "<li>a/metrics.json: not JSON</li>" in text
 
 
-def test_the_page_says_what_each_setting_does(tmp_path):
+def test_the_page_has_the_findings_on_each_setting(tmp_path):
     for number, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)):
         write_run(tmp_path / str(number), lr + seed / 100, lr=lr, seed=seed)
     text, _ = written(table.load(tmp_path), tmp_path / "out")
     assert '<h2 id="findings-heading">Findings</h2><p>ours: 6 runs; 3 seeds.</p><ul><li>optimizer.lr explains ' in text
 
 
-def test_without_a_score_the_page_says_so(tmp_path):
+def test_a_page_without_scores(tmp_path):
     write_run(tmp_path / "0", 0.1, state="running")
     text, page = written(table.load(tmp_path), tmp_path / "out")
     assert "1 run, all running. None of them has a validation.loss." in text
@@ -111,13 +111,13 @@ def test_the_policy_names_the_two_scripts_and_forbids_every_request(frame, tmp_p
     assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
 
 
-def test_what_is_put_into_the_template_is_not_filled_in_again(tmp_path):
+def test_placeholders_in_the_data_are_not_replaced(tmp_path):
     write_run(tmp_path / "{{plotly}}", 0.1)
     text, _ = written(table.load(tmp_path), tmp_path / "out", ["{{scripts}}"])
     assert "<li>{{scripts}}</li>" in text
 
 
-def test_numbers_that_json_lacks_and_names_that_are_no_text_are_written(tmp_path):
+def test_infinite_numbers_and_invalid_unicode_are_written(tmp_path):
     write_run(tmp_path / "a", 0.1, hidden=8, limit=float("inf"))
     (tmp_path / "a" / "config.json").write_text('{"limit": Infinity, "other": NaN, "name": "\\udc80"}')
     write_run(tmp_path / "b", 0.2)
@@ -125,7 +125,7 @@ def test_numbers_that_json_lacks_and_names_that_are_no_text_are_written(tmp_path
     assert page.data()["runs"][0]["values"]["limit"] is None
 
 
-def test_figures_of_the_best_runs_are_in_the_page_as_far_as_there_is_room(frame, tmp_path, monkeypatch):  # noqa: F811
+def test_figures_of_the_best_runs_are_in_the_page_up_to_the_size_limit(frame, tmp_path, monkeypatch):  # noqa: F811
     for run in frame["run"]:
         run = report.Path(run)
         (run / "figures").mkdir()
@@ -137,7 +137,7 @@ def test_figures_of_the_best_runs_are_in_the_page_as_far_as_there_is_room(frame,
     assert page.data()["picturesLeftOut"] == 5
 
 
-def test_what_is_no_picture_or_lies_elsewhere_is_not_taken_in(frame, tmp_path):  # noqa: F811
+def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):  # noqa: F811
     folder = report.Path(frame["run"][0]) / "figures"
     folder.mkdir()
     (folder / "secret.png").symlink_to(tmp_path / "secret")
@@ -148,7 +148,7 @@ def test_what_is_no_picture_or_lies_elsewhere_is_not_taken_in(frame, tmp_path): 
     assert page.data("pictures") == {}
 
 
-def test_effects_have_their_place_on_the_axis(frame, effects, tmp_path):  # noqa: F811
+def test_effects_have_their_position_on_the_axis(frame, effects, tmp_path):  # noqa: F811
     _, page = written(frame, tmp_path / "out", effects=effects)
     assert [(row["setting"], row["place"]) for row in page.data()["effects"]] == [
         ("model.hidden_size", 0), ("model.hidden_size", 1), ("optimizer.lr", 1),
@@ -161,13 +161,13 @@ def test_the_colours_of_the_page_are_those_of_the_figures():
     assert re.findall(r"--group-\d: (#\w{6})", style)[: len(series.COLOURS)] == list(series.COLOURS)
 
 
-def test_a_page_is_replaced_whole(frame, tmp_path):  # noqa: F811
+def test_a_page_is_replaced_atomically(frame, tmp_path):  # noqa: F811
     first = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
     again = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
     assert first == again
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
 
 
-def test_no_run_at_all_gives_an_error_that_says_so(tmp_path):
+def test_an_empty_frame_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`frame` must have a run"):
         report.write(pd.DataFrame(), "validation.loss", tmp_path, [], NO_EFFECTS)

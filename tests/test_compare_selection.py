@@ -1,4 +1,4 @@
-"""What the command line names is found, or said not to be there with what comes nearest."""
+"""Names on the command line are found, or refused with the closest match."""
 
 import pytest
 
@@ -32,18 +32,18 @@ def test_a_condition_keeps_the_runs_that_meet_it(frame, condition, kept):
 
 @pytest.mark.parametrize(
     ("condition", "message"),
-    [("hidden=", "`--where` must leave a run"), ("hiden_size=3", "`hiden_size`. The nearest is `model.hidden_size`"),
-     ("loss=1", "`loss` may be validation.loss, test.loss"), ("hidden_size", "`--where` must be SETTING=VALUE"),
-     ("hidden_size<a", "`--where` must set a number beside <"),
-     ("hidden_size=7", "none of 4 has hidden_size=7. There are 16")],
+    [("hidden=", "`--where` must match a run"), ("hiden_size=3", "`hiden_size`. Did you mean `model.hidden_size`"),
+     ("loss=1", "`loss` matches validation.loss, test.loss"), ("hidden_size", "`--where` must be SETTING=VALUE"),
+     ("hidden_size<a", "`--where` must have a number after <"),
+     ("hidden_size=7", "none of 4 has hidden_size=7. Available: 16")],
 )  # fmt: skip
-def test_a_condition_that_cannot_be_met_says_what_there_is(frame, condition, message):
+def test_a_condition_that_cannot_be_met_is_refused_with_the_alternatives(frame, condition, message):
     frame = frame.rename(columns={}) if condition != "hidden=" else frame.assign(hidden=1)
     with pytest.raises(CompareError, match=message):
         selection.filtered(frame, [condition])
 
 
-def test_the_metric_is_the_one_asked_for_or_the_runs_own_objective(frame):
+def test_the_metric_is_the_requested_one_or_the_runs_own_objective(frame):
     remarks = []
     assert selection.choose_metric(frame, None, remarks) == "validation.loss"
     assert selection.choose_metric(frame, "test.loss", remarks) == "test.loss"
@@ -55,16 +55,16 @@ def test_the_metric_is_the_one_asked_for_or_the_runs_own_objective(frame):
     assert remarks == ["No run has validation.loss: ranked by test.loss. Choose another with --metric."]
 
 
-def test_a_metric_that_no_run_has_is_refused_with_those_that_exist_and_the_nearest(frame):
+def test_a_metric_that_no_run_has_is_refused_with_the_existing_ones_and_the_closest(frame):
     message = (
-        "no run has `validation.los`. The nearest is `validation.loss`. There are validation.loss, test.loss, seconds"
+        r"no run has `validation.los`. Did you mean `validation.loss`\? Available: validation.loss, test.loss, seconds"
     )
     with pytest.raises(CompareError, match=message):
         selection.choose_metric(frame, "validation.los", [])
     assert selection.metrics(frame[frame["state"] == "failed"]) == []
 
 
-def test_at_an_epoch_all_runs_count_that_got_there(frame):
+def test_at_an_epoch_all_runs_count_that_reached_it(frame):
     then = selection.at_epoch(frame, 2, [])
     assert list(then["state"]) == ["reached", "reached", "failed", "diverged"]
     assert list(then["validation.loss"][:2]) == [2, 1]
@@ -72,12 +72,12 @@ def test_at_an_epoch_all_runs_count_that_got_there(frame):
     first = selection.at_epoch(frame, 1, [])
     assert (first["state"][2], first["error"][2]) == ("reached", "failed later: why it failed")
     with pytest.raises(
-        CompareError, match="`--epoch` must be one that a run reached and recorded, and none has epoch 7"
+        CompareError, match=r"`--epoch` must be an epoch in some history.csv, but none has epoch 7. Use a lower one."
     ):
         selection.at_epoch(frame, 7, [])
 
 
-def test_hiding_what_failed_says_how_many(frame):
+def test_hidden_runs_are_counted(frame):
     remarks = []
     assert jobs(selection.hide_failed(frame, remarks)) == "01"
     assert remarks == ["Hidden: 1 failed, 1 diverged."]

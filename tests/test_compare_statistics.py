@@ -1,4 +1,4 @@
-"""The tests and shares are those that the textbooks give."""
+"""Tests and effects agree with textbook formulas."""
 
 import itertools
 import math
@@ -13,8 +13,8 @@ from lstm_ae.compare.table import groups
 
 
 def frame(rows, **more):
-    made = pd.DataFrame(rows).assign(state="finished", source="ours", **more)
-    return made.assign(run=[str(i) for i in range(len(made))], error=None)
+    result = pd.DataFrame(rows).assign(state="finished", source="ours", **more)
+    return result.assign(run=[str(i) for i in range(len(result))], error=None)
 
 
 def test_without_overlap_the_paired_test_is_the_ordinary_one():
@@ -29,24 +29,24 @@ def test_with_overlap_the_variance_is_nadeau_and_bengios():
     assert statistics.paired_p(differences, 1 / 4) > statistics.paired_p(differences)
 
 
-def test_one_pair_tests_nothing_and_equal_pairs_are_equal():
+def test_one_pair_gives_nan_and_equal_pairs_give_one():
     assert math.isnan(statistics.paired_p(np.array([0.1])))
     assert statistics.paired_p(np.zeros(5)) == 1
     assert statistics.paired_p(np.ones(5)) == 0
 
 
 def test_p_values_are_adjusted_as_holm_does_for_all_pairs_of_the_groups():
-    adjusted = statistics.beside_best([0.001, 0.006, math.nan, 0.002])
+    adjusted = statistics.holm_against_best([0.001, 0.006, math.nan, 0.002])
     assert adjusted == pytest.approx([0.006, 0.024, math.nan, 0.010], nan_ok=True)
-    assert statistics.beside_best([0.03]) == 0.03
+    assert statistics.holm_against_best([0.03]) == 0.03
 
 
-def test_equal_groups_are_rarely_told_apart_though_the_best_is_chosen_among_them():
+def test_equal_groups_rarely_differ_significantly_from_the_best_of_them():
     random, found, trials = np.random.default_rng(0), 0, 400
     for _ in range(trials):
         scores = random.normal(size=(6, 12))
         worse_by = np.delete(scores - scores[:, [scores.mean(axis=0).argmin()]], scores.mean(axis=0).argmin(), axis=1)
-        found += (statistics.beside_best([statistics.paired_p(gaps) for gaps in worse_by.T]) < 0.05).any()
+        found += (statistics.holm_against_best([statistics.paired_p(gaps) for gaps in worse_by.T]) < 0.05).any()
     assert found / trials < 0.06
 
 
@@ -69,25 +69,25 @@ def verdicts(scores, **more):
     return dict(zip(scores, statistics.verdicts(runs, "validation.loss", labels, best).sort_index(), strict=True))
 
 
-def test_each_group_is_set_beside_the_best_in_a_plain_word():
+def test_each_group_has_a_verdict():
     scores = {0.1: [1, 1.1, 0.9], 0.2: [2, 2.1, 1.95], 0.3: [0.9, 1.3, 1.0], 0.4: [1.2], 0.5: [math.inf, 1, 1]}
     assert verdicts(scores) == {
-        0.1: "best", 0.2: "worse", 0.3: "not told apart", 0.4: "too few pairs", 0.5: "diverged",
+        0.1: "best", 0.2: "worse", 0.3: "not significant", 0.4: "too few pairs", 0.5: "diverged",
     }  # fmt: skip
 
 
-def test_what_a_plain_test_calls_worse_may_not_be_over_overlapping_folds():
+def test_a_significant_difference_over_seeds_may_not_be_significant_over_folds():
     scores = {0.1: [1, 1.1, 0.9], 0.2: [1.2, 1.5, 1.3]}
     differences = np.array([0.2, 0.4, 0.4])
     assert stats.ttest_1samp(differences, 0).pvalue < 0.05 < statistics.paired_p(differences, 0.5)
     assert verdicts(scores)[0.2] == "worse"
     rows = [{"lr": lr, "fold": f, "validation.loss": v} for lr, values in scores.items() for f, v in enumerate(values)]
     runs = frame(rows, **{"split.n_splits": 3})
-    assert list(statistics.verdicts(runs, "validation.loss", groups(runs, ["lr"]), 0)) == ["best", "not told apart"]
+    assert list(statistics.verdicts(runs, "validation.loss", groups(runs, ["lr"]), 0)) == ["best", "not significant"]
 
 
 def grid():
-    """An additive grid: a moves the score by 3 and 1 to each side, b by 1 to each side; so 10 to 1 of the squares."""
+    """An additive grid: a changes the score by -3, -1 or 4, b by -1 or 1."""
     cells = itertools.product({1: -3, 2: -1, 3: 4}.items(), {"x": -1, "y": 1}.items(), (0, 1))
     return frame(
         [{"model.a": a, "model.b": b, "seed": s, "validation.loss": 20 + u + v} for (a, u), (b, v), s in cells]
@@ -112,7 +112,7 @@ def test_the_effects_of_an_additive_grid_are_recovered():
     )
 
 
-def test_the_interval_over_folds_allows_for_their_overlap():
+def test_the_interval_over_folds_is_corrected_for_their_overlap():
     runs = grid().rename(columns={"seed": "fold"}).assign(**{"split.n_splits": 2})
     row = statistics.effects(runs, "validation.loss").set_index(["setting", "value"]).loc[("model.a", 1)]
     scores = np.array([16, 16, 18, 18])
@@ -120,7 +120,7 @@ def test_the_interval_over_folds_allows_for_their_overlap():
     assert (row["low"], row["high"]) == pytest.approx((17 - half, 17 + half))
 
 
-def test_scores_that_span_more_than_a_factor_of_ten_are_taken_on_a_log_scale():
+def test_scores_that_span_more_than_a_factor_of_ten_use_a_log_scale():
     runs = grid()
     runs["validation.loss"] = np.exp(runs["validation.loss"])
     assert statistics.on_log_scale(runs, "validation.loss")
@@ -131,19 +131,19 @@ def test_scores_that_span_more_than_a_factor_of_ten_are_taken_on_a_log_scale():
     pd.testing.assert_series_equal(found["explained"], shares)
 
 
-def test_a_diverged_run_is_counted_and_in_no_mean():
+def test_a_diverged_run_is_counted_and_not_in_the_mean():
     runs = grid()
     runs.loc[0, "state"] = "diverged"
     row = statistics.effects(runs, "validation.loss").set_index(["setting", "value"]).loc[("model.a", 1)]
     assert (row["n"], row["diverged"], row["mean"]) == (3, 1, pytest.approx((16 + 18 + 18) / 3))
 
 
-def test_published_runs_and_ours_have_effects_of_their_own():
+def test_published_runs_and_ours_have_separate_effects():
     both = pd.concat([grid(), grid().assign(source="published")], ignore_index=True)
     found = statistics.effects(both, "validation.loss")
     assert found.groupby("source")["n"].sum().to_dict() == {"ours": 24, "published": 24}
 
 
-def test_where_no_value_was_tried_twice_nothing_is_explained():
+def test_nothing_is_explained_if_no_value_was_run_twice():
     runs = frame([{"model.a": i, "validation.loss": 1.0 + i} for i in range(4)])
     assert statistics.effects(runs, "validation.loss")["explained"].isna().all()

@@ -1,4 +1,4 @@
-"""The table of runs: what differs, and the means over what repeats."""
+"""The table of runs: settings that differ, and means over repeats."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_runs_are_ranked_by_their_mean_over_seeds_and_folds(runs):
     assert list(table.rank(table.load(folder), "test.accuracy")["model.hidden_size"]) == [16, 8]
 
 
-def test_what_cannot_change_a_result_is_no_setting(runs):
+def test_settings_that_cannot_change_a_result_are_ignored(runs):
     runs("0", 0.1, trainer={"threads": 1}, dataset={"root": "a"})
     folder = runs("1", 0.2, trainer={"threads": 2}, dataset={"root": "b"})
     assert table.settings(table.load(folder)) == []
@@ -41,18 +41,18 @@ def test_what_cannot_change_a_result_is_no_setting(runs):
     assert ranked["n"][0] == 2
 
 
-def test_a_failed_run_counts_for_nothing_and_a_diverged_one_is_infinitely_bad(runs):
+def test_a_failed_run_has_no_score_and_a_diverged_one_is_infinitely_bad(runs):
     runs("0", 0.1)
     runs("1", 0.05, state="failed")
     runs("2", 0.3, model={"hidden_size": 2})
     folder = runs("3", 0.01, state="diverged", model={"hidden_size": 4})
     ranked = table.rank(table.load(folder), "validation.loss").set_index("model.hidden_size")
     assert ranked["validation.loss"].to_dict() == {8: 0.1, 2: 0.3, 4: math.inf}
-    assert list(ranked.index) == [2, 4, 8]  # what may lack its worst run comes after what is complete
+    assert list(ranked.index) == [2, 4, 8]  # incomplete groups come after complete ones
     assert (ranked["n"][8], ranked["of"][8]) == (1, 2)
 
 
-def test_what_cannot_be_read_is_an_empty_row_and_jobs_come_in_the_order_of_their_numbers(runs):
+def test_an_unreadable_run_is_an_empty_row_and_jobs_are_sorted_by_number(runs):
     for number in (10, 9, 0):
         folder = runs(str(number), 0.1)
     (folder / "9" / "metrics.json").write_text("{")

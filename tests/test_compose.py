@@ -1,4 +1,4 @@
-"""A sweep's jobs are composed once for all that differ in values alone, and are what Hydra itself would compose."""
+"""A sweep's jobs that differ only in values share one composition, equal to the one by Hydra itself."""
 
 import itertools
 import pickle
@@ -19,35 +19,35 @@ SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
 @pytest.fixture
 def loader(composed):
-    """Hydra's own, as a sweep has it."""
+    """Hydra's config loader."""
     return GlobalHydra.instance().config_loader()
 
 
 def master(loader, *overrides):
     config = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
-    assert str(config.hydra.sweep.dir).startswith("multirun/")  # it is read before the jobs are composed
+    assert str(config.hydra.sweep.dir).startswith("multirun/")  # read before the jobs are composed
     return config
 
 
 def assert_composed_alike(loader, config, overrides):
     ours = Composer(loader)
-    for _ in range(2):  # the second time from what was kept
-        made, expected = (one.load_sweep_config(config, list(overrides)) for one in (ours, loader))
-        assert OmegaConf.to_container(made) == OmegaConf.to_container(expected)
-        assert OmegaConf.is_struct(made)
+    for _ in range(2):  # the second time from the cache
+        actual, expected = (each.load_sweep_config(config, list(overrides)) for each in (ours, loader))
+        assert OmegaConf.to_container(actual) == OmegaConf.to_container(expected)
+        assert OmegaConf.is_struct(actual)
         with pytest.raises(AttributeError):
-            made.unheard_of = 1
-        assert str(made.hydra.sweep.dir) == str(expected.hydra.sweep.dir)  # the time is that of the sweep
+            actual.unknown_key = 1
+        assert str(actual.hydra.sweep.dir) == str(expected.hydra.sweep.dir)  # with the start time of the sweep
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_job_of_a_preset_is_what_hydra_composes(loader, sweep):
     config = master(loader, f"sweep={sweep}", "hydra.launcher.n_jobs=3")
     params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
-    if sweep == "search":  # ranges, of which any value is a job
+    if sweep == "search":  # it has ranges instead of lists
         params = {"optimizer.lr": "0.002,0.1", "model.hidden_size": "4,7"}
-    begun = Sweep(HydraContext(loader, None), None, config, gpu_memory=2)
-    for number, job in enumerate(begun.combinations(params, [], [], [f"sweep={sweep}"])[:6]):
+    started = Sweep(HydraContext(loader, None), None, config, gpu_memory=2)
+    for number, job in enumerate(started.combinations(params, [], [], [f"sweep={sweep}"])[:6]):
         assert_composed_alike(loader, config, [*job, f"hydra.sweep.subdir={number}"])
 
 
@@ -71,27 +71,27 @@ def test_every_job_of_a_preset_is_what_hydra_composes(loader, sweep):
     ],
     ids=" ".join,
 )
-def test_whatever_a_job_is_given_is_applied_as_hydra_does(loader, overrides):
+def test_overrides_are_applied_as_by_hydra(loader, overrides):
     assert_composed_alike(loader, master(loader, "dataset=digits", "task=classification", "model=v1"), overrides)
 
 
 @pytest.mark.parametrize("override", ["model.nothing=1", "seed=abc", "model=nothing", "~model.nothing"])
-def test_a_mistake_is_hydras_own_error(loader, override):
+def test_an_invalid_override_gives_hydras_own_error(loader, override):
     config = master(loader)
     messages = []
-    for one in (loader, Composer(loader)):
+    for each in (loader, Composer(loader)):
         with pytest.raises(ConfigCompositionException) as caught:
-            one.load_sweep_config(config, [override])
+            each.load_sweep_config(config, [override])
         messages.append(f"{caught.value} {caught.value.__cause__}")
     assert messages[0] == messages[1]
 
 
-def test_jobs_that_differ_in_values_alone_are_composed_once_in_each_process(loader):
+def test_jobs_that_differ_only_in_values_are_composed_once_per_process(loader):
     config, composer = master(loader), Composer(loader)
     _compose._composed.cache_clear()
     for model, size in itertools.product(("autoencoder", "bottleneck"), range(3, 9)):
-        handed = pickle.loads(pickle.dumps(composer))  # as a launcher hands it to a worker, with every job
-        handed.load_sweep_config(config, [f"model={model}", f"model.hidden_size={size}", f"hydra.sweep.subdir={size}"])
+        copied = pickle.loads(pickle.dumps(composer))  # a launcher sends it to a worker with every job
+        copied.load_sweep_config(config, [f"model={model}", f"model.hidden_size={size}", f"hydra.sweep.subdir={size}"])
     assert _compose._composed.cache_info().misses == 2
     Composer(loader).load_sweep_config(config, ["model=bottleneck"])  # another sweep's
     assert _compose._composed.cache_info().misses == 3

@@ -1,4 +1,4 @@
-"""Each launcher of `hydra/launcher=` runs a sweep for real: Ray with two nodes, submitit with its local executor."""
+"""Each launcher of `hydra/launcher=` runs a sweep: Ray with two nodes, submitit with its local executor."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ def scores(folder):
 
 @pytest.fixture(scope="module")
 def expected(command, tmp_path_factory):
-    """What Hydra's own launcher gives, which runs one job after another in the process itself."""
+    """The scores with Hydra's basic launcher, which runs the jobs one by one in its own process."""
     folder = tmp_path_factory.mktemp("basic") / "sweep"
     done = command("--multirun", *GRID, "hydra/launcher=basic", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_slurm_gets_the_cores_and_the_threads_of_a_job(composed):
     assert list(launcher.setup) == ["export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"]
 
 
-def test_ray_starts_by_itself(command, tmp_path, expected):
+def test_ray_starts_a_local_cluster(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
     assert scores(tmp_path / "sweep") == expected
@@ -64,7 +64,7 @@ def test_ray_starts_by_itself(command, tmp_path, expected):
 
 @contextlib.contextmanager
 def ray_node(log, variables, *arguments):
-    """A Ray node in processes of its own, until the block ends."""
+    """A Ray node in its own processes, until the block ends."""
     words = [str(BIN / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats", *arguments]
     with log.open("w") as file:
         process = subprocess.Popen(words, stdout=file, stderr=file, start_new_session=True, env=variables)
@@ -83,7 +83,7 @@ def ray_node(log, variables, *arguments):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """What joins a Ray head on a loopback address, with a second node beside it on another."""
+    """The environment that joins a Ray cluster of two nodes on two loopback addresses."""
     with socket.socket() as free:
         free.bind(("127.0.0.2", 0))
         address = f"127.0.0.2:{free.getsockname()[1]}"
@@ -104,7 +104,7 @@ def cluster(tmp_path):
 
 
 def node_of(pid):
-    """The address of the Ray node whose worker a process is; None if it has ended."""
+    """The address of the Ray node that a worker process belongs to; None if it has ended."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         parent = next(line.split()[1] for line in lines if line.startswith("PPid:"))

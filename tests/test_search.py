@@ -1,4 +1,4 @@
-"""Optuna's search: stored beside its jobs, and continued from there."""
+"""Optuna's search: the study is stored with the jobs and can be resumed."""
 
 import json
 import os
@@ -38,11 +38,11 @@ def test_it_tries_values_within_the_ranges_and_ranks_them(searched):
     assert (searched / "comparison.csv").exists()
 
 
-def test_more_trials_go_on_after_those_that_ended(command, searched):
+def test_a_search_is_extended_with_more_trials(command, searched):
     before, began = settings(searched), (searched / "0" / "status.json").read_bytes()
     done = command(*arguments(searched, 6))
     assert done.returncode == 0, done.stderr
-    assert "Search: 2 of 6 trials to go" in done.stdout
+    assert "Search: 2 of 6 trials remaining" in done.stdout
     assert settings(searched).items() >= before.items()
     assert set(settings(searched)) == set("012345")
     assert (searched / "0" / "status.json").read_bytes() == began
@@ -51,7 +51,7 @@ def test_more_trials_go_on_after_those_that_ended(command, searched):
 def test_another_search_is_refused(command, searched):
     done = command(*arguments(searched, 9, "seed=3"))
     assert done.returncode == 1
-    assert "must be new or hold this same search, and it holds that of: dataset.sequences=60" in done.stderr
+    assert "must be new or contain this search, but it contains another: dataset.sequences=60" in done.stderr
 
 
 def test_interrupted_trials_resume_with_their_values_in_their_directories(command, tmp_path):
@@ -93,14 +93,14 @@ def test_interrupted_trials_keep_their_directories_with_fewer_at_a_time(command,
     assert all("Resumed after epoch" in (folder / name / "run.log").read_text() for name in begun)
 
 
-def test_failed_trials_are_tried_again_where_they_lie(command, tmp_path):
+def test_failed_trials_are_retried_in_their_directories(command, tmp_path):
     folder = tmp_path / "sweep"
     (folder / "1" / "history.csv").mkdir(parents=True)
     words = arguments(folder, 3)
     assert command(*words).returncode == 1
     tried = settings(folder)
     (folder / "1" / "history.csv").rmdir()
-    assert command(*words).returncode == 1  # not unasked
+    assert command(*words).returncode == 1  # not retried by default
     done = command(*words, "retry_failed=true")
     assert done.returncode == 0, done.stderr
     assert settings(folder) == tried
@@ -116,7 +116,7 @@ def test_a_trial_that_cannot_run_fails_and_the_search_goes_on(command, tmp_path)
     assert len(states) == 6
 
 
-def test_where_every_trial_fails_the_closing_says_why(command, tmp_path):
+def test_if_every_trial_fails_the_summary_names_the_errors(command, tmp_path):
     for number in range(2):
         (tmp_path / "sweep" / str(number) / "history.csv").mkdir(parents=True)
     done = command(*arguments(tmp_path / "sweep", 2))
@@ -125,13 +125,13 @@ def test_where_every_trial_fails_the_closing_says_why(command, tmp_path):
     assert "history.csv" in done.stderr
 
 
-def test_a_mistake_is_known_before_the_first_job(command, tmp_path):
+def test_an_error_is_found_before_the_first_job(command, tmp_path):
     done = command(*arguments(tmp_path / "sweep", 2, "model.hidden_size=interval(4,8)"))
     assert done.returncode == 1
     assert "`model.hidden_size` must be of type int" in done.stderr
 
 
-def test_jobs_that_follow_from_scores_cannot_be_listed(command, tmp_path):
+def test_the_jobs_of_a_search_cannot_be_listed(command, tmp_path):
     done = command(*arguments(tmp_path / "sweep", 2, "list_jobs=true"))
     assert done.returncode == 1
     assert "`list_jobs` must be false with sweep=search" in done.stderr

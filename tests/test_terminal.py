@@ -1,4 +1,4 @@
-"""What a person sees: a bar and a table on a terminal, plain lines elsewhere."""
+"""The display of a run: a bar and a table on a terminal, plain lines elsewhere."""
 
 import io
 import logging
@@ -22,7 +22,7 @@ def console(terminal):
     return Console(file=io.StringIO(), force_terminal=terminal, width=120)
 
 
-def test_a_terminal_gets_a_bar_with_loss_epoch_time_and_time_left():
+def test_a_terminal_shows_a_bar_with_loss_epoch_time_and_time_left():
     screen = console(terminal=True)
     with EpochDisplay(4, 0, console=screen).live() as display:
         display.show(ROW)
@@ -40,7 +40,7 @@ def test_elsewhere_each_epoch_is_a_plain_line(caplog):
     assert screen.file.getvalue() == ""
 
 
-def test_while_the_bar_is_live_log_lines_go_to_the_file_alone():
+def test_while_the_bar_is_live_log_lines_go_only_to_the_file():
     handler = logging.StreamHandler(io.StringIO())
     root = logging.getLogger()
     root.addHandler(handler)
@@ -55,7 +55,7 @@ def test_while_the_bar_is_live_log_lines_go_to_the_file_alone():
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_result_stands_beside_its_baseline_with_the_path_and_what_to_type_next(caplog, terminal):
+def test_the_result_is_shown_with_its_baseline_the_path_and_what_to_type_next(caplog, terminal):
     caplog.set_level(logging.INFO)
     screen = console(terminal)
     show_result(METRICS, "reconstruction_mse", Path("multirun/run"), screen)

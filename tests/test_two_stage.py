@@ -1,4 +1,4 @@
-"""Two-stage KFold: what survives and wins is what a plain loop finds, whatever interrupts it."""
+"""Two-stage KFold: the same survivors and winner as a plain loop, also after interruptions."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def combinations(*means, stage="stage_one"):
 
 
 def numbers(found):
-    return [one.number for one in found]
+    return [each.number for each in found]
 
 
 class TestSurvivors:
@@ -39,53 +39,53 @@ class TestSurvivors:
     def test_a_share_is_of_all_and_rounded_up(self):
         assert numbers(stages.survivors(combinations(0.3, 0.1, 0.2), keep=0.5, higher=False)) == [1, 2]
 
-    def test_diverged_and_failed_ones_are_dropped_with_the_reason(self):
+    def test_diverged_and_failed_combinations_are_dropped_with_the_reason(self):
         given = combinations(math.inf, 0.1, None)
         assert numbers(stages.survivors(given, keep=3, higher=False)) == [1]
-        assert [one.dropped for one in given] == ["diverged: 0_0", None, "failed: 2_0"]
+        assert [each.dropped for each in given] == ["diverged: 0_0", None, "failed: 2_0"]
         assert stages.survivors(combinations(math.inf, None), keep=1, higher=False) == []
 
     def test_one_standard_error_keeps_all_within_that_of_the_best(self):
         given = combinations(0.0, 0.0, 0.0)
-        for one, scores in zip(given, ((0.1, 0.3), (0.29, 0.31), (0.31, 0.31)), strict=True):
-            one.scores["stage_one"] = {"a": scores[0], "b": scores[1]}
+        for each, scores in zip(given, ((0.1, 0.3), (0.29, 0.31), (0.31, 0.31)), strict=True):
+            each.scores["stage_one"] = {"a": scores[0], "b": scores[1]}
         error = statistics.stdev([0.1, 0.3]) / math.sqrt(2)  # 0.1
         assert error == pytest.approx(0.1)
         assert numbers(stages.survivors(given, keep="one_standard_error", higher=False)) == [0, 1]
-        assert given[2].dropped == "more than one standard error (0.1) from the best (0.2): number 3 of 3 in stage one"
+        assert given[2].dropped == "more than one standard error (0.1) from the best (0.2): rank 3 of 3 in stage one"
 
     @pytest.mark.parametrize("keep", [0, -1, 1.0, True, "best"])
-    def test_a_rule_that_is_none_is_refused(self, keep):
+    def test_an_invalid_rule_is_refused(self, keep):
         with pytest.raises(ValueError, match=r"keep` must be a count, a share below 1, or one_standard_error, got"):
             stages.check_keep(keep, jobs=5)
 
     def test_one_fold_has_no_standard_error(self):
-        with pytest.raises(ValueError, match=r"needs at least two jobs a combination in stage one, got 1\. Use "):
+        with pytest.raises(ValueError, match=r"needs at least two jobs per combination in stage one, got 1\. Use "):
             stages.check_keep("one_standard_error", jobs=1)
 
 
-def test_the_winner_is_the_best_of_stage_two_alone():
+def test_the_winner_is_the_best_of_stage_two():
     given = combinations(0.3, 0.1, math.inf, stage="stage_two")
     assert stages.choose(given, higher=False) is given[1]
-    assert [one.dropped for one in given] == ["number 2 of 3 in stage two", None, "diverged: 2_0"]
+    assert [each.dropped for each in given] == ["rank 2 of 3 in stage two", None, "diverged: 2_0"]
     assert stages.choose([], higher=False) is None
 
 
 def plain_loop(run_in, folder):
-    """What the sweep must find, without the sweep: the survivors, the winner's settings and its mean best epoch."""
+    """The expected result of the sweep: survivors, the winner's settings, its mean score and its mean best epoch."""
     common = [*SMALL, "split=kfold", "split.n_splits=3", "evaluate_test=false"]
     grid = [(f"model.hidden_size={size}", f"optimizer.lr={lr}") for size in GRID["model.hidden_size"]
             for lr in GRID["optimizer.lr"]]  # fmt: skip
-    scores = {one: run_in(folder / f"one_{number}", *common, *one, "fold=0", "split.random_state=0")
-              for number, one in enumerate(grid)}  # fmt: skip
+    scores = {each: run_in(folder / f"one_{number}", *common, *each, "fold=0", "split.random_state=0")
+              for number, each in enumerate(grid)}  # fmt: skip
     kept = sorted(scores, key=scores.__getitem__)[:2]
     means, epochs = {}, {}
-    for number, one in enumerate(kept):
+    for number, each in enumerate(kept):
         runs = [folder / f"two_{number}_{fold}" for fold in range(3)]
-        means[one] = statistics.fmean(
-            run_in(run, *common, *one, f"fold={fold}", "split.random_state=1") for fold, run in enumerate(runs)
+        means[each] = statistics.fmean(
+            run_in(run, *common, *each, f"fold={fold}", "split.random_state=1") for fold, run in enumerate(runs)
         )
-        epochs[one] = statistics.fmean(json.loads((run / "metrics.json").read_text())["best_epoch"] for run in runs)
+        epochs[each] = statistics.fmean(json.loads((run / "metrics.json").read_text())["best_epoch"] for run in runs)
     winner = min(means, key=means.__getitem__)
     return set(kept), winner, means[winner], round(epochs[winner])
 
@@ -108,26 +108,27 @@ def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, comman
     folder = tmp_path / "sweep"
     done = command(*arguments, f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
-    told = json.loads((folder / "two_stage.json").read_text())
+    summary = json.loads((folder / "two_stage.json").read_text())
     settings = {
-        tuple(word for word in one["overrides"] if word.split("=")[0] in GRID): one for one in told["combinations"]
+        tuple(word for word in each["overrides"] if word.split("=")[0] in GRID): each
+        for each in summary["combinations"]
     }
-    assert {one for one, entry in settings.items() if entry["stage_two"]["scores"]} == kept
-    assert settings[winner]["number"] == told["winner"]
+    assert {each for each, entry in settings.items() if entry["stage_two"]["scores"]} == kept
+    assert settings[winner]["number"] == summary["winner"]
     assert settings[winner]["dropped"] is None
     assert settings[winner]["stage_two"]["mean"] == pytest.approx(mean, rel=1e-6)
     assert (
         sum(entry["dropped"].endswith("of 6 in stage one") for one, entry in settings.items() if one not in kept) == 4
     )
-    config = json.loads((folder / "final" / str(told["winner"]) / "config.json").read_text())
+    config = json.loads((folder / "final" / str(summary["winner"]) / "config.json").read_text())
     assert config["trainer"]["epochs"] == epochs
     assert config["split"]["_target_"] == "lstm_ae.splits.Whole"
-    assert "what became of it" in done.stdout
+    assert "outcome" in done.stdout
     assert f"More: python -m lstm_ae.compare {folder}" in done.stdout
     assert len((folder / "comparison.csv").read_text().splitlines()) == 1 + 6 + 2 * 3 + 1
 
 
-def test_no_job_but_the_last_meets_the_test_data(command, tmp_path, arguments):
+def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 0
     tested = {
@@ -135,14 +136,14 @@ def test_no_job_but_the_last_meets_the_test_data(command, tmp_path, arguments):
         for path in folder.rglob("metrics.json")
         if json.loads(path.read_text())["test"]
     }
-    told = json.loads((folder / "two_stage.json").read_text())
-    assert tested == {f"final/{told['winner']}"}
-    assert told["test"] == json.loads((folder / f"final/{told['winner']}/metrics.json").read_text())["test"]
-    assert told["stage_one"]["random_state"] != told["stage_two"]["random_state"]
+    summary = json.loads((folder / "two_stage.json").read_text())
+    assert tested == {f"final/{summary['winner']}"}
+    assert summary["test"] == json.loads((folder / f"final/{summary['winner']}/metrics.json").read_text())["test"]
+    assert summary["stage_one"]["random_state"] != summary["stage_two"]["random_state"]
 
 
 @pytest.mark.parametrize("killed_at", ["stage_one/1_0/status.json", "stage_two/0_1/status.json", "final/*/status.json"])
-def test_killed_in_any_stage_and_started_again_it_chooses_the_same(command, tmp_path, killed_at):
+def test_killed_in_any_stage_and_started_again_it_selects_the_same(command, tmp_path, killed_at):
     grid = ["sweep=two_stage_kfold", *SMALL[1:], "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
             "optimizer.lr=0.1,0.001"]  # fmt: skip
     assert command(*grid, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
@@ -165,14 +166,12 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
     done = command(*arguments, f"hydra.sweep.dir={folder}")
     assert done.returncode == 1
     assert f"{folder}/stage_one/2_0: failed" in done.stderr
-    told = json.loads((folder / "two_stage.json").read_text())
-    assert {one["number"]: one["dropped"] for one in told["combinations"]}[2] == "failed: stage_one/2_0"
-    assert told["test"]
+    summary = json.loads((folder / "two_stage.json").read_text())
+    assert {each["number"]: each["dropped"] for each in summary["combinations"]}[2] == "failed: stage_one/2_0"
+    assert summary["test"]
 
 
-def test_a_combination_that_wins_once_its_failed_job_is_tried_again_gets_a_test_score_of_its_own(
-    command, tmp_path, arguments
-):
+def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
     expected = json.loads((tmp_path / "undisturbed" / "two_stage.json").read_text())
@@ -184,12 +183,12 @@ def test_a_combination_that_wins_once_its_failed_job_is_tried_again_gets_a_test_
     broken.rmdir()
     done = command(*arguments, "retry_failed=true", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
-    told = json.loads((folder / "two_stage.json").read_text())
-    assert (told["winner"], told["test"]) == (expected["winner"], expected["test"])
-    assert told["test"] != before["test"]
+    summary = json.loads((folder / "two_stage.json").read_text())
+    assert (summary["winner"], summary["test"]) == (expected["winner"], expected["test"])
+    assert summary["test"] != before["test"]
 
 
-def test_the_last_training_counts_its_epochs_after_those_on_coarser_images(tmp_path):
+def test_the_epochs_of_the_last_training_do_not_include_the_curriculum(tmp_path):
     for fold, best in enumerate((12, 14)):
         run = RunDir(tmp_path / str(fold))
         run.write_json("config.json", {"trainer": {"curriculum": [[4, 6], [2, 4]], "epochs": 9}})
@@ -197,7 +196,7 @@ def test_the_last_training_counts_its_epochs_after_those_on_coarser_images(tmp_p
     assert results.mean_best_epoch(tmp_path, ["0", "1"]) == 3
 
 
-def test_what_a_diverged_job_reached_before_is_no_score(tmp_path):
+def test_a_diverged_job_has_the_worst_score(tmp_path):
     for state, loss in (("finished", 0.5), ("diverged", 0.01), ("failed", 0.1)):
         run = RunDir(tmp_path / state)
         run.write_json("status.json", {"state": state})
@@ -208,7 +207,7 @@ def test_what_a_diverged_job_reached_before_is_no_score(tmp_path):
     assert [results.test_metrics(tmp_path, job) for job in jobs] == [{"loss": 0.5}, None, None]
 
 
-def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
+def test_fail_fast_starts_no_more_jobs(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
     done = command(*arguments, "fail_fast=true", "hydra.launcher.n_jobs=1", f"hydra.sweep.dir={folder}")
@@ -217,15 +216,15 @@ def test_fail_fast_starts_no_further_job(command, tmp_path, arguments):
     assert "not started, as another job failed and fail_fast=true" in done.stderr
 
 
-def test_a_last_training_that_fails_leaves_the_winner_named_without_a_test_score(command, tmp_path, arguments):
+def test_if_the_last_training_fails_the_winner_has_no_test_score(command, tmp_path, arguments):
     for number in range(6):
         (tmp_path / "sweep" / "final" / str(number) / "history.csv").mkdir(parents=True)
     done = command(*arguments, f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
-    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
-    assert f"{tmp_path}/sweep/final/{told['winner']}: failed" in done.stderr
-    assert told["winner"] == told["combinations"][0]["number"]
-    assert told["test"] is None
+    summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    assert f"{tmp_path}/sweep/final/{summary['winner']}: failed" in done.stderr
+    assert summary["winner"] == summary["combinations"][0]["number"]
+    assert summary["test"] is None
 
 
 def test_seeds_repeat_a_combination(command, tmp_path):
@@ -233,39 +232,39 @@ def test_seeds_repeat_a_combination(command, tmp_path):
     done = command("sweep=two_stage_kfold", *SMALL, "split.n_splits=2", "seed=0,1", "optimizer.lr=0.1,0.01",
                    "hydra.sweeper.two_stage.keep=one_standard_error", f"hydra.sweep.dir={folder}")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads((folder / "two_stage.json").read_text())
-    assert [len(one["stage_one"]["scores"]) for one in told["combinations"]] == [2, 2]
+    summary = json.loads((folder / "two_stage.json").read_text())
+    assert [len(each["stage_one"]["scores"]) for each in summary["combinations"]] == [2, 2]
     configs = [json.loads(path.read_text()) for path in folder.glob("stage_one/*/config.json")]
     assert {(config["seed"], config["split"]["random_state"]) for config in configs} == {(0, 0), (1, 0)}
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
-        (["fold=0,1"], "`fold` is chosen by the two stages"),
+        (["fold=0,1"], "`fold` is set by the two stages"),
         (["split=holdout"], "`split` must have folds for two stages"),
-        (["hydra.sweeper.two_stage.folds=[5]"], "folds` must hold folds in 0..4, each once, got [5]. Use [0]."),
-        (["hydra.sweeper.two_stage.folds=[0,0]"], "folds` must hold folds in 0..4, each once, got [0, 0]. Use [0]."),
+        (["hydra.sweeper.two_stage.folds=[5]"], "folds` must be folds in 0..4, each once, got [5]. Use [0]."),
+        (["hydra.sweeper.two_stage.folds=[0,0]"], "folds` must be folds in 0..4, each once, got [0, 0]. Use [0]."),
         (["hydra.sweeper.two_stage.keep=0"], "keep` must be a count, a share below 1, or one_standard_error, got 0"),
-        (["model.hidden_size=3,0"], "No job was started, as some cannot run:\n  job stage_one/1_0"),
+        (["model.hidden_size=3,0"], "No job was started because some cannot run:\n  job stage_one/1_0"),
     ],
 )
-def test_what_leaves_no_two_stages_is_refused_before_any_job_starts(command, tmp_path, more, said):
+def test_invalid_settings_are_refused_before_any_job_starts(command, tmp_path, more, message):
     done = command("sweep=two_stage_kfold", *SMALL, *more, f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "sweep").exists()
 
 
-def test_prices_in_folds_by_date(command, tmp_path):
+def test_prices_with_walk_forward_folds(command, tmp_path):
     small = ["dataset.symbols=[AAPL,MSFT]", "dataset.start=2019-01-01", "trainer.epochs=1", "model.hidden_size=2"]
     done = command("sweep=two_stage_kfold", "dataset=sp500", "split=walk_forward", "split.n_splits=3",
                    "split.embargo=30", *small, "optimizer.lr=0.1,0.01",
                    f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
-    assert told["stage_two"] == {"folds": [0, 1, 2], "random_state": None}
-    figures = tmp_path / "sweep" / "final" / str(told["winner"]) / "figures"
+    summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    assert summary["stage_two"] == {"folds": [0, 1, 2], "random_state": None}
+    figures = tmp_path / "sweep" / "final" / str(summary["winner"]) / "figures"
     assert (figures / "reconstruction.png").exists()
 
 
@@ -274,12 +273,12 @@ def test_list_jobs_shows_both_stages_and_the_last_training(command, tmp_path):
                    f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [done.stdout.count(f"{tmp_path}/sweep/{stage}/") for stage in ("stage_one", "stage_two")] == [2, 10]
-    assert f"The last training is the winner's, in {tmp_path}/sweep/final" in done.stdout
+    assert f"Last training (of the winner): {tmp_path}/sweep/final" in done.stdout
     assert not (tmp_path / "sweep").exists()
 
 
 def test_digits_row_by_row(tmp_path):
-    """The files' sums are those of the small files, in the process that runs the sweep."""
+    """The MD5 sums are replaced by those of small files in the process that runs the sweep."""
     sums = write_mnist(tmp_path / "MNIST" / "raw")
     patch = f"from lstm_ae.data import mnist; mnist.FILES = {sums!r}"
     run = f"{patch}; import runpy; runpy.run_path('run.py', run_name='__main__')"
@@ -289,6 +288,6 @@ def test_digits_row_by_row(tmp_path):
     options = {"capture_output": True, "text": True, "cwd": ROOT, "env": os.environ | {"LSTM_AE_DATA": str(tmp_path)}}
     done = subprocess.run([sys.executable, "-c", run, *words], check=False, **options)
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
-    means = {one["number"]: one["stage_one"]["mean"] for one in told["combinations"]}
-    assert told["winner"] == max(means, key=means.__getitem__)
+    summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
+    means = {each["number"]: each["stage_one"]["mean"] for each in summary["combinations"]}
+    assert summary["winner"] == max(means, key=means.__getitem__)

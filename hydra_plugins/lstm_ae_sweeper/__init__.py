@@ -1,1 +1,1 @@
-"""The sweeper of lstm_ae. Hydra sees a plugin's folder only where it has this file, and `hydra_plugins/` has none."""
+"""The sweepers of lstm_ae. Hydra finds a plugin's folder only if it has this file, and `hydra_plugins/` has none."""

@@ -1,7 +1,7 @@
-"""What is wrong with a sweep's jobs, before the first of them trains.
+"""Checks a sweep's jobs before the first of them trains.
 
-joblib's workers look at them side by side: the imports, the data and the first batch are then paid for when the jobs
-come. With another launcher this process does it.
+joblib's workers check them in parallel, and keep the imports and the data for the jobs. With another launcher the
+checks run in this process.
 """
 
 import json
@@ -20,12 +20,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of a job.
+    """The result of checking a job.
 
     Attributes:
-        error: What is wrong with it; None if nothing is.
-        config: Its configuration, as text; None where it could not be composed.
-        free: The free memory of the GPU that it would run on, GiB; None if it would not run on one.
+        error: Why the job cannot run; None if it can.
+        config: Its configuration as text; None if there is an error.
+        free: The free memory of the GPU that it would run on, GiB; None if it would run on the CPU.
     """
 
     error: str | None
@@ -36,33 +36,33 @@ class Finding:
 def examine(
     context: HydraContext, config: DictConfig, folder: Path, jobs: Sequence[tuple[str, Sequence[str]]], n_jobs: int
 ) -> list[Finding]:
-    """Composes and builds every job, scores two sequences with it, and refuses a directory that holds another run.
+    """Composes and builds every job, scores two sequences with it, and refuses a directory that contains another run.
 
     Args:
-        context: Of Hydra.
+        context: Hydra's context.
         config: The sweep's configuration.
         folder: The sweep's directory.
-        jobs: The directory, within the sweep's, and the overrides of each.
-        n_jobs: How many at a time.
+        jobs: The directory (relative to the sweep's) and the overrides of each job.
+        n_jobs: How many to check in parallel.
     """
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     launcher, before = config.hydra.launcher, HydraConfig.instance().cfg
-    # Other options would be other workers than those that run the jobs.
+    # With the launcher's options, joblib reuses these workers for the jobs.
     options = {key: launcher.get(key) for key in ("temp_folder", "max_nbytes", "mmap_mode")}
     workers = joblib.Parallel(n_jobs=n_jobs, backend="loky", **options)
     state = Singleton.get_state()
     tasks = [joblib.delayed(_examine)(context, config, folder / path, list(given), state) for path, given in jobs]
     try:
         found = workers(tasks)
-    except TerminatedWorkerError:  # one of them is too large, or worse: each alone tells which
+    except TerminatedWorkerError:  # one of them killed its worker: check them one by one to find out which
         found = []
         for task in tasks:
             try:
                 found += workers([task])
             except TerminatedWorkerError:
-                found.append(Finding("its worker was killed while it was built. Is there memory enough for it?"))
+                found.append(Finding("its worker was killed while the job was built. Is there enough memory?"))
     HydraConfig.instance().cfg = before
     return cast(list[Finding], found)
 
@@ -77,13 +77,13 @@ def _examine(
 
     try:
         composed = context.config_loader.load_sweep_config(config, overrides)
-        HydraConfig.instance().set_config(composed)  # what was chosen of each group is named in errors
+        HydraConfig.instance().set_config(composed)  # errors name the option chosen in each group
         with open_dict(composed):
             del composed["hydra"]
         resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
         RunDir(path).claim(resolved, "hydra.sweep.dir")
         check(composed)
-    except Exception as error:  # a component of the user's own may raise anything
+    except Exception as error:  # a user's component may raise anything
         known = isinstance(error, HydraException | RunDirError | ValueError)
         return Finding(str(error) if known else f"{type(error).__name__}: {error}")
     return Finding(None, json.dumps(resolved, sort_keys=True), free_memory(str(composed.trainer.device)))

@@ -1,6 +1,7 @@
-"""What a sweep shows and writes when it ends.
+"""The summary that a sweep shows and writes when it ends.
 
-The underscore keeps Hydra, which imports every plugin module whenever it starts, from loading pandas each time.
+Hydra imports every plugin module at start-up, except those whose name begins with an underscore. That avoids loading
+pandas.
 """
 
 import logging
@@ -16,31 +17,31 @@ from rich.markup import escape
 from rich.table import Table
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from hydra_plugins.lstm_ae_sweeper._results import failures, order
+from hydra_plugins.lstm_ae_sweeper._results import failures, higher_is_better, order
 from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from lstm_ae import plots
 from lstm_ae.compare import table as comparison
-from lstm_ae.run_dir import RunDir
+from lstm_ae.run_dir import CONFIG, RunDir
 
 log = logging.getLogger("lstm_ae.sweep")
 STAGES = "stage_one", "stage_two"
-MOST_ROWS = 20  # of the closing table
+MAX_ROWS = 20  # of the ranking
 
 
 def close(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], objective: str) -> str:
-    """Writes comparison.csv, shows the ranking, and returns what to say of the jobs that failed; nothing if none did.
+    """Writes comparison.csv, shows the ranking, and returns the error message of failed jobs, empty if there are none.
 
     Args:
         folder: The sweep's directory.
         jobs: Its jobs.
-        outcomes: How each ended.
-        objective: The validation metric by which they are ranked.
+        outcomes: The outcome of each job.
+        objective: The validation metric to rank by.
     """
     frame = _write_comparison(folder)
     if len(frame):
         metric = f"validation.{objective}"
         _show_table(comparison.rank(frame, metric), f"Ranked by {metric}, mean over seeds and folds")
-    _show_more(folder)
+    _log_paths(folder)
     return failures(folder, jobs, outcomes)
 
 
@@ -48,85 +49,92 @@ def close_stages(
     folder: Path,
     combinations: Sequence[Combination],
     objective: str,
+    higher: bool,
     settings: dict[str, Any],
     test: dict[str, float] | None,
 ) -> None:
-    """Writes two_stage.json and comparison.csv, and shows what became of every combination, the winner first.
+    """Writes two_stage.json and comparison.csv, and shows the outcome of every combination, the winner first.
 
     Args:
         folder: The sweep's directory.
-        combinations: All of them.
-        objective: The validation metric by which they are judged.
-        settings: How the stages were run.
-        test: The winner's metrics on the test part; None where there is no winner.
+        combinations: All combinations.
+        objective: The validation metric to rank by.
+        higher: Whether a higher score is better.
+        settings: The settings of the stages.
+        test: The winner's metrics on the test part; None if there is no winner.
     """
-    ordered = sorted(combinations, key=lambda one: _place(one, objective))
+    ordered = sorted(combinations, key=lambda each: _sort_key(each, higher))
     entries = [
         {
-            "number": one.number,
-            "overrides": one.overrides,
-            **{stage: {"mean": one.mean(stage), "std": one.std(stage), "scores": one.scores.get(stage, {})}
+            "number": each.number,
+            "overrides": each.overrides,
+            **{stage: {"mean": each.mean(stage), "std": each.std(stage), "scores": each.scores.get(stage, {})}
                for stage in STAGES},
-            "dropped": one.dropped,
+            "dropped": each.dropped,
         }
-        for one in ordered
+        for each in ordered
     ]  # fmt: skip
     winner = ordered[0].number if ordered[0].dropped is None else None
     RunDir(folder).write_json("two_stage.json", settings | {"combinations": entries, "winner": winner, "test": test})
     rows = []
-    for one in ordered:
-        scores = {"stage one": one.mean("stage_one"), "stage two": one.mean("stage_two"), "std": one.std("stage_two")}
+    for each in ordered:
+        scores = {
+            "stage one": each.mean("stage_one"),
+            "stage two": each.mean("stage_two"),
+            "std": each.std("stage_two"),
+        }
         numbers = {name: math.nan if value is None else value for name, value in scores.items()}
-        words = dict(word.partition("=")[::2] for word in one.overrides)
-        rows.append({"": one.number, **words, **numbers, "what became of it": one.dropped or "winner"})
+        values = dict(override.partition("=")[::2] for override in each.overrides)
+        rows.append({"": each.number, **values, **numbers, "outcome": each.dropped or "winner"})
     table = pd.DataFrame(rows)
-    settled = {word.partition("=")[0] for one in ordered for word in one.overrides}
-    fixed = [key for key in settled if table[key].nunique(dropna=False) == 1]
-    _show_table(table.drop(columns=fixed), f"Two stages, mean validation {objective}", most=len(table))
+    keys = {override.partition("=")[0] for each in ordered for override in each.overrides}
+    constant = [key for key in keys if table[key].nunique(dropna=False) == 1]
+    _show_table(table.drop(columns=constant), f"Two stages, mean validation {objective}", max_rows=len(table))
     if test is not None:
-        log.info("The winner, trained on all training data, on the test part: %s",
+        log.info("Test metrics of the winner, retrained on all training data: %s",
             ", ".join(f"{name} {value:.4g}" for name, value in test.items()))  # fmt: skip
     _write_comparison(folder)
-    _show_more(folder)
+    _log_paths(folder)
 
 
 def draw_best(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], objective: str) -> None:
-    """Draws the figures of the best job, where any has a score."""
-    scored = [
-        (order(objective, end.score), job) for job, end in zip(jobs, outcomes, strict=True) if end.score is not None
-    ]
+    """Draws the figures of the best job, if any has a finite score."""
+    higher = higher_is_better(folder, jobs, objective)
+    scored = [(order(higher, end.score), job) for job, end in zip(jobs, outcomes, strict=True) if end.score is not None]
     best, job = min(scored, default=(math.inf, None), key=lambda pair: pair[0])
     if job is not None and math.isfinite(best):
-        plots.draw(RunDir(folder / job.path))
-        log.info("Figures of the best: %s", folder / job.path / "figures")
+        run_dir = RunDir(folder / job.path)
+        own = str(run_dir.read_json(CONFIG)["task"]["_target_"]).rpartition(".")[0]  # the job has run this module
+        plots.draw(run_dir, plots.figures_of(run_dir, allow=[own]))
+        log.info("Figures of the best job: %s", folder / job.path / "figures")
 
 
 def _write_comparison(folder: Path) -> pd.DataFrame:
-    """Writes comparison.csv, a row a job, and returns it."""
+    """Writes comparison.csv with a row per job, and returns it as a frame."""
     frame = comparison.load(folder)
     RunDir(folder).write_text("comparison.csv", frame.to_csv(index=False))
     return frame
 
 
-def _show_more(folder: Path) -> None:
+def _log_paths(folder: Path) -> None:
     log.info("Sweep directory: %s", folder)
     log.info("More: python -m lstm_ae.compare %s", shlex.quote(str(folder)))
 
 
-def _place(one: Combination, objective: str) -> tuple[float, ...]:
-    """Returns what sorts combinations: the winner, those of stage two, and the others, each by its means."""
-    means = [one.mean(stage) for stage in reversed(STAGES)]
+def _sort_key(combination: Combination, higher: bool) -> tuple[float, ...]:
+    """Returns the sort key of a combination: the winner first, then those of stage two, then the others, by mean."""
+    means = [combination.mean(stage) for stage in reversed(STAGES)]
     return (
-        one.dropped is not None,
-        *(math.inf if mean is None else order(objective, mean) for mean in means),
-        one.number,
+        combination.dropped is not None,
+        *(math.inf if mean is None else order(higher, mean) for mean in means),
+        combination.number,
     )
 
 
-def _show_table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> None:
-    """Shows a table: framed on a terminal, plain lines elsewhere."""
+def _show_table(table: pd.DataFrame, title: str, max_rows: int = MAX_ROWS) -> None:
+    """Shows a table: with a frame on a terminal, as plain log lines otherwise."""
     names = comparison.short_names([str(column) for column in table.columns])
-    shown = table.head(most).rename(columns=names)
+    shown = table.head(max_rows).rename(columns=names)
     console = Console()
     if console.is_terminal:
         view = Table(title=title)
@@ -137,8 +145,8 @@ def _show_table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> None:
         console.print(view)
     else:
         log.info("%s:\n%s", title, shown.map(_text).to_string(index=False))
-    if len(table) > most:
-        log.info("... and %d more", len(table) - most)
+    if len(table) > max_rows:
+        log.info("... and %d more", len(table) - max_rows)
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A sweep's jobs: what each is given, how it ended, and what a user is told where a sweep fails."""
+"""A sweep's jobs, their outcomes, and the error of a failed sweep."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from hydra.errors import HydraException
 
 
 class SweepError(HydraException):
-    """Some jobs failed, or none could be started; the text names them."""
+    """Some jobs failed, or no job could be started; the text names them."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job.
+    """A job of a sweep.
 
     Attributes:
-        path: Its directory, within the sweep's.
-        overrides: What it is given beside what the whole sweep is given.
+        path: Its directory, relative to the sweep's.
+        overrides: Its own overrides, in addition to those of the sweep.
     """
 
     path: str
@@ -28,10 +28,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """The outcome of a job.
 
     Attributes:
-        score: What it returned, infinite if it diverged; None if it failed.
+        score: The score that it returned, infinite if it diverged, None if it failed.
         error: Why it failed.
     """
 
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def failed(error: str) -> JobReturn:
-    """Returns what a launcher does of a job that failed."""
+    """Returns the result that a launcher gives for a failed job."""
     returned = JobReturn()
     returned.status, returned.return_value = JobStatus.FAILED, SweepError(error)
     return returned

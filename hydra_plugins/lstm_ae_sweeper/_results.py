@@ -1,4 +1,4 @@
-"""What a sweep's jobs left on the disk: how each ended, and what it scored."""
+"""Reads the outcomes and scores of a sweep's jobs from their directories."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -6,37 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from lstm_ae.metrics import HIGHER_IS_BETTER, worst
-from lstm_ae.run_dir import CONFIG, ENDED, METRICS, RunDir
+from lstm_ae.metrics import higher_is_better as direction
+from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 
 
 def status_of(folder: Path, job: Job) -> dict[str, Any]:
-    """Returns what status.json of a job holds, and nothing where there is none."""
+    """Returns the content of a job's status.json, empty if there is none."""
     return RunDir(folder / job.path).status()
 
 
 def score_of(folder: Path, job: Job, objective: str) -> float | None:
-    """Returns the score of a job, the worst there is where it diverged; None if it has not ended."""
-    run = RunDir(folder / job.path)
-    state = run.status().get("state")
-    if state not in ENDED:
-        return None
-    score = run.read_json(METRICS)["validation"][objective] if state == "finished" else None
-    return worst(objective) if score is None else float(score)
+    """Returns the score of a job, the worst possible if it diverged, None if it failed or has not ended."""
+    return RunDir(folder / job.path).score(objective)
 
 
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
-    """Returns how a job ended, from its files."""
+    """Returns the outcome of a job, from its files."""
     return Outcome(score_of(folder, job, objective), status_of(folder, job).get("error"))
 
 
-def order(objective: str, score: float) -> float:
-    """Returns a number that is smaller for a better score."""
-    return -score if objective in HIGHER_IS_BETTER else score
+def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
+    """Returns whether a higher score is better, as the first job that has metrics records it."""
+    recorded = (RunDir(folder / job.path) for job in jobs if (folder / job.path / METRICS).exists())
+    run = next(recorded, None)
+    return run is not None and direction(run.read_json(METRICS), objective)
+
+
+def order(higher: bool, score: float) -> float:
+    """Returns a sort key that is smaller for a better score."""
+    return -score if higher else score
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
-    """Returns the mean of the jobs' best epochs, at least 1; those of a curriculum, which come first, do not count."""
+    """Returns the mean of the jobs' best epochs, at least 1, without the epochs of a curriculum, which come first."""
     best = []
     for run in (RunDir(folder / path) for path in jobs):
         coarse = sum(count for _, count in run.read_json(CONFIG)["trainer"]["curriculum"] or [])
@@ -51,12 +53,12 @@ def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
 
 
 def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
-    """Returns what to say of the jobs that failed; nothing if none did."""
+    """Returns the error message of failed jobs, empty if there are none."""
     lines = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
             status = status_of(folder, job)
-            said = status.get("error") or outcome.error or "it never began"
-            lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {said}")
-    cure = "The others ended. The same command with the same hydra.sweep.dir and retry_failed=true tries these again."
+            error = status.get("error") or outcome.error or "it never started"
+            lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {error}")
+    cure = "The others ended. To retry these, repeat the command with the same hydra.sweep.dir and retry_failed=true."
     return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""

@@ -1,4 +1,4 @@
-"""The choice among combinations of settings, in two stages; it knows scores, and neither Hydra nor directories."""
+"""The two-stage selection among combinations of settings. It uses only scores, neither Hydra nor directories."""
 
 import math
 import statistics
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ONE_STANDARD_ERROR = "one_standard_error"
-FEWEST_FOR_AN_ERROR = 2
+MIN_JOBS_FOR_ERROR = 2
 
 
 @dataclass
 class Combination:
-    """One combination of settings, and what became of it.
+    """A combination of settings and its outcome.
 
     Attributes:
-        number: Its place in the grid.
+        number: Its position in the grid.
         overrides: Its settings.
-        repeats: What it is repeated with, such as ("seed=0",) and ("seed=1",).
-        scores: The score of each job by its directory, by stage; infinite where it diverged, None where it failed.
+        repeats: The overrides of each repeat, such as ("seed=0",) and ("seed=1",).
+        scores: By stage, the score of each job by directory; infinite if it diverged, None if it failed.
         dropped: Why it is not the winner; None for the winner.
     """
 
@@ -29,80 +29,80 @@ class Combination:
     dropped: str | None = None
 
     def mean(self, stage: str) -> float | None:
-        """Returns the mean score of a stage; None where it did not take part or a job failed."""
+        """Returns the mean score of a stage; None if it did not take part or a job failed."""
         scores = [score for score in self.scores.get(stage, {}).values() if score is not None]
         complete = len(scores) == len(self.scores.get(stage, {})) > 0
         return math.fsum(scores) / len(scores) if complete else None
 
     def std(self, stage: str) -> float | None:
-        """Returns the standard deviation of a stage's scores; None for fewer than two, or where it has no mean."""
+        """Returns the standard deviation of a stage's scores; None for fewer than two, or if it has no finite mean."""
         mean, scores = self.mean(stage), [score or 0.0 for score in self.scores.get(stage, {}).values()]
         finite = mean is not None and math.isfinite(mean)
-        return statistics.stdev(scores) if finite and len(scores) >= FEWEST_FOR_AN_ERROR else None
+        return statistics.stdev(scores) if finite and len(scores) >= MIN_JOBS_FOR_ERROR else None
 
 
 def group(overrides: Sequence[tuple[str, ...]], repeated: str = "seed") -> list[Combination]:
-    """Returns combinations: overrides that differ in the `repeated` key alone are one.
+    """Groups overrides into combinations: those that differ only in the `repeated` key are repeats of one.
 
     Example:
-        >>> [one.repeats for one in group([("seed=0", "model.hidden_size=8"), ("seed=1", "model.hidden_size=8")])]
+        >>> [each.repeats for each in group([("seed=0", "model.hidden_size=8"), ("seed=1", "model.hidden_size=8")])]
         [[('seed=0',), ('seed=1',)]]
     """
     found: dict[tuple[str, ...], Combination] = {}
-    for one in overrides:
-        repeat = tuple(word for word in one if word.startswith(f"{repeated}="))
-        settings = tuple(word for word in one if word not in repeat)
+    for given in overrides:
+        repeat = tuple(override for override in given if override.startswith(f"{repeated}="))
+        settings = tuple(override for override in given if override not in repeat)
         combination = found.setdefault(settings, Combination(len(found), settings, []))
         combination.repeats.append(repeat)
     return list(found.values())
 
 
 def check_keep(keep: Any, jobs: int) -> None:
-    """Refuses a rule that `survivors` cannot follow.
+    """Checks the rule for `survivors`.
 
     Args:
         keep: A count, a share below 1, or "one_standard_error".
-        jobs: How many jobs of each combination stage one has.
+        jobs: Number of jobs per combination in stage one.
 
     Raises:
-        ValueError: it is none of these, or there is no standard error.
+        ValueError: it is none of these, or there are too few jobs for a standard error.
     """
     count = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
     share = isinstance(keep, float) and 0 < keep < 1
     if not (count or share or keep == ONE_STANDARD_ERROR):
         raise ValueError(
             f"`hydra.sweeper.two_stage.keep` must be a count, a share below 1, or {ONE_STANDARD_ERROR}, got {keep!r}. "
-            "Its default is 0.5."
+            "The default is 0.5."
         )
-    if keep == ONE_STANDARD_ERROR and jobs < FEWEST_FOR_AN_ERROR:
+    if keep == ONE_STANDARD_ERROR and jobs < MIN_JOBS_FOR_ERROR:
         raise ValueError(
-            f"`hydra.sweeper.two_stage.keep={ONE_STANDARD_ERROR}` needs at least two jobs a combination in stage one, "
-            f"got {jobs}. Use hydra.sweeper.two_stage.folds=[0,1]."
+            f"`hydra.sweeper.two_stage.keep={ONE_STANDARD_ERROR}` needs at least two jobs per combination in stage "
+            f"one, got {jobs}. Use hydra.sweeper.two_stage.folds=[0,1]."
         )
 
 
 def rank(combinations: Sequence[Combination], stage: str, higher: bool) -> list[Combination]:
-    """Returns those that have a finite mean, the best first, and notes of the others why they are dropped."""
+    """Returns the combinations with a finite mean, the best first, and records why the others are dropped."""
     scored = []
-    for one in combinations:
-        mean = one.mean(stage)
+    for each in combinations:
+        mean = each.mean(stage)
         if mean is None:
-            failed = [path for path, score in one.scores[stage].items() if score is None]
-            one.dropped = f"failed: {', '.join(failed)}"
+            failed = [path for path, score in each.scores[stage].items() if score is None]
+            each.dropped = f"failed: {', '.join(failed)}"
         elif not math.isfinite(mean):
-            diverged = [path for path, score in one.scores[stage].items() if not math.isfinite(score or 0.0)]
-            one.dropped = f"diverged: {', '.join(diverged)}"
+            diverged = [path for path, score in each.scores[stage].items() if not math.isfinite(score or 0.0)]
+            each.dropped = f"diverged: {', '.join(diverged)}"
         else:
-            scored.append((-mean if higher else mean, one.number, one))
-    return [one for _, _, one in sorted(scored, key=lambda entry: entry[:2])]
+            scored.append((-mean if higher else mean, each.number, each))
+    return [each for _, _, each in sorted(scored, key=lambda entry: entry[:2])]
 
 
 def survivors(combinations: Sequence[Combination], keep: float | str, higher: bool) -> list[Combination]:
-    """Returns those that pass stage one, the best first, and notes of the others why they are dropped.
+    """Returns the combinations that pass stage one, the best first, and records why the others are dropped.
 
     Args:
-        combinations: With their scores of `stage_one`.
-        keep: How many: a count, a share of all, or all within one standard error of the best.
+        combinations: The combinations with their scores of `stage_one`.
+        keep: A count, a share of all, or "one_standard_error": all within one standard error of the best.
         higher: Whether a higher score is better.
     """
     ranked = rank(combinations, "stage_one", higher)
@@ -112,22 +112,22 @@ def survivors(combinations: Sequence[Combination], keep: float | str, higher: bo
         best = ranked[0]
         jobs = len(best.scores["stage_one"])
         error = (best.std("stage_one") or 0.0) / math.sqrt(jobs)
-        kept = [one for one in ranked if abs(_mean(one) - _mean(best)) <= error]
+        kept = [each for each in ranked if abs(_mean(each) - _mean(best)) <= error]
         rule = f"more than one standard error ({error:.3g}) from the best ({_mean(best):.4g})"
     else:
         count = keep if isinstance(keep, int) else math.ceil(float(keep) * len(combinations))
         kept = ranked[:count]
         rule = f"not among the best {count}"
-    for place, one in enumerate(ranked[len(kept) :], start=len(kept) + 1):
-        one.dropped = f"{rule}: number {place} of {len(combinations)} in stage one"
+    for place, each in enumerate(ranked[len(kept) :], start=len(kept) + 1):
+        each.dropped = f"{rule}: rank {place} of {len(combinations)} in stage one"
     return kept
 
 
 def choose(kept: Sequence[Combination], higher: bool) -> Combination | None:
-    """Returns the one with the best mean of stage two, and notes why of the others; None if none has one."""
+    """Returns the combination with the best mean of stage two, None if there is none; records why the others lost."""
     ranked = rank(kept, "stage_two", higher)
-    for place, one in enumerate(ranked[1:], start=2):
-        one.dropped = f"number {place} of {len(kept)} in stage two"
+    for place, each in enumerate(ranked[1:], start=2):
+        each.dropped = f"rank {place} of {len(kept)} in stage two"
     return ranked[0] if ranked else None
 
 

@@ -1,4 +1,4 @@
-"""What every sweeper of ours does with its jobs: list, check, launch, and launch again what was killed."""
+"""Shared by the sweepers: lists, checks and launches jobs, and relaunches those whose worker was killed."""
 
 import contextlib
 import gc
@@ -27,26 +27,26 @@ from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
 if TYPE_CHECKING:
     from hydra_plugins.lstm_ae_sweeper._check import Finding
 
-KILLS_BEFORE_ALONE = 2
+KILLS_BEFORE_SOLO_RUN = 2
 
 log = logging.getLogger("lstm_ae.sweep")
 
 
 class Sweep:
-    """A sweep's directory and its launcher.
+    """A sweep's directory and launcher.
 
     Args:
-        context: Of Hydra.
-        task_function: What a job calls.
+        context: Hydra's context.
+        task_function: The function that a job calls.
         config: The sweep's configuration.
-        gpu_memory: What a job may take of a GPU, in GiB.
+        gpu_memory: GPU memory per job, GiB.
     """
 
     def __init__(
         self, context: HydraContext, task_function: TaskFunction, config: DictConfig, gpu_memory: float
     ) -> None:
         if gpu_memory <= 0:
-            raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. Its default is 2.")
+            raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. The default is 2.")
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)
@@ -54,7 +54,7 @@ class Sweep:
         self._task_function = task_function
         self._gpu_memory = gpu_memory
         self._n_jobs = int(config.hydra.launcher.get("n_jobs", 1))
-        if self._on_joblib:  # which would give a job more threads where fewer run at a time, and so other last digits
+        if self._on_joblib:  # joblib gives a worker more threads when there are fewer, which changes the last digits
             os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     @property
@@ -62,21 +62,21 @@ class Sweep:
         return "joblib" in self.config.hydra.launcher._target_
 
     @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
-        """Holds the directory for this sweep; Ctrl-C gets the command that goes on.
+    def running(self) -> Iterator[None]:
+        """Locks the directory for this sweep; on Ctrl-C, the error names the command that resumes it.
 
         Raises:
-            RunDirError: another sweep is working there.
+            RunDirError: another sweep is running there.
         """
         from lstm_ae import terminal
         from lstm_ae.run_dir import RunDir
 
-        gc.enable()  # run.py stops it until a job begins
+        gc.enable()  # run.py disables it until a job starts
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SweepError(
-                f"`hydra.sweep.dir` must be a folder that can be written: {error}. Free some space, or name another."
+                f"`hydra.sweep.dir` must be a writable folder: {error}. Free some space or use another folder."
             ) from error
         with RunDir(self.folder).locked("hydra.sweep.dir"):
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -85,38 +85,38 @@ class Sweep:
             except KeyboardInterrupt:
                 kept = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
                 command = terminal.command(*kept, f"hydra.sweep.dir={terminal.quoted(str(self.folder))}")
-                raise KeyboardInterrupt(f"What was done is kept; this goes on from it:\n  {command}") from None
+                raise KeyboardInterrupt(f"Finished jobs and checkpoints are kept. To resume:\n  {command}") from None
 
     def combinations(
         self, params: Mapping[str, Any], listed: Sequence[Any], exclude: Sequence[Any], arguments: list[str]
     ) -> list[tuple[str, ...]]:
-        """Returns the overrides of each combination: the product of all that is given.
+        """Returns the overrides of each combination: the product of all arguments.
 
         Args:
-            params: Values by key; of no effect where `listed` sets the key.
-            listed: Combinations, each a list of overrides, or these in one text.
-            exclude: Combinations to leave out, written likewise.
+            params: Values by key; ignored for keys that `listed` sets.
+            listed: Combinations, each a list of overrides or one text of overrides.
+            exclude: Combinations to leave out, in the same format.
             arguments: Overrides from the command line.
 
         Raises:
-            SweepError: `exclude` names a combination that is not there, or leaves none.
+            SweepError: `exclude` names a combination that does not exist, or excludes all.
         """
         first = [overrides_of(combination) for combination in listed] or [()]
-        settled = {word.partition("=")[0] for combination in first for word in combination}
-        given = [f"{key}={value}" for key, value in params.items() if key not in settled]
+        keys = {override.partition("=")[0] for combination in first for override in combination}
+        given = [f"{key}={value}" for key, value in params.items() if key not in keys]
         parser = OverridesParser.create(config_loader=self._context.config_loader)
         (product,) = BasicSweeper.split_arguments(parser.parse_overrides([*given, *arguments]), None)
-        found = [(*one, *overrides) for one, overrides in itertools.product(first, product)]
+        found = [(*combination, *overrides) for combination, overrides in itertools.product(first, product)]
         excluded = [set(overrides_of(combination)) for combination in exclude]
-        kept = [one for one in found if not any(combination <= set(one) for combination in excluded)]
-        idle = [" ".join(combination) for combination in excluded if not any(combination <= set(one) for one in found)]
-        if idle:
+        kept = [job for job in found if not any(combination <= set(job) for combination in excluded)]
+        unknown = [" ".join(each) for each in excluded if not any(each <= set(job) for job in found)]
+        if unknown:
             raise SweepError(
-                f"`hydra.sweeper.exclude` must name combinations of this sweep, as they are typed, and no job has "
-                f"{idle}. One of its jobs is: {' '.join(found[0])}"
+                f"`hydra.sweeper.exclude` must name combinations of this sweep exactly as typed, but no job has "
+                f"{unknown}. Write them as in this job: {' '.join(found[0])}"
             )
         if not kept:
-            raise SweepError("`hydra.sweeper.exclude` must leave at least one job, and leaves none. Exclude less.")
+            raise SweepError("`hydra.sweeper.exclude` must leave at least one job, but excludes all. Exclude fewer.")
         return kept
 
     def show(self, jobs: Sequence[Job]) -> None:
@@ -125,33 +125,33 @@ class Sweep:
             log.info("%s: %s", self.folder / job.path, job)
 
     def check(self, jobs: Sequence[Job], known: Sequence[Job]) -> None:
-        """Composes and builds every job, so that a mistake in the last is known before the first trains.
+        """Composes and builds every job, so that an error in the last is found before the first trains.
 
         Args:
-            jobs: What to check.
-            known: The only jobs whose directories may be there.
+            jobs: The jobs to check.
+            known: The only jobs whose directories may exist.
 
         Raises:
-            SweepError: with each job that cannot run, see `mistakes`; or there are other directories.
+            SweepError: some jobs cannot run (see `mistakes`), or other directories exist.
         """
-        wrong = self.mistakes(jobs, known)
-        if wrong:
-            self.refuse(wrong)
+        errors = self.mistakes(jobs, known)
+        if errors:
+            self.refuse(errors)
 
-    def refuse(self, wrong: Mapping[Job, str]) -> NoReturn:
+    def refuse(self, errors: Mapping[Job, str]) -> NoReturn:
         """Raises a SweepError that names the jobs that cannot run."""
-        lines = [f"  job {job.path} ({job}): {error}" for job, error in wrong.items()]
-        raise SweepError("No job was started, as some cannot run:\n" + "\n".join(lines))
+        lines = [f"  job {job.path} ({job}): {error}" for job, error in errors.items()]
+        raise SweepError("No job was started because some cannot run:\n" + "\n".join(lines))
 
     def mistakes(self, jobs: Sequence[Job], known: Sequence[Job]) -> dict[Job, str]:
-        """Returns the jobs that have a mistake, whose directory holds another run, or that are the same as one before.
+        """Returns the error of each job that cannot be built, that is repeated, or whose directory has another run.
 
         Args:
-            jobs: What to check.
-            known: The only jobs whose directories may be there.
+            jobs: The jobs to check.
+            known: The only jobs whose directories may exist.
 
         Raises:
-            SweepError: there are other directories.
+            SweepError: other directories exist.
         """
         from lstm_ae.run_dir import CONFIG
 
@@ -159,27 +159,27 @@ class Sweep:
         others = sorted(found - {job.path for job in known})
         if others:
             raise SweepError(
-                f"`hydra.sweep.dir` must be new or hold this same sweep, and {self.folder} holds jobs beyond these "
-                f"{len(known)}: {', '.join(others)}. Name another directory."
+                f"`hydra.sweep.dir` must be new or contain this sweep, but {self.folder} contains jobs other than its "
+                f"{len(known)}: {', '.join(others)}. Use another directory."
             )
         findings = self._examine([(job.path, job.overrides) for job in jobs])
-        wrong = {job: finding.error for job, finding in zip(jobs, findings, strict=True) if finding.error is not None}
-        return wrong or _repeated(jobs, findings)
+        errors = {job: finding.error for job, finding in zip(jobs, findings, strict=True) if finding.error is not None}
+        return errors or _repeated(jobs, findings)
 
     def _examine(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list["Finding"]:
-        """Examines jobs; where they run on a GPU, as many at a time, now and later, as fit into its free memory."""
+        """Checks jobs. On a GPU, limits the number of workers, for the checks and the jobs, by its free memory."""
         from hydra_plugins.lstm_ae_sweeper._check import examine
 
         findings: list[Finding] = []
         if self._on_joblib and _may_have_gpu(str(self.config.trainer.device)):
-            # One alone says how much is free: every worker that has seen a GPU holds some of it.
+            # Check one job first to read the free memory, because every worker that uses a GPU occupies some.
             findings = examine(self._context, self.config, self.folder, jobs[:1], self._n_jobs)
             if findings[0].free is not None:
-                self._n_jobs = fitting(self._n_jobs, findings[0].free, self._gpu_memory)
+                self._n_jobs = jobs_that_fit(self._n_jobs, findings[0].free, self._gpu_memory)
         return findings + examine(self._context, self.config, self.folder, jobs[len(findings) :], self._n_jobs)
 
     def run(self, jobs: Sequence[Job], name: str = "jobs") -> list[Outcome]:
-        """Runs jobs and returns how each ended; see `launch`."""
+        """Runs jobs and returns their outcomes; see `launch`."""
         results = self.launch(jobs, name)
         return [
             Outcome(result.return_value)
@@ -189,18 +189,17 @@ class Sweep:
         ]
 
     def launch(self, jobs: Sequence[Job], name: str = "jobs") -> list[JobReturn]:
-        """Runs jobs, showing how they go, and returns what the launcher does.
+        """Runs jobs with a progress display, and returns the launcher's results.
 
-        A worker that is killed is no dead sweep: the jobs that have not ended are launched again. Which of those that
-        ran at that moment is to blame is not known; those that it happens to twice run alone, and one whose worker is
-        killed then has failed.
+        If a worker is killed, the jobs that have not ended are launched again. It is unknown which of the running jobs
+        was the cause, so a job that was running at two kills is run alone, and has failed if its worker is killed then.
 
         Args:
-            jobs: What to run; those that have ended before return what they scored.
-            name: What to call them.
+            jobs: The jobs to run; those that ended before return their score.
+            name: Their name in the display.
 
         Raises:
-            SweepError: the launcher fails, and no job's worker was killed.
+            SweepError: the launcher failed although no worker was killed.
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
@@ -208,29 +207,29 @@ class Sweep:
             launcher, returned = self._launcher(), dict[Job, JobReturn]()
             while pending := [job for job in jobs if job not in returned]:
                 results, stopped = self._launch(launcher, pending)
-                returned |= dict(zip(pending, results, strict=False))  # none where the launcher failed
+                returned |= dict(zip(pending, results, strict=False))  # empty if the launcher failed
                 for job in stopped:
-                    if watch.kills(self.folder, job) >= KILLS_BEFORE_ALONE:
+                    if watch.kills(self.folder, job) >= KILLS_BEFORE_SOLO_RUN:
                         alone, killed = self._launch(launcher, [job])
                         returned[job] = failed(watch.fail(self.folder, job)) if killed else alone[0]
         return [returned[job] for job in jobs]
 
     def _launch(self, launcher: Launcher, jobs: Sequence[Job]) -> tuple[list[JobReturn], list[Job]]:
-        """Returns what the launcher does, or where it fails nothing, and the jobs whose workers were killed.
+        """Returns the launcher's results, empty if it failed, and the jobs whose workers were killed.
 
         Raises:
-            SweepError: it fails, and there are none.
+            SweepError: it failed although no worker was killed.
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
         overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
         try:
             return list(launcher.launch(overrides, initial_job_idx=0)), []
-        except Exception as error:  # whatever a launcher raises: another one's errors are not known here
-            stopped = watch.settle(self.folder, jobs)
+        except Exception as error:  # each launcher has its own exceptions
+            stopped = watch.mark_killed(self.folder, jobs)
             if not stopped:
                 raise SweepError(f"The launcher failed: {type(error).__name__}: {error}") from error
-            log.warning("The launcher failed (%s): jobs that have not ended are launched again", error)
+            log.warning("The launcher failed (%s). Launching the unfinished jobs again", error)
             return [], stopped
 
     def _launcher(self) -> Launcher:
@@ -243,7 +242,7 @@ class Sweep:
 
 
 def overrides_of(combination: str | Sequence[str]) -> tuple[str, ...]:
-    """Returns the overrides of a combination: of a text, what stands between its blanks, those in quotes left alone.
+    """Returns the overrides of a combination: a text is split at spaces outside quotes and brackets.
 
     Example:
         >>> overrides_of("optimizer.lr=0.1 dataset.path='my prices.csv'")
@@ -255,40 +254,40 @@ def overrides_of(combination: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _repeated(jobs: Sequence[Job], findings: Sequence["Finding"]) -> dict[Job, str]:
-    """Returns the jobs that are set as another of the same stage is: they would be counted as one more repeat of it."""
+    """Returns the jobs with the same configuration as an earlier one of the stage: they would count as its repeats."""
     first: dict[tuple[str, str | None], Job] = {}
     repeated = {}
     for job, finding in zip(jobs, findings, strict=True):
         before = first.setdefault((str(Path(job.path).parent), finding.config), job)
         if before is not job:
-            repeated[job] = f"it is job {before.path} once more. List each value once, and no key twice."
+            repeated[job] = f"it is the same as job {before.path}. List each value once, and no key twice."
     return repeated
 
 
 def _may_have_gpu(device: str) -> bool:
-    """Says whether jobs may run on an NVIDIA GPU; to ask torch takes a second and some of the GPU's memory."""
+    """Returns whether jobs may run on an NVIDIA GPU. Asking torch would take a second and some of the GPU's memory."""
     return device.startswith("cuda") or (device == "auto" and shutil.which("nvidia-smi") is not None)
 
 
-def fitting(n_jobs: int, free: float, gpu_memory: float) -> int:
-    """Returns how many jobs a GPU can take at a time, at least one.
+def jobs_that_fit(n_jobs: int, free: float, gpu_memory: float) -> int:
+    """Returns how many jobs fit on a GPU at a time, at least one.
 
     Args:
-        n_jobs: As many as are wanted; -1: as many as there are cores, and so on, as joblib counts.
+        n_jobs: The requested number, as in joblib: -1 is the number of cores, -2 one fewer.
         free: The GPU's free memory, GiB.
-        gpu_memory: What a job may take of it, GiB.
+        gpu_memory: GPU memory per job, GiB.
 
     Example:
-        >>> fitting(n_jobs=8, free=7.5, gpu_memory=2.0)
+        >>> jobs_that_fit(n_jobs=8, free=7.5, gpu_memory=2.0)
         3
     """
     wanted = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
     return max(1, min(wanted, int(free / gpu_memory)))
 
 
-def speak() -> None:
-    """Gives the sweep's lines a handler of their own: each job sets up logging anew, and keeps its lines to its log."""
-    logging.raiseExceptions = False  # whoever stops reading (`| head`) needs no traceback of it
+def configure_logging() -> None:
+    """Gives the sweep's logger its own handler, because every job reconfigures the root logger."""
+    logging.raiseExceptions = False  # no traceback when the reader of a pipe stops (`| head`)
     if not log.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))

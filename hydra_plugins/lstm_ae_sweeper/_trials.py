@@ -1,4 +1,4 @@
-"""A search's trials: their directories, what is left of them when a search goes on, and how they end."""
+"""A search's trials: their directories, resuming them, and the summary at the end."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,25 +16,25 @@ from lstm_ae.run_dir import NOT_SIGNED, RunDir
 TRIALS = "trials.json"
 
 
-def take_up(study: Any, arguments: list[str], retry_failed: bool) -> int:
-    """Queues the trials that were interrupted, or are to be tried again, and returns how many need not be.
+def resume_trials(study: Any, arguments: list[str], retry_failed: bool) -> int:
+    """Queues the trials that were interrupted or are to be retried, and returns the number of finished ones.
 
     Raises:
-        SweepError: the study was begun by another command.
+        SweepError: the study was started by another command.
     """
     own = sorted(_signed(arguments))
-    asked = study.user_attrs.get("arguments", own)
-    if asked != own:
+    stored = study.user_attrs.get("arguments", own)
+    if stored != own:
         raise SweepError(
-            f"`hydra.sweep.dir` must be new or hold this same search, and it holds that of: {' '.join(asked)}. "
-            "Name another directory."
+            f"`hydra.sweep.dir` must be new or contain this search, but it contains another: {' '.join(stored)}. "
+            "Use another directory."
         )
-    study.set_user_attr("arguments", asked)
+    study.set_user_attr("arguments", stored)
     trials = study.trials
     queued = set(study.user_attrs.get("queued", []))
     for trial in trials:
         again = not trial.state.is_finished() or (retry_failed and trial.state.name == "FAIL")
-        if again and trial.params and trial.number not in queued:  # one without is in the queue still
+        if again and trial.params and trial.number not in queued:  # a trial without params is still in Optuna's queue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Optuna 2 calls it experimental
                 study.enqueue_trial(trial.params)
@@ -44,9 +44,9 @@ def take_up(study: Any, arguments: list[str], retry_failed: bool) -> int:
 
 
 class TrialLauncher:
-    """What the Optuna sweeper is given in place of a launcher: the sweep, which checks, watches and launches again.
+    """Replaces the Optuna sweeper's launcher: checks, watches and relaunches jobs as `Sweep` does.
 
-    A combination keeps its directory, whenever and however often it is asked for.
+    Each combination always gets the same directory.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -56,7 +56,7 @@ class TrialLauncher:
         """Runs a batch of jobs.
 
         Raises:
-            SweepError: none of the very first batch can run.
+            SweepError: no job of the first batch can run.
         """
         directories = _directories(self._sweep.folder)
         first = not directories
@@ -65,19 +65,19 @@ class TrialLauncher:
             path = directories.setdefault(" ".join(sorted(_signed(overrides))), str(len(directories)))
             jobs.append(Job(path, tuple(overrides)))
         unique = list(dict.fromkeys(jobs))
-        wrong = self._sweep.mistakes(unique, [Job(path, ()) for path in directories.values()])
-        sound = [job for job in unique if job not in wrong]
-        if first and not sound:
-            self._sweep.refuse(wrong)
+        errors = self._sweep.mistakes(unique, [Job(path, ()) for path in directories.values()])
+        valid = [job for job in unique if job not in errors]
+        if first and not valid:
+            self._sweep.refuse(errors)
         RunDir(self._sweep.folder).write_json(TRIALS, directories)
-        for job, error in wrong.items():
+        for job, error in errors.items():
             RunDir(self._sweep.folder / job.path).end("failed", error=error)
-        returned = dict(zip(sound, self._sweep.launch(sound), strict=True)) if sound else {}
-        return [returned.get(job) or failed(wrong[job]) for job in jobs]
+        returned = dict(zip(valid, self._sweep.launch(valid), strict=True)) if valid else {}
+        return [returned.get(job) or failed(errors[job]) for job in jobs]
 
 
 def close(sweep: Sweep) -> None:
-    """Ranks what was tried, and draws the best.
+    """Ranks the trials and draws the figures of the best.
 
     Raises:
         SweepError: some jobs failed.
@@ -97,7 +97,7 @@ def _signed(overrides: Iterable[str]) -> list[str]:
 
 
 def _directories(folder: Path) -> dict[str, str]:
-    """Returns the directory of each combination that was tried."""
+    """Returns the directory of each tried combination."""
     try:
         found: dict[str, str] = RunDir(folder).read_json(TRIALS)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs, from its jobs' status files alone: it serves every launcher."""
+"""The progress display of a sweep. It reads only the jobs' status files, so it works with every launcher."""
 
 import logging
 import math
@@ -14,27 +14,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
-from hydra_plugins.lstm_ae_sweeper._results import order, score_of, status_of
+from hydra_plugins.lstm_ae_sweeper._results import higher_is_better, order, score_of, status_of
 from lstm_ae.run_dir import ENDED, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
 KILLED = "its worker was killed (out of memory, or by hand)"
-POLL = 0.5  # seconds between two looks at the status files
+POLL_SECONDS = 0.5  # between two reads of the status files
 
 
 class Watch:
-    """Shows how a sweep goes, in a thread of its own, while a `with` block runs it.
+    """Shows the progress of a sweep from a thread, while a `with` block runs it.
 
     Args:
         folder: The sweep's directory.
         jobs: Its jobs.
-        objective: The validation metric by which they are judged.
-        name: What to call them.
+        objective: The validation metric to report.
+        name: The jobs' name in the display.
     """
 
     def __init__(self, folder: Path, jobs: Sequence[Job], objective: str, name: str) -> None:
         self._folder, self._jobs, self._objective = folder, jobs, objective
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._ended: dict[Job, str] = {}
         self._best: tuple[float, Job] | None = None
@@ -55,27 +55,28 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
-        self._look()
+        self._update()
         if self._progress is not None:
             self._progress.stop()
 
     def _follow(self) -> None:
+        import lstm_ae.tasks  # noqa: F401  # torch, whose tasks draw the best job
         from hydra_plugins.lstm_ae_sweeper import _closing  # noqa: F401  # pandas and matplotlib load while jobs train
 
-        while not self._over.wait(POLL):
-            self._look()
+        while not self._stop.wait(POLL_SECONDS):
+            self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         states: Counter[str] = Counter()
         for job in self._jobs:
             if job not in self._ended:
                 status = status_of(self._folder, job)
-                state = str(status.get("state", "to come"))
+                state = str(status.get("state", "pending"))
                 again = self._before[job].get("end") == status.get("end")
                 if state in ENDED or (state == "failed" and not again):
-                    self._note(job, status, again)
+                    self._record(job, status, again)
                 else:
                     states[state] += 1
         states += Counter("done" if state == "finished" else state for state in self._ended.values())
@@ -87,12 +88,13 @@ class Watch:
                 text += f"; best {self._objective} {score:.4g}: {own}"
             self._progress.update(self._task, completed=len(self._ended), text=text)
 
-    def _note(self, job: Job, status: dict[str, Any], again: bool) -> None:
-        """Notes a job that has ended, and says so where there is no live display."""
+    def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
+        """Records a job that has ended, and logs it if there is no live display."""
         state = self._ended[job] = str(status["state"])
         score = score_of(self._folder, job, self._objective)
-        best = math.inf if self._best is None else order(self._objective, self._best[0])
-        if score is not None and order(self._objective, score) < best:
+        higher = higher_is_better(self._folder, [job], self._objective)
+        best = math.inf if self._best is None else order(higher, self._best[0])
+        if score is not None and order(higher, score) < best:
             self._best = score, job
         if self._progress is None and not again:
             scored = "" if score is None else f", {self._objective} {score:.4g}"
@@ -101,15 +103,15 @@ class Watch:
             )
 
 
-def settle(folder: Path, jobs: Sequence[Job]) -> list[Job]:
-    """Waits for jobs that still run, then marks as interrupted those whose worker was killed, and returns these.
+def mark_killed(folder: Path, jobs: Sequence[Job]) -> list[Job]:
+    """Waits for the jobs that still run, then marks those whose worker was killed as interrupted and returns them.
 
-    Where one worker is killed, joblib stops the others too: most of these did nothing wrong, and resume. Those of a
-    cluster go on without the launcher, and take the next job when they have ended.
+    When one worker is killed, joblib stops all workers; the innocent jobs are resumed. The workers of a cluster go
+    on without the launcher: they finish their job and start the next one.
     """
     before, states, running = None, [status_of(folder, job) for job in jobs], True
     while running or states != before:
-        time.sleep(POLL)  # also for a process that was just killed, and may still hold its lock
+        time.sleep(POLL_SECONDS)  # a process that was just killed may still hold its lock
         before, states = states, [status_of(folder, job) for job in jobs]
         running = any(_is_held(folder, job) for job, status in zip(jobs, states, strict=True) if _runs(status))
     stopped = [(job, status) for job, status in zip(jobs, states, strict=True) if _runs(status)]
@@ -119,12 +121,12 @@ def settle(folder: Path, jobs: Sequence[Job]) -> list[Job]:
 
 
 def kills(folder: Path, job: Job) -> int:
-    """Returns how often a job's worker was killed."""
+    """Returns how many times a job's worker was killed."""
     return int(status_of(folder, job).get("kills", 0))
 
 
 def fail(folder: Path, job: Job) -> str:
-    """Marks a job as failed, whose worker was killed while it ran nothing else, and returns the reason."""
+    """Marks a job as failed because its worker was killed while the job ran alone, and returns the reason."""
     RunDir(folder / job.path).end("failed", error=KILLED)
     return KILLED
 
@@ -134,7 +136,7 @@ def _runs(status: dict[str, Any]) -> bool:
 
 
 def _is_held(folder: Path, job: Job) -> bool:
-    """Returns whether a process works in a job's directory."""
+    """Returns whether a process holds the lock of a job's directory."""
     try:
         with RunDir(folder / job.path).locked():
             return False

@@ -1,4 +1,4 @@
-"""The sweeper behind every grid: its jobs are checked before the first trains, resumed, skipped and ranked."""
+"""The grid sweeper: checks all jobs before the first trains, skips finished ones, resumes others, and ranks all."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +9,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
-from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, speak
+from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, configure_logging
 
 
 @dataclass
 class TwoStageConf:
-    """What `hydra.sweeper.two_stage` holds; see `_two_stage.TwoStage`."""
+    """The configuration `hydra.sweeper.two_stage`; see `_two_stage.TwoStage`."""
 
     keep: Any = 0.5
     folds: list[int] = field(default_factory=lambda: [0])
@@ -24,7 +24,7 @@ class TwoStageConf:
 
 @dataclass
 class GridSweeperConf:
-    """What `hydra.sweeper` holds."""
+    """The configuration `hydra.sweeper`."""
 
     _target_: str = "hydra_plugins.lstm_ae_sweeper.grid.GridSweeper"
     params: dict[str, Any] | None = None
@@ -38,15 +38,15 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 
 
 class GridSweeper(Sweeper):
-    """Runs every combination of the values given, each as a job in a directory of its own.
+    """Runs every combination of the given values, each as a job in its own directory.
 
     Args:
-        params: Values by key, as in Hydra's own sweeper; what the command line gives takes their place.
+        params: Values by key, as in Hydra's own sweeper; the command line overrides them.
         exclude: Combinations to leave out, each as overrides: "optimizer.lr=0.1 model.hidden_size=32", or a list.
-        jobs: Combinations in place of the product of those of `params` that they set; the others, and lists typed
-            beside, multiply them.
-        two_stage: How to choose among the combinations in two stages; None: each is run once, as it is.
-        gpu_memory: What a job may take of a GPU, in GiB: joblib runs as many at a time as fit into what is free.
+        jobs: Combinations that replace the product over the keys that they set; other keys of `params` and lists on the
+            command line multiply them.
+        two_stage: Settings of the selection in two stages; None: run each combination once.
+        gpu_memory: GPU memory per job, GiB: joblib runs as many jobs at a time as fit into the free memory.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class GridSweeper(Sweeper):
         self._gpu_memory = gpu_memory
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra hands to a sweeper."""
+        """Receives Hydra's context."""
         self._sweep = Sweep(hydra_context, task_function, config, self._gpu_memory)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs the jobs and returns their scores, None for those that failed; of two stages, the winner's overrides.
+        """Runs the jobs and returns their scores; with two stages, returns the winner's overrides.
 
         Raises:
-            SweepError: before any job is started, as one cannot run; or after all others ended, as some failed.
+            SweepError: some job cannot run, so that none was started; or some jobs failed.
         """
-        speak()
+        configure_logging()
         combinations = self._sweep.combinations(*self._given, arguments)
         if self._two_stage is None:
             return self._grid(combinations)
@@ -83,12 +83,12 @@ class GridSweeper(Sweeper):
 
     def _grid(self, combinations: list[tuple[str, ...]]) -> list[float | None] | None:
         sweep = self._sweep
-        jobs = [Job(str(number), one) for number, one in enumerate(combinations)]
+        jobs = [Job(str(number), overrides) for number, overrides in enumerate(combinations)]
         if sweep.config.list_jobs:
             sweep.show(jobs)
             return None
         sweep.check(jobs, jobs)
-        with sweep.begun():
+        with sweep.running():
             outcomes = sweep.run(jobs)
         from hydra_plugins.lstm_ae_sweeper import _closing as closing
 

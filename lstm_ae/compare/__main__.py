@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown", "json")
 ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json"}
-MOST_UNTESTED = 20  # values of a setting, each tried once, that are worth a row of their own
+MAX_UNTESTED = 20  # a setting with more values than this, each run once, is left out of the table of effects
 EXAMPLES = """examples:
-  python -m lstm_ae.compare multirun/2026-11-22                        everything made on a day, ranked
+  python -m lstm_ae.compare multirun/2026-11-22                        all runs of a day, ranked
   python -m lstm_ae.compare multirun/reference --where dataset=load_toy --effects
   python -m lstm_ae.compare SWEEP --metric test.loss --top 10 --where 'lr<0.1' --where model.hidden_size=16
   python -m lstm_ae.compare SWEEP --format csv | head
@@ -25,33 +25,33 @@ EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the options; nothing slow is imported for them."""
-    made = argparse.ArgumentParser(
+    """Returns the argument parser, without slow imports."""
+    result = argparse.ArgumentParser(
         "python -m lstm_ae.compare",
-        description="What differed between runs, what won, and whether the difference is real.",
+        description="Compares runs: which settings differ, which run is best, and is the difference significant?",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = made.add_argument
+    add = result.add_argument
     add("dirs", nargs="*", metavar="DIR", help="a run, a sweep, a folder of sweeps, or several of them")
-    add("--metric", help="rank by it (default: the runs' own objective, or validation.loss)")
-    add("--sort", metavar="COLUMN", help="order by any column, -COLUMN from the largest")
-    add("--top", type=_positive, metavar="N", help="the first N rows alone")
+    add("--metric", help="metric to rank by (default: the runs' own objective, or validation.loss)")
+    add("--sort", metavar="COLUMN", help="sort by any column; -COLUMN sorts in descending order")
+    add("--top", type=_positive, metavar="N", help="show only the first N rows")
     add("--where", action="append", default=[], metavar="CONDITION",
-        help="'model.hidden_size=16', also !=, <, >, <=, >=; may be given again")  # fmt: skip
-    add("--columns", metavar="A,B", help="these columns alone")
-    add("--all-columns", action="store_true", help="settings that do not differ, and every metric, too")
+        help="'model.hidden_size=16', also !=, <, >, <=, >=; may be repeated")  # fmt: skip
+    add("--columns", metavar="A,B", help="show only these columns")
+    add("--all-columns", action="store_true", help="also show settings that do not differ, and every metric")
     add("--epoch", type=_positive, metavar="N", help="compare at the same epoch, from history.csv")
     add("--group-by", metavar="A,B", help="settings that a row averages over (default: those of seed, fold, "
-        "split.random_state that vary); none: a row a run")  # fmt: skip
+        "split.random_state that vary); none: one row per run")  # fmt: skip
     add("--hide-failed", action="store_true", help="leave out runs that failed, diverged or have not ended")
-    add("--format", choices=FORMATS, help="default: what FILE ends in, or table")
-    add("--output", type=Path, metavar="FILE", help="write there, whole or not at all")
-    add("--effects", action="store_true", help="what each setting does to the score (csv, json: this alone)")
-    add("--diff", nargs=2, metavar="RUN", help="two runs: settings, environment, metrics, where their curves part")
-    add("--figures", type=Path, metavar="FOLDER", help="also draw figures there")
-    add("--report", type=Path, metavar="FOLDER", help="also write one HTML page there")
-    return made
+    add("--format", choices=FORMATS, help="default: by the suffix of FILE, or table")
+    add("--output", type=Path, metavar="FILE", help="write to this file, atomically")
+    add("--effects", action="store_true", help="show the effect of each setting on the score (csv, json: only this)")
+    add("--diff", nargs=2, metavar="RUN", help="compare two runs: settings, environment, metrics, learning curves")
+    add("--figures", type=Path, metavar="FOLDER", help="also draw figures into this folder")
+    add("--report", type=Path, metavar="FOLDER", help="also write an HTML page into this folder")
+    return result
 
 
 def _positive(text: str) -> int:
@@ -61,7 +61,7 @@ def _positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compares what the command line names, and returns the exit code: 1 where nothing could be compared."""
+    """Compares the runs that the command line names, and returns the exit code: 1 if nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     import numpy
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remarks: list[str] = []
     content, code = "", 0
     try:
-        with numpy.errstate(all="ignore"):  # a file may hold any number
+        with numpy.errstate(all="ignore"):  # a file may contain any number
             content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
@@ -80,36 +80,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remarks.append(str(error))
         code = 1
     for remark in remarks:
-        print(output.neutral(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print(output.escape_control(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
     return code if options.output or not content else output.show(content) or code
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Returns the options; an error ends the program with the exit code 2, as argparse does."""
+    """Returns the options. An error exits with code 2, as argparse does."""
     given = list(arguments)
-    if "--sort" in given[:-1]:  # argparse would take the -COLUMN of `--sort -COLUMN` for an option
+    if "--sort" in given[:-1]:  # argparse would parse the -COLUMN of `--sort -COLUMN` as an option
         at = given.index("--sort")
         given[at : at + 2] = [f"--sort={given[at + 1]}"]
     options = parser().parse_args(given)
     if not options.dirs and not options.diff:
         parser().error("name at least one DIR, or two runs with --diff")
     if options.diff:
-        _refuse_beside_diff(options)
+        _check_diff_options(options)
     options.format = options.format or ENDINGS.get(options.output.suffix if options.output else "", "table")
     return options
 
 
-def _refuse_beside_diff(options: argparse.Namespace) -> None:
-    """Ends the program where something is asked for that two runs side by side have no use for."""
-    taken = {"diff", "format", "output"}
-    asked = [key for key, value in vars(options).items() if key not in taken and value not in (None, False, [])]
-    if asked:
-        names = ", ".join("DIR" if key == "dirs" else f"--{key.replace('_', '-')}" for key in asked)
-        parser().error(f"--diff shows all of two runs, with --format and --output alone; leave out {names}")
+def _check_diff_options(options: argparse.Namespace) -> None:
+    """Exits with an error if an option is given that cannot be combined with --diff."""
+    allowed = {"diff", "format", "output"}
+    others = [key for key, value in vars(options).items() if key not in allowed and value not in (None, False, [])]
+    if others:
+        names = ", ".join("DIR" if key == "dirs" else f"--{key.replace('_', '-')}" for key in others)
+        parser().error(f"--diff can only be combined with --format and --output; leave out {names}")
 
 
 def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
-    """Returns what goes to stdout and the exit code; what goes to stderr is added to the remarks."""
+    """Returns the text for stdout and the exit code; text for stderr is added to the remarks."""
     from lstm_ae.compare import selection, table
 
     frame = table.read(options.dirs, remarks)
@@ -122,20 +122,20 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
     if options.hide_failed:
         frame = selection.hide_failed(frame, remarks)
     if not selection.metrics(frame):
-        remarks.append("No run has a metric yet: there is nothing to rank. What became of the runs:")
+        remarks.append("No run has a metric yet, so nothing can be ranked. State of the runs:")
         return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1
     metric = selection.choose_metric(frame, options.metric, remarks)
-    alone = options.effects and options.format in ("csv", "json")
-    content = "" if alone else _table(frame, metric, options, remarks)
+    only_effects = options.effects and options.format in ("csv", "json")
+    content = "" if only_effects else _table(frame, metric, options, remarks)
     if options.effects:
-        content += _effects(frame, metric, options, remarks, alone)
-    return content, _drawn(frame, metric, options, remarks, problems)
+        content += _effects(frame, metric, options, remarks, only_effects)
+    return content, _draw(frame, metric, options, remarks, problems)
 
 
-def _drawn(
+def _draw(
     frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], problems: list[str]
 ) -> int:
-    """Writes the figures and the page that are asked for, and returns the exit code: 1 where one cannot be written."""
+    """Writes the requested figures and page, and returns the exit code: 1 if one cannot be written."""
     code = 0
     for name, folder in (("figures", options.figures), ("report", options.report)):
         if not folder:
@@ -147,21 +147,20 @@ def _drawn(
             else:
                 remarks.append(f"Report: {module.write(frame, metric, folder, problems)}")
         except OSError as error:
-            remarks.append(
-                f"`--{name}` must be a folder that can be written, and {folder} cannot: {error.strerror}. Name another."
-            )
+            remarks.append(f"`--{name}` must be a writable folder, got {folder}: {error.strerror}. Use another folder.")
             code = 1
     return code
 
 
 def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
     from lstm_ae.compare import ranking
+    from lstm_ae.compare.table import higher_is_better
 
     if options.format in ("table", "markdown"):
-        frame = frame.assign(run=ranking.nicknames(list(frame["run"])))
+        frame = frame.assign(run=ranking.short_run_names(list(frame["run"])))
     repeats = ranking.repeats_of(frame, metric, options.group_by)
     ranked = ranking.ranked(frame, metric, repeats)
-    remarks += ranking.about(ranked, metric, repeats)
+    remarks += ranking.notes(ranked, metric, repeats, higher_is_better(frame, metric))
     names = list(ranking.informative(ranked).columns)
     if options.all_columns or options.columns or options.sort:
         ranked = ranking.ranked(frame, metric, repeats, everything=True)
@@ -173,24 +172,24 @@ def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, rema
     return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
 
 
-def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], alone: bool) -> str:
+def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], only: bool) -> str:
     from lstm_ae.compare import statistics
     from lstm_ae.compare.conclusions import conclusions
-    from lstm_ae.compare.output import folded, neutral
+    from lstm_ae.compare.output import escape_control, wrapped
 
     shown = statistics.effects(frame, metric)
-    if alone:
+    if only:
         return _rendered(shown, options, remarks)
     several = shown.groupby(["source", "setting"])["value"].transform("size")
-    shown = shown[shown["explained"].notna() | (several <= MOST_UNTESTED)].copy()
+    shown = shown[shown["explained"].notna() | (several <= MAX_UNTESTED)].copy()
     shown["best"] = shown["best"].map({True: "best", False: ""})
     shown = shown.drop(columns=[] if shown["diverged"].any() else ["diverged"])
     shown = shown.drop(columns=[] if shown["source"].nunique() > 1 else ["source"])
-    said = "".join(
-        f"{line}\n" for line in folded([neutral(line) for line in conclusions(frame, metric)], _width(options))
+    sentences = "".join(
+        f"{line}\n" for line in wrapped([escape_control(line) for line in conclusions(frame, metric)], _width(options))
     )
     rows = _rendered(shown, options, remarks, ("value", "mean", "diverged", "explained", "best", "source"))
-    return f"\nEffects on {neutral(metric)}\n\n{rows}\n{said}"
+    return f"\nEffects on {escape_control(metric)}\n\n{rows}\n{sentences}"
 
 
 def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
@@ -200,7 +199,7 @@ def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
 
 
 def _width(options: argparse.Namespace) -> int | None:
-    """Returns the width of the terminal, and None where the output goes elsewhere."""
+    """Returns the width of the terminal, or None if the output does not go to a terminal."""
     terminal = options.output is None and sys.stdout is not None and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if terminal else None
 
@@ -211,15 +210,13 @@ def _rendered(shown: "pd.DataFrame", options: argparse.Namespace, remarks: list[
     width = _width(options)
     content, left_out = render(shown, options.format, width, keep)
     if left_out:
-        remarks.append(
-            f"Columns left out, as the terminal has {width} columns: {', '.join(left_out)}. See --columns, --format."
-        )
+        remarks.append(f"Columns left out to fit {width} characters: {', '.join(left_out)}. Use --columns or --format.")
     return content
 
 
 if __name__ == "__main__":
     if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly, as any Unix tool
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the program quietly
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Figures of many runs: learning curves, a heat map, effects, parallel coordinates, and cost against score."""
+"""Figures of many runs: learning curves, heat map, effects, parallel coordinates, and score against cost."""
 
 import logging
 from collections.abc import Callable
@@ -15,26 +15,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lstm_ae.compare.heat_map import heat_map
-from lstm_ae.compare.series import COLOURS, DIVERGED, GREY, WIDTH, Comparison, compare, fitting, plain, shown
+from lstm_ae.compare.series import COLOURS, DIVERGED, GREY, WIDTH, Comparison, compare, fit_text, plain, shown
 from lstm_ae.compare.statistics import spans_decades
 
 LOG = logging.getLogger(__name__)
 DOTS_PER_INCH = 130
-MOST_PANELS = 6
-LARGEST = 1e100  # matplotlib's own sums of greater numbers overflow
+MAX_PANELS = 6
+MAX_DRAWABLE = 1e100  # matplotlib's own sums of larger numbers overflow
 
 
 def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame | None = None) -> list[Path]:
-    """Draws what can be drawn, as PNG files; what cannot is logged with the reason.
+    """Draws the figures as PNG files. A figure that cannot be drawn is logged with the reason.
 
     Args:
-        frame: What `table.load` returned.
-        metric: A column of it, such as `validation.loss`.
-        folder: Where to; it is made.
-        effects: What `statistics.effects` returned; None works it out.
+        frame: The result of `table.load`.
+        metric: One of its columns, such as `validation.loss`.
+        folder: Output folder, created if missing.
+        effects: The result of `statistics.effects`; None computes it.
 
     Returns:
-        The files.
+        The paths of the files.
     """
     comparison = compare(frame, metric, effects)
     drawings: dict[str, Callable[[Comparison], Figure | str]] = {
@@ -46,8 +46,8 @@ def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame 
     }
     numbers = np.concatenate([comparison.scores, *(curve.values for curve in comparison.curves if curve)])
     largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=0)
-    if largest > LARGEST:
-        LOG.warning("No figure is drawn: some run's score is %.3g in size, for which there is no axis.", largest)
+    if largest > MAX_DRAWABLE:
+        LOG.warning("No figure is drawn: a score of magnitude %.3g is too large for an axis.", largest)
         return []
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -62,7 +62,7 @@ def write(frame: pd.DataFrame, metric: str, folder: Path, effects: pd.DataFrame 
 
 
 def learning_curves(comparison: Comparison) -> Figure | str:
-    """Draws the metric against epochs, a mean and a band for each group; returns why not where it cannot."""
+    """Draws the metric against epochs, a mean and a band for each group; returns the reason if it cannot."""
     curves = comparison.curves
     if not any(curves):
         return f"no run has a history with {comparison.curve_metric}"
@@ -78,8 +78,8 @@ def learning_curves(comparison: Comparison) -> Figure | str:
         values[~np.isfinite(values)] = np.nan
         named, label = bool(group.colour), _label(group.label, len(own)) if group.colour else None
         colour = group.colour or GREY
-        alone = np.isnan(values).all(axis=0)
-        low, mean, high = (np.where(alone, np.nan, how(values)) for how in (_low, _mean, _high))
+        missing = np.isnan(values).all(axis=0)
+        low, mean, high = (np.where(missing, np.nan, function(values)) for function in (_low, _mean, _high))
         ax.plot(epochs, mean, color=colour, label=label, linewidth=1.8 if named else 0.7, zorder=2 + named)
         if named and len(own) > 1:
             ax.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -90,18 +90,18 @@ def learning_curves(comparison: Comparison) -> Figure | str:
     ax.grid(alpha=0.25)
     handles, labels = ax.get_legend_handles_labels()
     more = len(drawn) - len(labels)
-    note = "" if more <= 0 else f", {more} other{'s' * (more > 1)} grey"
+    note = "" if more <= 0 else f"; {more} other{'s' * (more > 1)} in grey"
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    figure.suptitle(f"Learning curves, the best by {comparison.metric} named{note}", fontsize=12)
+    figure.suptitle(f"Learning curves, best by {comparison.metric} in colour{note}", fontsize=12)
     if any(len(group.rows) > 1 for group in drawn):
-        ax.set_title("line: mean over seeds and folds; band: lowest to highest", fontsize=9, color="0.35")
+        ax.set_title("line: mean over seeds and folds; band: minimum to maximum", fontsize=9, color="0.35")
     return figure
 
 
 def effect_panels(comparison: Comparison) -> Figure | str:
-    """Draws a panel for each setting: the mean score at each value with its interval; returns why not if it cannot."""
+    """Draws a panel for each setting: mean score and interval at each value; returns the reason if it cannot."""
     effects = comparison.effects
-    names = [key for key in comparison.keys if key in set(effects["setting"])][:MOST_PANELS]
+    names = [key for key in comparison.keys if key in set(effects["setting"])][:MAX_PANELS]
     if not names:
         return "no setting differs"
     columns = min(3, len(names))
@@ -115,30 +115,30 @@ def effect_panels(comparison: Comparison) -> Figure | str:
             ax.set_yscale("log")
             known = means[np.isfinite(means)]
             ends = np.concatenate([known, *(effects[name].to_numpy(float) for name in ("low", "high"))])
-            ends = ends[np.isfinite(ends) & (ends > known.min() / 30)]  # an interval may reach below zero
+            ends = ends[np.isfinite(ends) & (ends > known.min() / 30)]  # an interval may extend below zero
             ax.set_ylim(ends.min() / 1.5, ends.max() * 1.5)
     for ax in grid.ravel()[len(names) :]:
         ax.set_axis_off()
     for ax in grid[:, 0]:
         ax.set_ylabel(comparison.metric)
     if effects["source"].nunique() > 1:
-        entries = [ax.get_legend_handles_labels() for ax in grid.ravel()]  # one panel may not have every source
+        entries = [ax.get_legend_handles_labels() for ax in grid.ravel()]  # a panel may lack a source
         named = {label: handle for handles, labels in entries for handle, label in zip(handles, labels, strict=True)}
         names = sorted(named)
         figure.legend([named[name] for name in names], names, loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(f"Mean {comparison.metric} at each value, with its 95 % interval; the best filled", fontsize=12)
+    figure.suptitle(f"Mean {comparison.metric} at each value with 95 % interval; best value filled", fontsize=12)
     return figure
 
 
 def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
     levels = [level for level in comparison.levels(key) if level is not None]
-    effects = effects[[plain(value) in levels for value in effects["value"]]]  # a value may have failed runs alone
-    lost, explained = [0] * len(levels), []
+    effects = effects[[plain(value) in levels for value in effects["value"]]]  # a value may have only failed runs
+    diverged_at, explained = [0] * len(levels), []
     sources = list(comparison.effects["source"].unique())
     for source, own in effects.groupby("source", sort=False):
         place = sources.index(source)
         for value, diverged in zip(own["value"], own["diverged"], strict=True):
-            lost[levels.index(plain(value))] += diverged
+            diverged_at[levels.index(plain(value))] += diverged
         own = own[own["mean"].notna()]
         at = np.array([levels.index(plain(value)) for value in own["value"]]) + 0.12 * place
         mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
@@ -151,18 +151,18 @@ def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -
         share = own["explained"].max()
         if share == share:
             explained.append(f"{share:.0%}" + (f" ({source})" if len(sources) > 1 else ""))
-    notes = [f"\n{n} diverged" if n else "" for n in lost]
-    labels = [fitting(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
+    notes = [f"\n{n} diverged" if n else "" for n in diverged_at]
+    labels = [fit_text(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
     ax.set_xticks(range(len(levels)), labels)
-    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(lost) else 0)
+    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(diverged_at) else 0)
     ax.set_xlim(-0.5, len(levels) - 0.5)
-    ax.set_title(fitting(comparison.names[key], 36), fontsize=11)
+    ax.set_title(fit_text(comparison.names[key], 36), fontsize=11)
     ax.set_xlabel(f"explains {', '.join(explained)}" if explained else "", fontsize=9, color="0.35")
     ax.grid(axis="y", alpha=0.25)
 
 
 def parallel_coordinates(comparison: Comparison) -> Figure | str:
-    """Draws a line a run through its settings to its score; returns why not where it cannot."""
+    """Draws one line per run through its settings to its score; returns the reason if it cannot."""
     keys = comparison.keys[:7]
     finite = np.isfinite(comparison.scores)
     if not keys or not finite.any():
@@ -185,20 +185,20 @@ def parallel_coordinates(comparison: Comparison) -> Figure | str:
         levels, shares = _ticks(comparison, key)
         for level, share in zip(levels, shares, strict=True):
             box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-            ax.text(place, share, fitting(level, 18), ha="center", va="center", fontsize=9, bbox=box, zorder=5)
+            ax.text(place, share, fit_text(level, 18), ha="center", va="center", fontsize=9, bbox=box, zorder=5)
     ax.axvline(len(keys), color="0.4", linewidth=0.8)
-    ax.set_xticks(range(len(keys) + 1), [*(fitting(comparison.names[key], 20) for key in keys), comparison.metric])
+    ax.set_xticks(range(len(keys) + 1), [*(fit_text(comparison.names[key], 20) for key in keys), comparison.metric])
     ax.set_yticks([])
     ax.set_ylim(-0.06, 1.06)
     ax.spines[:].set_visible(False)
     figure.colorbar(ScalarMappable(norm, colours), ax=ax, label=comparison.metric, pad=0.01)
     diverged = "; diverged runs dashed, without a score" if np.isinf(comparison.scores).any() else ""
-    figure.suptitle(f"Each run's settings and its {comparison.metric}{diverged}", fontsize=12)
+    figure.suptitle(f"Settings and {comparison.metric} of each run{diverged}", fontsize=12)
     return figure
 
 
 def _heights(comparison: Comparison, key: str) -> np.ndarray:
-    """Returns where each run crosses a setting's axis: values evenly spaced, in order."""
+    """Returns the position of each run on a setting's axis, with the values evenly spaced in order."""
     places = {value: place for place, value in enumerate(comparison.levels(key))}
     return np.array([places.get(value, np.nan) for value in comparison.values(key)]) / max(1, len(places) - 1)
 
@@ -210,7 +210,7 @@ def _ticks(comparison: Comparison, key: str) -> tuple[list[str], list[float]]:
 
 
 def cost_score(comparison: Comparison) -> Figure | str:
-    """Draws the score against the seconds of training and the number of parameters; returns why not if it cannot."""
+    """Draws the score against training seconds and number of parameters; returns the reason if it cannot."""
     costs = {"seconds": "training (seconds)", "parameters": "parameters"}
     finite = np.isfinite(comparison.scores)
     known = {
@@ -246,22 +246,22 @@ def cost_score(comparison: Comparison) -> Figure | str:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     better = "up" if comparison.higher else "down"
-    figure.suptitle(f"Cost against {comparison.metric}: better is to the left and {better}", fontsize=12)
+    figure.suptitle(f"{comparison.metric} against cost: better is left and {better}", fontsize=12)
     return figure
 
 
 def _label(text: str, n: int) -> str:
-    return fitting(text, 58) + (f" (n={n})" if n > 1 else "")
+    return fit_text(text, 58) + (f" (n={n})" if n > 1 else "")
 
 
 def _low(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), np.inf, values).min(axis=0)
+    return np.asarray(np.where(np.isnan(values), np.inf, values).min(axis=0))
 
 
 def _high(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), -np.inf, values).max(axis=0)
+    return np.asarray(np.where(np.isnan(values), -np.inf, values).max(axis=0))
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
-    return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0).clip(1)
+    return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0).clip(1))

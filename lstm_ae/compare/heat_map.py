@@ -7,17 +7,17 @@ from matplotlib import colormaps
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from lstm_ae.compare.series import DIVERGED, MOST_VALUES, WIDTH, Comparison, fitting, shown
+from lstm_ae.compare.series import DIVERGED, MAX_VALUES, WIDTH, Comparison, fit_text, shown
 from lstm_ae.compare.statistics import spans_decades
 
 
 def heat_map(comparison: Comparison) -> Figure | str:
-    """Draws the mean score at each pair of values of the two settings that matter most; returns why not if not.
+    """Draws the mean score at each pair of values of the two settings that explain most.
 
-    Published runs and ours have rows of their own.
+    Published runs and ours have separate rows. Returns the reason if it cannot be drawn.
     """
     if len(comparison.grid_keys) < 2:
-        return f"it takes two settings that differ, with at most {MOST_VALUES} values each"
+        return f"it needs two settings that differ, with at most {MAX_VALUES} values each"
     down, across = comparison.grid_keys
     columns, rows = comparison.levels(across), _rows(comparison, down)
     means, notes = cells(comparison, across, down)
@@ -35,9 +35,9 @@ def heat_map(comparison: Comparison) -> Figure | str:
         text, colour = notes[row][column], "white" if dark else "black"
         bad = text == "diverged"
         ax.text(column, row, text, ha="center", va="center", fontsize=9, color=DIVERGED if bad else colour)
-    ax.set_xticks(range(len(columns)), [fitting(shown(across, value), 14) for value in columns])
+    ax.set_xticks(range(len(columns)), [fit_text(shown(across, value), 14) for value in columns])
     several = len(comparison.log_means) > 1
-    names = [fitting(shown(down, value), 24) + (f" ({source})" if several else "") for value, source in rows]
+    names = [fit_text(shown(down, value), 24) + (f" ({source})" if several else "") for value, source in rows]
     ax.set_yticks(range(len(rows)), names)
     ax.tick_params(axis="x", rotation=40 if len(columns) > 10 else 0)
     ax.set(xlabel=comparison.names[across], ylabel=comparison.names[down])
@@ -48,7 +48,7 @@ def heat_map(comparison: Comparison) -> Figure | str:
 
 
 def cells(comparison: Comparison, across: str, down: str) -> tuple[np.ndarray, list[list[str]]]:
-    """Returns the mean of the finite scores in each cell, on the scale of the effects, and what is written there."""
+    """Returns the mean of the finite scores in each cell, on the scale of the effects, and the text in the cell."""
     columns, rows = comparison.levels(across), _rows(comparison, down)
     places = list(zip(comparison.values(down), comparison.frame["source"], comparison.values(across), strict=True))
     means = np.full((len(rows), len(columns)), np.nan)
@@ -66,10 +66,10 @@ def cells(comparison: Comparison, across: str, down: str) -> tuple[np.ndarray, l
 
 
 def _rows(comparison: Comparison, down: str) -> list[tuple[Any, str]]:
-    """Returns the rows from below, each a value and the source of its runs, as far as such runs have a score."""
+    """Returns the rows from the bottom: each value and source for which some run has a score."""
     scored = ~np.isnan(comparison.scores)
-    there = set(
+    present = set(
         zip(np.array(comparison.values(down), dtype=object)[scored], comparison.frame["source"][scored], strict=True)
     )
     rows = [(level, source) for source in comparison.log_means for level in comparison.levels(down)]
-    return [row for row in rows if row in there]
+    return [row for row in rows if row in present]

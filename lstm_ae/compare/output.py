@@ -1,4 +1,4 @@
-"""Tables as text: aligned, CSV, Markdown or JSON; whatever a directory holds, no control character passes."""
+"""Tables as text: aligned, CSV, Markdown or JSON. Escapes control characters."""
 
 import csv
 import io
@@ -16,18 +16,18 @@ import pandas as pd
 from lstm_ae.compare.selection import CompareError
 from lstm_ae.compare.table import short_names, text
 
-WIDEST = 48  # of a cell on a terminal
-NARROWEST = 24  # to which the widest texts may be cut before a column is left out
+MAX_CELL_WIDTH = 48  # on a terminal
+MIN_CUT_WIDTH = 24  # wide columns are cut down to this before a column is left out
 
 
 def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Sequence[str] = ()) -> tuple[str, list[str]]:
     """Returns a table as text, and the names of columns left out because they did not fit.
 
     Args:
-        table: What to show.
-        kind: `table`, `csv`, `markdown` or `json`; in `csv` and `json` columns have full names and numbers all digits.
-        width: Of the terminal, or None where there is no limit.
-        keep: The columns that are left out last.
+        table: The table.
+        kind: `table`, `csv`, `markdown` or `json`; `csv` and `json` have full column names and all digits.
+        width: Width of the terminal, or None for no limit.
+        keep: Columns that are left out last.
     """
     if kind == "csv":
         return _csv(table), []
@@ -35,8 +35,8 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
         rows = [{key: _json(value) for key, value in row.items()} for row in table.to_dict("records")]
         return json.dumps(rows, indent=2) + "\n", []
     names = short_names([str(column) for column in table.columns])
-    headings = [neutral(names[column]) for column in table.columns]
-    columns = [[neutral(text(value, str(column))) for value in table[column]] for column in table.columns]
+    headings = [escape_control(names[column]) for column in table.columns]
+    columns = [[escape_control(text(value, str(column))) for value in table[column]] for column in table.columns]
     if kind == "markdown":
         return _markdown(headings, columns), []
     right = [_numeric(table[column]) for column in table.columns]
@@ -44,18 +44,18 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
     return _aligned(headings, columns, right, width, last)
 
 
-def folded(lines: Sequence[str], width: int | None) -> list[str]:
-    """Returns the lines, those too long for a terminal folded between words."""
+def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    """Returns the lines, wrapped between words to the width of the terminal."""
     if width is None:
         return list(lines)
     return [part for line in lines for part in textwrap.wrap(line, max(width, 20), subsequent_indent="    ")]
 
 
-def neutral(value: object) -> str:
-    r"""Returns a text with every control character written out, so that it cannot steer a terminal.
+def escape_control(value: object) -> str:
+    r"""Escapes control characters, so that a text cannot send commands to the terminal.
 
     Example:
-        >>> neutral("a\x1b[31m")
+        >>> escape_control("a\x1b[31m")
         'a\\x1b[31m'
     """
     shown = str(value)
@@ -65,7 +65,7 @@ def neutral(value: object) -> str:
 
 
 def _numeric(values: pd.Series) -> bool:
-    """Says whether a column is one of numbers, be some of them missing or null."""
+    """Returns whether a column holds numbers; some may be missing or null."""
     if pd.api.types.is_numeric_dtype(values):
         return True
     return all(value == "null" or isinstance(value, int | float) for value in values)
@@ -74,7 +74,7 @@ def _numeric(values: pd.Series) -> bool:
 def _csv(table: pd.DataFrame) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([neutral(column) for column in table.columns])
+    writer.writerow([escape_control(column) for column in table.columns])
     for row in table.itertuples(index=False, name=None):
         writer.writerow([_cell(value) for value in row])
     return out.getvalue()
@@ -82,14 +82,14 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return neutral(value)
+        return escape_control(value)
     if isinstance(value, float):
         return "" if math.isnan(value) else int(value) if value.is_integer() else value
     return value
 
 
 def _json(value: Any) -> Any:
-    """Returns what JSON can hold: null for a number that is none or infinite."""
+    """Returns a value that JSON can represent: null for NaN and infinity."""
     if isinstance(value, float):
         return None if not math.isfinite(value) else int(value) if value.is_integer() else value
     return value if isinstance(value, str | int | bool | None) else value.item()
@@ -126,18 +126,18 @@ def _aligned(
 
 
 def _fit(widths: list[int], headings: list[int], limit: int, last: set[int]) -> tuple[list[int], list[int]]:
-    """Returns the widths and the columns that fit: the widest are cut first, then columns left out from the right."""
-    widths = [min(width, max(WIDEST, heading)) for width, heading in zip(widths, headings, strict=True)]
+    """Returns the widths and the columns that fit: cuts the widest first, then leaves out columns from the right."""
+    widths = [min(width, max(MAX_CELL_WIDTH, heading)) for width, heading in zip(widths, headings, strict=True)]
     kept = list(range(len(widths)))
 
-    def over() -> int:
+    def excess() -> int:
         return sum(widths[i] + 2 for i in kept) - 2 - limit
 
-    while over() > 0:
+    while excess() > 0:
         widest = max(kept, key=lambda i: widths[i])
-        least = max(NARROWEST, headings[widest])
+        least = max(MIN_CUT_WIDTH, headings[widest])
         if widths[widest] > least:
-            widths[widest] = max(least, widths[widest] - over())
+            widths[widest] = max(least, widths[widest] - excess())
         elif len(kept) > 1:
             kept.remove(([i for i in kept if i not in last] or kept[1:])[-1])
         else:
@@ -146,7 +146,7 @@ def _fit(widths: list[int], headings: list[int], limit: int, last: set[int]) -> 
 
 
 def show(content: str) -> int:
-    """Writes to stdout, and returns the exit code."""
+    """Writes to stdout and returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -158,23 +158,22 @@ def show(content: str) -> int:
 
 
 def write(path: Path, content: str) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file atomically.
 
     Raises:
-        CompareError: the path is not one that a file can be written to.
+        CompareError: the file cannot be written.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        raise CompareError(
-            f"`--output` must be a file, and {path} is {'a directory' if target.is_dir() else 'none'}. Name a file."
-        )
+        what = "a directory" if target.is_dir() else "not a regular file"
+        raise CompareError(f"`--output` must be a file, but {path} is {what}. Name a file.")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
         temporary.replace(target)
     except OSError as error:
         raise CompareError(
-            f"`--output` must be a file that can be written, and {path} cannot: {error.strerror}."
+            f"`--output` must be a writable file, got {path}: {error.strerror}. Name another file."
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""Finds run directories and reads them, whatever state they are in.
+"""Finds run directories and reads them, in any state.
 
-A directory is data: nothing in it is instantiated, unpickled or run. What cannot be read costs a line, not the table.
+Directories are untrusted data: nothing in them is instantiated, unpickled or run. An unreadable file gives a line on
+stderr and does not stop the comparison.
 """
 
 import csv
@@ -12,17 +13,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lstm_ae.metrics import higher_is_better
 from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
 
 HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
 STATES = ENDED | {"running", "failed", "interrupted"}
-#: What a row holds besides settings.
-FIXED = ("run", "state", "error")
-PARTS = ("train", "validation", "test", "skill", "baseline", "interval", "skill_interval")
+#: Columns that are neither settings nor metrics.
+FIXED = ("run", "state", "error", "higher_is_better")
+PARTS = ("train", "validation", "test", "skill", "baseline", "interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
-TAKEN = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # no setting's name
-LARGEST = 16_000_000  # bytes; no run writes a larger file of these
-EXACT = 2**53  # whole numbers below it are exact as floats
+RESERVED = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # a setting cannot have these names
+MAX_BYTES = 16_000_000  # no run writes a larger file of these
+EXACT = 2**53  # integers below it are exact as floats
 
 
 def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str, set[str]]]:
@@ -30,13 +32,13 @@ def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str
 
     Args:
         paths: Runs, sweeps, folders of sweeps.
-        problems: Takes a line for each path that gives nothing.
+        problems: Gets a line for each path without a run.
     """
     seen = set()
     for root in (str(path) for path in paths):
         if not os.path.isdir(root):  # noqa: PTH112  # a Path for each of 10,000 directories costs a second
-            what = "is a file; name its folder" if Path(root).exists() else "does not exist"
-            problems.append(f"{root}: must be a directory of a run or of runs, and it {what}.")
+            what = "is a file. Name its folder" if Path(root).exists() else "does not exist"
+            problems.append(f"{root}: must be a run or a folder of runs, but {what}.")
             continue
         count, before = 0, len(problems)
         for identity, folder, files in _walk(root, problems):
@@ -45,11 +47,11 @@ def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str
                 seen.add(identity)
                 yield folder, files
         if not count and len(problems) == before:
-            problems.append(f"{root}: must hold a run, and there is no {STATUS} in it or below it.")
+            problems.append(f"{root}: contains no run (no {STATUS} in it or below it).")
 
 
 def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str, set[str]]]:
-    """Yields each run below `root` with its identity on the disk; what lies inside a run is not looked at."""
+    """Yields each run below `root` with its identity on the disk; does not search inside a run."""
     stack, visited = [root], set()
     while stack:
         folder = stack.pop()
@@ -63,7 +65,7 @@ def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str
         except OSError as error:
             problems.append(f"{folder}: cannot be read: {error.strerror}.")
             continue
-        if identity in visited:  # a link that leads back
+        if identity in visited:  # a link to a folder seen before
             continue
         visited.add(identity)
         if {STATUS, CONFIG} & files or any(entry.name == ".hydra" for entry in entries):
@@ -73,42 +75,49 @@ def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str
 
 
 def _in_order(entry: os.DirEntry[str]) -> tuple[int, str]:
-    """Puts a sweep's jobs in the order of their numbers."""
+    """Sort key that orders a sweep's jobs by number."""
     return (int(entry.name) if entry.name.isdecimal() else -1), entry.name
 
 
 def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any]:
     """Returns a run as one row: `run`, `state`, `error`, `source`, its settings by dotted keys, its metrics.
 
-    A setting that is null, true or false is that text; one that the run does not record is not there.
+    The settings null, true and false are text. A setting that the run does not record is missing.
 
     Args:
         folder: The run directory.
-        files: Which of status.json, config.json and metrics.json it holds.
-        problems: Takes a line for each thing that cannot be read.
+        files: Which of status.json, config.json and metrics.json it contains.
+        problems: Gets a line for each thing that cannot be read.
     """
     status = _json(folder, STATUS, problems) if STATUS in files else {}
     if STATUS not in files:
-        problems.append(f"{folder}: has no {STATUS}: a run of an older layout, or none of ours.")
+        problems.append(f"{folder}: has no {STATUS}: an older layout, or not a run of lstm_ae.")
     config = _json(folder, CONFIG, problems) if CONFIG in files else _yaml(folder, problems)
     metrics = _json(folder, METRICS, problems) if METRICS in files else {}
     state, error = _state(folder, status, problems)
     if state == "finished" and METRICS not in files:
-        problems.append(f"{folder}: is finished, but has no {METRICS}.")
+        problems.append(f"{folder}: is finished but has no {METRICS}.")
     source = "published" if status.get("published") is True else "ours"
     row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
+    row["higher_is_better"] = _directions(metrics)
     for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
-        taken = key in TAKEN or key.split(".", 1)[0] in PARTS
-        row[f"config.{key}" if taken else key] = _setting(value)
+        reserved = key in RESERVED or key.split(".", 1)[0] in PARTS
+        row[f"config.{key}" if reserved else key] = _setting(value)
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
 
 
+def _directions(metrics: dict[str, Any]) -> str:
+    """Returns the names of the metrics of which more is better, with commas between them."""
+    about = metrics.get("metrics")
+    return ",".join(name for name in about if higher_is_better(metrics, name)) if isinstance(about, dict) else ""
+
+
 def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
-    """Returns where a run was made, by dotted keys: commit, versions, machine; nothing where it does not say.
+    """Returns a run's environment by dotted keys: commit, versions, machine; empty if it is not recorded.
 
     Args:
         folder: The run directory.
-        problems: Takes a line for what cannot be read.
+        problems: Gets a line if it cannot be read.
     """
     if not Path(f"{folder}/{ENVIRONMENT}").is_file():
         return {}
@@ -123,28 +132,28 @@ def _state(folder: str, status: dict[str, Any], problems: list[str]) -> tuple[st
             problems.append(f"{folder}/{STATUS}: `state` must be one of {known}, got {state!r}.")
         return "unknown", None
     if state == "running" and _is_gone(status.get("host"), status.get("pid")):
-        error = f"its process {status['pid']} is gone"
+        error = f"its process {status['pid']} no longer exists"
     return state, None if error is None else str(error)
 
 
 def _is_gone(host: Any, pid: Any) -> bool:
-    """Says whether a process of this machine has ended; of another machine's nothing is known."""
+    """Returns whether a process of this machine has ended; False for a process of another machine."""
     if os.name != "posix" or host != socket.gethostname() or type(pid) is not int or not 0 < pid < 2**31:
         return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's: it lives
+    except PermissionError:  # it belongs to another user, so it exists
         return False
     return False
 
 
 def _text(path: str) -> str:
     with open(path, "rb") as file:  # noqa: PTH123
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise ValueError(f"larger than {LARGEST // 1_000_000} MB")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES // 1_000_000} MB")
     return content.decode()
 
 
@@ -159,17 +168,17 @@ def _json(folder: str, name: str, problems: list[str]) -> dict[str, Any]:
 
 
 def _yaml(folder: str, problems: list[str]) -> dict[str, Any]:
-    """Reads the configuration as Hydra writes it, of a run that has no config.json."""
-    import yaml  # needed for runs of an older layout alone
+    """Reads Hydra's copy of the configuration, for a run without config.json."""
+    import yaml  # needed only for runs of an older layout
 
     path = f"{folder}/{YAML}"
     if not Path(path).is_file():
-        problems.append(f"{folder}: has no {CONFIG}: its settings are not known.")
+        problems.append(f"{folder}: has no {CONFIG}, so its settings are unknown.")
         return {}
     try:
         text = _text(path)
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("it holds aliases, which Hydra never writes")  # a few of them unfold to gigabytes
+            raise ValueError("it contains aliases, which Hydra never writes")  # a few can expand to gigabytes
         content = yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problems.append(f"{path}: cannot be read as YAML: {_short(error)}.")
@@ -188,12 +197,12 @@ def _flat(path: str, content: dict[str, Any], problems: list[str]) -> dict[str, 
     try:
         return flat(content)
     except RecursionError:
-        problems.append(f"{path}: must not be nested that deeply; it was left out.")
+        problems.append(f"{path}: is nested too deeply and was left out.")
         return {}
 
 
 def _setting(value: Any) -> Any:
-    """Returns a setting as one plain value: null, true and false as text, a list as JSON, a whole number as an int."""
+    """Returns a setting as a scalar: null, true and false as text, a list as JSON, an integral float as an int."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
@@ -223,11 +232,11 @@ def _as_float(value: float) -> float:
 
 
 def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:
-    """Returns the columns of a run's history.csv, as far as they can be read; nothing where there is none.
+    """Returns the columns of a run's history.csv up to the first unreadable line; empty if there is no file.
 
     Args:
         folder: The run directory.
-        problems: Takes a line for what cannot be read.
+        problems: Gets a line if it cannot be read to the end.
     """
     path = f"{folder}/{HISTORY}"
     if not Path(path).is_file():
@@ -239,7 +248,7 @@ def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:
         header = next(lines, [])
         for line in lines:
             if len(line) != len(header):
-                raise ValueError(f"line {lines.line_num} has {len(line)} values where the first names {len(header)}")
+                raise ValueError(f"line {lines.line_num} has {len(line)} values but the header has {len(header)}")
             rows.append([float(value or "nan") for value in line])
     except (OSError, ValueError, csv.Error) as error:
         kept = f"; the {len(rows)} epochs before it are used" if rows else ""
@@ -247,7 +256,7 @@ def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:
     return {name: [row[column] for row in rows] for column, name in enumerate(header)}
 
 
-def _short(said: object) -> str:
-    """Returns what an error says, in one line of bounded length."""
-    text = " ".join(str(getattr(said, "strerror", None) or said).split())
+def _short(error: object) -> str:
+    """Returns an error's message in one line of bounded length."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,6 +1,6 @@
-"""The reference results: what the report published, and what this project's presets gave, as run directories.
+"""The reference results: the report's published numbers and the results of this project's presets, as run directories.
 
-python -m lstm_ae.compare.reference                   prints the table of the README
+python -m lstm_ae.compare.reference                   prints the README's table
 python -m lstm_ae.compare.reference --write           writes it into README.md
 python -m lstm_ae.compare.reference --keep RUN NAME   keeps a finished run under multirun/reference/ours/NAME
 """
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "multirun" / "reference"
 BEGIN, END = "<!-- reference table: begin -->", "<!-- reference table: end -->"
 KEPT = (CONFIG, "environment.json", METRICS, STATUS)
-LARGEST_FIGURE = 200_000  # bytes
+MAX_FIGURE_BYTES = 200_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Row:
     """A row of the table.
 
     Attributes:
-        question: What was asked.
-        command: What `python run.py` was given.
-        metric: The path of the number within metrics.json.
+        question: The question that the run answers.
+        command: The arguments of `python run.py`.
+        metric: The key of the number in metrics.json, with a dot.
         ours: The directory under `ours/`.
-        published: The directory under `published/`, where the report has the number.
+        published: The directory under `published/`, if the report has the number.
     """
 
     question: str
@@ -56,7 +56,7 @@ ROWS = (
     Row("S&P 500: next day, the report's protocol", "experiment=origin_sp500", "test.loss", "origin_sp500",
         "sp500_prediction"),
     Row("S&P 500: next day", "experiment=sp500_prediction", "test.prediction_mse", "sp500_prediction"),
-    Row("S&P 500: last day alone", "experiment=sp500_last_day", "test.prediction_mse", "sp500_last_day"),
+    Row("S&P 500: last day only", "experiment=sp500_last_day", "test.prediction_mse", "sp500_last_day"),
     Row("S&P 500: multi-step", "experiment=sp500_multi_step", "test.prediction_mse", "sp500_multi_step"),
 )  # fmt: skip
 
@@ -90,25 +90,25 @@ def _show(value: float, metric: str) -> str:
 
 
 def _skills(metrics: dict[str, Any]) -> str:
-    intervals = metrics.get("skill_interval", {})
+    intervals = metrics.get("interval", {})
     shown = []
     for name, value in metrics["skill"].items():
-        low, high = intervals.get(name, (None, None))
-        between = "" if low is None else f" ({low:.4f} to {high:.4f})"
+        low, high = intervals.get(f"skill.{name}") or (None, None)
+        interval = "" if low is None else f" ({low:.4f} to {high:.4f})"
         digits = 3 if low is None else 4
-        shown.append(f"{name}: {'none' if value is None else f'{value:.{digits}f}'}{between}")
+        shown.append(f"{name}: {'none' if value is None else f'{value:.{digits}f}'}{interval}")
     return "; ".join(shown)
 
 
 def write(readme: Path) -> None:
-    """Puts the table between its two marks in the README."""
+    """Replaces the table between the two markers in the README."""
     text = readme.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     readme.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
 
 
 def keep(run: Path, name: str) -> None:
-    """Copies what is small of a finished run, or of a sweep's runs, to multirun/reference/ours/NAME: no weights.
+    """Copies a finished run, or a sweep's runs, without weights and large figures to multirun/reference/ours/NAME.
 
     Raises:
         ValueError: the run is not finished.
@@ -116,23 +116,23 @@ def keep(run: Path, name: str) -> None:
     jobs = sorted(path.parent for path in run.glob(f"*/{STATUS}")) if not (run / STATUS).exists() else [run]
     for job in jobs:
         if RunDir(job).status().get("state") not in ("finished", "diverged"):
-            raise ValueError(f"`--keep` needs a finished run, and {job} is not. Start it again; it goes on.")
+            raise ValueError(f"`--keep` needs a finished run, but {job} is not. Run it again to resume it.")
         target = REFERENCE / "ours" / name / (job.relative_to(run))
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for file in (*KEPT, *(path.name for path in job.glob("*.csv"))):
             shutil.copyfile(job / file, target / file)
         config = RunDir(target).read_json(CONFIG)
-        places = {"path", "root"} & config.get("dataset", {}).keys()  # of this machine, and of no other
-        RunDir(target).write_json(CONFIG, config | {"dataset": config.get("dataset", {}) | dict.fromkeys(places)})
+        paths = {"path", "root"} & config.get("dataset", {}).keys()  # they exist only on this machine
+        RunDir(target).write_json(CONFIG, config | {"dataset": config.get("dataset", {}) | dict.fromkeys(paths)})
         for figure in job.glob("figures/*.png"):
-            if figure.stat().st_size < LARGEST_FIGURE:
+            if figure.stat().st_size < MAX_FIGURE_BYTES:
                 (target / "figures").mkdir(exist_ok=True)
                 shutil.copyfile(figure, target / "figures" / figure.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Does what the command line says."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(prog="python -m lstm_ae.compare.reference", description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
     parser.add_argument("--keep", nargs=2, metavar=("RUN", "NAME"), help="keep a finished run as a reference")

@@ -1,8 +1,7 @@
-"""One HTML page of many runs, which opens from disk without a network.
+"""An HTML page that compares many runs. It opens from disk and needs no network.
 
-What a run directory holds is data, and may be anybody's. It comes into the page as escaped JSON, from which the page's
-own scripts build text, never markup; beside that a content security policy lets no other script run and forbids every
-request.
+Run directories are untrusted data. They enter the page as escaped JSON, from which the page's own scripts build text,
+never markup. In addition, a content security policy blocks all other scripts and every request.
 """
 
 import base64
@@ -22,14 +21,14 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from lstm_ae.compare.conclusions import conclusions
-from lstm_ae.compare.ranking import nicknames
+from lstm_ae.compare.ranking import short_run_names
 from lstm_ae.compare.reading import read_environment
 from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown
 from lstm_ae.compare.statistics import spans_decades
-from lstm_ae.compare.table import IDLE, REPEATS, is_metric, recorded
+from lstm_ae.compare.table import CANNOT_CHANGE_SCORE, REPEATS, is_metric, recorded
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
-FIGURE_BYTES = 6_000_000  # of all runs' own figures together; in the page they take a third more
+FIGURE_BYTES = 6_000_000  # limit on the figures of all runs together; base64 adds a third
 PNG = b"\x89PNG\r\n\x1a\n"
 COSTS = ("parameters", "seconds")
 
@@ -44,14 +43,14 @@ def write(
     """Writes report.html.
 
     Args:
-        frame: What `table.load` returned.
-        metric: A column of it, such as `validation.loss`, by which the runs are ranked.
-        folder: Where to; it is made.
-        problems: What could not be read, a line each.
-        effects: What `statistics.effects` returned; None works it out.
+        frame: The result of `table.load`.
+        metric: The column to rank by, such as `validation.loss`.
+        folder: Output folder, created if missing.
+        problems: A line for each thing that could not be read.
+        effects: The result of `statistics.effects`; None computes it.
 
     Returns:
-        The file.
+        The path of the file.
     """
     comparison = compare(frame, metric, effects)
     problems = [*problems, *comparison.problems]
@@ -72,12 +71,12 @@ def write(
         "plotly": scripts[0],
         "scripts": scripts[1],
     }
-    # One pass over the template alone: what is put in is never looked at again.
+    # One pass over the template, so that placeholders within the inserted text are not replaced.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     temporary = folder / f".report.html.{os.getpid()}"
-    temporary.write_bytes(page.encode("utf-8", errors="replace"))  # a directory's name may be no text
+    temporary.write_bytes(page.encode("utf-8", errors="replace"))  # a directory's name may be invalid UTF-8
     return temporary.replace(path)
 
 
@@ -93,20 +92,20 @@ def embedded(value: Any) -> str:
 
 
 def summary(comparison: Comparison) -> str:
-    """Returns what came out, in a few sentences."""
+    """Returns the main result in a few sentences."""
     frame, metric = comparison.frame, comparison.metric
     counts = frame["state"].fillna("without a state").value_counts()
-    counts = counts.rename({"reached": "stopped short at the same epoch"})
-    others = [f"{count} {state}" for state, count in counts.items()]
-    what = f"{_runs(len(frame))}, {', '.join(others) if len(others) > 1 else f'all {counts.index[0]}'}."
+    counts = counts.rename({"reached": "compared at the same epoch"})
+    states = [f"{count} {state}" for state, count in counts.items()]
+    overview = f"{_runs(len(frame))}, {', '.join(states) if len(states) > 1 else f'all {counts.index[0]}'}."
     differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
-    what += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
+    overview += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
     best = comparison.groups[0] if comparison.groups else None
     if best is None or not math.isfinite(best.mean):
-        return f"{what} None of them has a {metric}."
+        return f"{overview} None of them has a {metric}."
     over = f", the mean of {best.n} runs (standard deviation {best.std:.2g})" if best.n > 1 else ""
-    over += f" (of {len(best.rows)} runs {best.n} count)" if best.n < len(best.rows) else ""
-    return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {what}"
+    over += f" ({best.n} of {len(best.rows)} runs have a score)" if best.n < len(best.rows) else ""
+    return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {overview}"
 
 
 def _runs(count: int) -> str:
@@ -114,12 +113,12 @@ def _runs(count: int) -> str:
 
 
 def _sources(frame: pd.DataFrame) -> str:
-    """Returns where the runs lie: the folder that holds them all, if there is one."""
+    """Returns the location of the runs: their common folder, if there is one."""
     try:
         common = os.path.commonpath([str(Path(run).parent) for run in frame["run"]])
-    except ValueError:  # absolute and relative ones
+    except ValueError:  # a mix of absolute and relative paths
         common = ""
-    return frame["run"].iloc[0] if len(frame) == 1 else f"Below {common}" if common else ""
+    return frame["run"].iloc[0] if len(frame) == 1 else f"Runs in {common}" if common else ""
 
 
 def _listed(problems: Sequence[str]) -> str:
@@ -131,7 +130,7 @@ def _listed(problems: Sequence[str]) -> str:
 
 
 def _findings(lines: Sequence[str]) -> str:
-    """Returns what `conclusions` says as markup: its headings, and below each a list of its indented lines."""
+    """Returns the result of `conclusions` as markup: its headings, each followed by a list of its indented lines."""
     if not any(line.startswith(" ") for line in lines):
         return ""
     items = "".join(
@@ -147,7 +146,7 @@ def _file(name: str) -> str:
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:
-    """Returns all that the page draws, in the order of rank."""
+    """Returns the data of the page, with the runs in order of rank."""
     frame = comparison.frame
     settings, metrics = _columns(comparison)
     order = _ranked(comparison)
@@ -155,7 +154,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     curves = [curve.values for curve in comparison.curves if curve]
     levels = {key: comparison.levels(key) for key in comparison.keys}
     columns = {key: [_safe(value) for value in frame[key]] for key in (*settings, *metrics)}
-    names = nicknames(list(frame["run"]))
+    names = short_run_names(list(frame["run"]))
     rows = [(row, {key: column[row] for key, column in columns.items()}) for row in order]
     return {
         "metric": comparison.metric,
@@ -181,18 +180,18 @@ def _data(comparison: Comparison) -> dict[str, Any]:
 
 
 def _colour(group: Group) -> int | None:
-    """Returns the place of a group's colour; the page has a lighter one for dark mode."""
+    """Returns the index of a group's colour; the page has a lighter variant for dark mode."""
     return COLOURS.index(group.colour) if group.colour else None
 
 
 def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Returns a row of the effects, with its value's place on the axis."""
+    """Returns a row of the effects with the position of its value on the axis."""
     place = _place(levels.get(row["setting"], []), row["value"])
     return {key: _safe(item) for key, item in row.items()} | {"place": place}
 
 
 def _environments(comparison: Comparison, problems: list[str]) -> dict[int, dict[str, Any]]:
-    """Returns of where each run ran what is not the same for all: versions, commit, machine."""
+    """Returns the parts of each run's environment that differ between runs: versions, commit, machine."""
     known = [read_environment(str(run), problems) for run in comparison.frame["run"]]
     keys = list(dict.fromkeys(key for environment in known for key in environment))
     differ = [key for key in keys if len({str(environment.get(key)) for environment in known}) > 1]
@@ -200,7 +199,7 @@ def _environments(comparison: Comparison, problems: list[str]) -> dict[int, dict
 
 
 def _place(levels: Sequence[Any], value: Any) -> int | None:
-    """Returns where a value lies on its axis, None for one that no run with a score has."""
+    """Returns the position of a value on its axis, None if no run with a score has it."""
     return levels.index(plain(value)) if plain(value) in levels else None
 
 
@@ -221,9 +220,9 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 
 
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
-    """Returns the settings that differ, the telling ones first, and the metrics, the ranking one first."""
+    """Returns the settings that differ, those that explain most first, and the metrics, the ranking metric first."""
     frame = comparison.frame
-    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *IDLE, "source")]
+    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *CANNOT_CHANGE_SCORE, "source")]
     settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
     metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
     first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
@@ -232,13 +231,13 @@ def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
 
 
 def _ranked(comparison: Comparison) -> list[int]:
-    """Returns the runs' positions, the best first, those that diverged after all scores, and last those without one."""
+    """Returns the runs' positions: scores from the best, then diverged runs, then runs without a score."""
     signed = -comparison.scores if comparison.higher else comparison.scores
     return [int(row) for row in np.argsort(signed, kind="stable")]
 
 
 def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], int]:
-    """Returns the runs' own figures, of the best first as long as there is room, and how many runs' were left out."""
+    """Returns the figures of the best runs up to the size limit, and how many runs' figures were left out."""
     pictures: dict[str, list[dict[str, str]]] = {}
     room, left_out = FIGURE_BYTES, 0
     for row in _ranked(comparison):
@@ -261,6 +260,6 @@ def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], 
 
 
 def _safe(value: Any) -> Any:
-    """Returns a value that JSON has: null for what is not finite."""
+    """Returns a value that JSON can represent: null for NaN and infinity."""
     value = plain(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

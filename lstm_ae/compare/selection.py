@@ -1,4 +1,4 @@
-"""Which runs, which metric, which columns: what the command line names, found in the table of runs."""
+"""Selects runs, metric and columns of the table of runs, as named on the command line."""
 
 import difflib
 import math
@@ -17,23 +17,23 @@ OPERATORS = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge,
 }  # fmt: skip
-UNENDED = ("failed", "interrupted", "running", "diverged")
+NOT_FINISHED = ("failed", "interrupted", "running", "diverged")
 
 
 class CompareError(ValueError):
-    """What was asked for cannot be compared; the text says what can."""
+    """The request cannot be met; the text says what is available."""
 
 
 def column(name: str, columns: Sequence[str], argument: str) -> str:
-    """Returns the column that a name means: itself, or the only one that ends so; a group's name is its constructor.
+    """Returns the column with this name, or the only one with this ending; a group's name is its `_target_`.
 
     Args:
         name: Such as `optimizer.lr` or `lr`.
-        columns: Those there are.
-        argument: What to call it in an error.
+        columns: The existing columns.
+        argument: The name of the argument, for the error.
 
     Raises:
-        CompareError: there is none, or several; the text names the nearest.
+        CompareError: no column or several match; the text names the closest.
 
     Example:
         >>> column("lr", ["optimizer.lr", "model._target_"], "--where")
@@ -46,20 +46,20 @@ def column(name: str, columns: Sequence[str], argument: str) -> str:
     found = [key for key in columns if f".{key.removesuffix('._target_')}".endswith(f".{name}")]
     if len(found) > 1:
         raise CompareError(
-            f"`{argument}` must name one column, and `{name}` may be {_listed(found)}. Write one of these."
+            f"`{argument}` must name one column, but `{name}` matches {_listed(found)}. Use one of these."
         )
     if not found:
-        raise CompareError(f"`{argument}` must name a column, and no run has `{name}`.{nearest(name, columns)}")
+        raise CompareError(f"`{argument}` must name a column, but no run has `{name}`.{suggestion(name, columns)}")
     return found[0]
 
 
-def nearest(name: str, columns: Sequence[str]) -> str:
-    """Returns a sentence that names what comes nearest."""
+def suggestion(name: str, columns: Sequence[str]) -> str:
+    """Returns a sentence that names the closest match, or all columns."""
     endings = {key.rsplit(".", 1)[-1]: key for key in columns}
     close = difflib.get_close_matches(name, columns, 1) or [
         endings[ending] for ending in difflib.get_close_matches(name.rsplit(".", 1)[-1], endings, 1)
     ]
-    return f" The nearest is `{close[0]}`." if close else f" There are {_listed(columns)}."
+    return f" Did you mean `{close[0]}`?" if close else f" Available: {_listed(columns)}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -67,16 +67,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """Returns the runs of which a condition holds, such as `model.hidden_size=16`, `lr<0.1` or `fold!=null`.
+    """Returns the runs that meet a condition, such as `model.hidden_size=16`, `lr<0.1` or `fold!=null`.
 
-    A run that does not record the setting meets `!=` alone.
+    A run that does not record the setting meets only `!=`.
 
     Raises:
-        CompareError: the condition cannot be read, or names no setting or metric.
+        CompareError: the condition cannot be parsed, or names no setting or metric.
     """
     parts = re.fullmatch(r"\s*([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*", condition)
     if not parts:
-        raise CompareError(f"`--where` must be SETTING=VALUE, or with !=, <, >, <= or >=; got {condition!r}.")
+        raise CompareError(f"`--where` must be SETTING=VALUE (or !=, <, >, <=, >=), got {condition!r}.")
     name, sign, value = parts.groups()
     known = [*recorded(frame), *(key for key in frame.columns if is_metric(key)), "state", "run"]
     cells = frame[column(name, known, "--where")]
@@ -85,8 +85,9 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
         same = cells.map(lambda cell: _same(cell, value, number) or value == text(cell, str(cells.name)))
         return frame[~same if sign == "!=" else same]
     if math.isnan(number):
-        raise CompareError(f"`--where` must set a number beside {sign}, got {condition!r}. Use = or != for text.")
-    return frame[OPERATORS[sign](pd.to_numeric(cells, errors="coerce"), number)]
+        raise CompareError(f"`--where` must have a number after {sign}, got {condition!r}. Use = or != for text.")
+    met: pd.Series = OPERATORS[sign](pd.to_numeric(cells, errors="coerce"), number)
+    return frame[met]
 
 
 def _same(cell: object, value: str, number: float) -> bool:
@@ -96,57 +97,59 @@ def _same(cell: object, value: str, number: float) -> bool:
 
 
 def metrics(frame: pd.DataFrame) -> list[str]:
-    """Returns the metrics that some run has that counts."""
-    counts = frame["state"].isin(SCORED)
-    return [key for key in frame.columns if is_metric(key) and frame.loc[counts, key].notna().any()]
+    """Returns the metrics that some run with a score has."""
+    scored = frame["state"].isin(SCORED)
+    return [key for key in frame.columns if is_metric(key) and frame.loc[scored, key].notna().any()]
 
 
 def choose_metric(frame: pd.DataFrame, asked: str | None, remarks: list[str]) -> str:
-    """Returns the metric to rank by: the one asked for, or the runs' own `objective`, or `validation.loss`.
+    """Returns the metric to rank by: the requested one, else the runs' own `objective`, else `validation.loss`.
 
     Args:
-        frame: The runs, of which one at least has a metric.
-        asked: What the command line named.
-        remarks: Takes a line where no run has the one that was due.
+        frame: The runs, at least one of which has a metric.
+        asked: The metric named on the command line.
+        remarks: Gets a line if no run has the default metric.
 
     Raises:
-        CompareError: no run has it; the text says which exist, and the nearest.
+        CompareError: no run has the requested metric; the text lists the metrics and names the closest.
     """
-    there = metrics(frame)
+    available = metrics(frame)
     if asked is not None:
         try:
-            return column(asked, there, "--metric")
+            return column(asked, available, "--metric")
         except CompareError as error:
-            known = ", ".join(key for key in there if not key.startswith(("baseline.", "skill")))
-            raise CompareError(f"{error} There are {known}." if "nearest" in str(error) else str(error)) from None
-    told: Any = frame["objective"].dropna().unique() if "objective" in frame.columns else []
-    due = f"validation.{told[0]}" if len(told) == 1 else DEFAULT
-    if due in there:
-        return due
-    metric = max((key for key in there), key=lambda key: (not key.startswith("train"), frame[key].count()))
-    remarks.append(f"No run has {due}: ranked by {metric}. Choose another with --metric.")
+            known = ", ".join(key for key in available if not key.startswith(("baseline.", "skill")))
+            raise CompareError(f"{error} Available: {known}." if "Did you mean" in str(error) else str(error)) from None
+    objectives: Any = frame["objective"].dropna().unique() if "objective" in frame.columns else []
+    default = f"validation.{objectives[0]}" if len(objectives) == 1 else DEFAULT
+    if default in available:
+        return default
+    metric = max((key for key in available), key=lambda key: (not key.startswith("train"), frame[key].count()))
+    remarks.append(f"No run has {default}: ranked by {metric}. Choose another with --metric.")
     return metric
 
 
 def at_epoch(frame: pd.DataFrame, epoch: int, problems: list[str]) -> pd.DataFrame:
-    """Returns the runs with the metrics that history.csv gives at one epoch, in place of the final ones.
+    """Returns the runs with their metrics at one epoch, from history.csv, in place of the final metrics.
 
-    A run that got there has the state `reached`, whatever came of it later; of the others nothing counts.
+    A run that reached the epoch has the state `reached`, even if it failed later; the others have no score.
 
     Raises:
-        CompareError: no run got there.
+        CompareError: no run reached the epoch.
     """
-    told: list[dict[str, float]] = [_epoch(read_history(run, problems), epoch) for run in frame["run"]]
-    if not any(told):
-        raise CompareError(f"`--epoch` must be one that a run reached and recorded, and none has epoch {epoch}.")
+    rows: list[dict[str, float]] = [_epoch(read_history(run, problems), epoch) for run in frame["run"]]
+    if not any(rows):
+        raise CompareError(
+            f"`--epoch` must be an epoch in some history.csv, but none has epoch {epoch}. Use a lower one."
+        )
     kept = frame[[key for key in frame.columns if not is_metric(key)]].copy()
-    reached = pd.Series([bool(row) for row in told], index=frame.index)
+    reached = pd.Series([bool(row) for row in rows], index=frame.index)
     later = frame["state"] + " later" + frame["error"].map(lambda error: f": {error}" if isinstance(error, str) else "")
     ended = frame["error"].where(frame["error"].notna(), f"has no epoch {epoch}")
     kept["error"] = later.where(~frame["state"].eq("finished"), None).where(reached, ended)
     kept["state"] = frame["state"].mask(reached, "reached")
-    names = dict.fromkeys(key for row in told for key in row if is_metric(key))
-    return kept.assign(**{name: [row.get(name, math.nan) for row in told] for name in names})
+    names = dict.fromkeys(key for row in rows for key in row if is_metric(key))
+    return kept.assign(**{name: [row.get(name, math.nan) for row in rows] for name in names})
 
 
 def _epoch(history: dict[str, list[float]], epoch: int) -> dict[str, float]:
@@ -157,8 +160,8 @@ def _epoch(history: dict[str, list[float]], epoch: int) -> dict[str, float]:
 
 
 def hide_failed(frame: pd.DataFrame, remarks: list[str]) -> pd.DataFrame:
-    """Returns the runs that ended well, and says how many others there were."""
-    hidden = frame["state"].isin(UNENDED)
+    """Returns the finished runs, and adds the number of hidden runs to the remarks."""
+    hidden = frame["state"].isin(NOT_FINISHED)
     if hidden.any():
         count = frame.loc[hidden, "state"].value_counts()
         remarks.append(f"Hidden: {', '.join(f'{n} {state}' for state, n in count.items())}.")
@@ -166,22 +169,22 @@ def hide_failed(frame: pd.DataFrame, remarks: list[str]) -> pd.DataFrame:
 
 
 def filtered(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
-    """Returns the runs of which all conditions hold.
+    """Returns the runs that meet all conditions.
 
     Raises:
-        CompareError: there is none; the text says what the last condition found no more.
+        CompareError: no run is left; the text lists the values that remained before the failing condition.
     """
     for condition in conditions:
-        left = where(frame, condition)
-        if not len(left):
+        remaining = where(frame, condition)
+        if not len(remaining):
             raise CompareError(
-                f"`--where` must leave a run, and none of {len(frame)} has {condition}.{_values(frame, condition)}"
+                f"`--where` must match a run, but none of {len(frame)} has {condition}.{_values(frame, condition)}"
             )
-        frame = left
+        frame = remaining
     return frame
 
 
 def _values(frame: pd.DataFrame, condition: str) -> str:
     name = re.split(r"[=!<>]", condition, maxsplit=1)[0].strip()
     found = frame[column(name, list(frame.columns), "--where")].dropna().unique()
-    return f" There are {_listed(sorted({text(value) for value in found}))}."
+    return f" Available: {_listed(sorted({text(value) for value in found}))}."

@@ -1,4 +1,4 @@
-"""What the figures and the page have in common: groups of runs, their learning curves, and how values are written."""
+"""Shared by the figures and the page: groups of runs, their learning curves, and the formatting of values."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,30 +10,30 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.compare import statistics, table
-from lstm_ae.compare.output import neutral
+from lstm_ae.compare.output import escape_control
 from lstm_ae.compare.reading import read_history
 
-#: Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), less its yellow,
-#: which a white page swallows. As many groups have a colour and a name; the rest are grey.
+#: Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color/), without its yellow, which is
+#: hard to see on white. The first groups get a colour and a legend entry each; the rest are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
 GREY, DIVERGED = "#b3b3b3", "#b2182b"
-WIDTH = 9.0  # of a figure, in inches
+WIDTH = 9.0  # of a figure, inches
 MISSING = "-"
-MOST_WORDS = 8  # settings that name a group
-MOST_VALUES = 24  # of a setting in a heat map, beyond which its cells cannot be read
+MAX_LABEL_SETTINGS = 8  # settings in a group's label
+MAX_VALUES = 24  # of a setting in a heat map; with more, the cells are too small to read
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in what repeats them alone, such as the seed.
+    """Runs that differ only in seed or fold.
 
     Attributes:
-        label: The settings that tell it from the other groups.
-        rows: Its runs' positions in the frame.
-        mean: Of the scores; infinite where a run diverged, NaN where none has a score.
-        std: Their standard deviation, NaN for fewer than two.
-        n: How many runs have a score.
-        colour: One of `COLOURS`, or None for the many: the first groups that have a learning curve are coloured.
+        label: The settings that distinguish it from the other groups.
+        rows: The positions of its runs in the frame.
+        mean: Mean score; infinite if a run diverged, NaN if no run has a score.
+        std: Standard deviation of the scores, NaN for fewer than two.
+        n: Number of runs with a score.
+        colour: One of `COLOURS` for the first groups that have a learning curve, None for the rest.
     """
 
     label: str
@@ -54,18 +54,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside one another, by one metric.
+    """A comparison of runs by one metric.
 
     Attributes:
-        frame: What `table.load` returned, numbered from 0.
-        metric: The column that ranks.
-        scores: Of each run; infinitely bad where it diverged, NaN where there is none.
+        frame: The result of `table.load`, with the index 0, 1, ...
+        metric: The ranking metric.
+        scores: The score of each run; infinitely bad if it diverged, NaN if it has none.
         keys: The settings that differ, those that explain most first.
         names: The short name of each of them, and of the metric.
-        groups: The best first.
+        groups: The groups of runs, the best first.
         effects: A row for each value of each setting.
-        curves: A learning curve for each run, None where there is none.
-        problems: What could not be read.
+        curves: The learning curve of each run, None if it has none.
+        problems: A line for each history that could not be read.
     """
 
     frame: pd.DataFrame
@@ -80,13 +80,13 @@ class Comparison:
 
     @property
     def higher(self) -> bool:
-        """Whether more of the metric is better."""
-        return table.higher_is_better(self.metric)
+        """Whether a higher value of the metric is better."""
+        return table.higher_is_better(self.frame, self.metric)
 
     @property
     def grid_keys(self) -> list[str]:
-        """The two settings of the heat map, the one with fewer values first; fewer keys where there are not two."""
-        keys = [key for key in self.keys if key != "source" and 2 <= len(self.levels(key)) <= MOST_VALUES][:2]
+        """The two settings of the heat map, the one with fewer values first; fewer keys if there are not two."""
+        keys = [key for key in self.keys if key != "source" and 2 <= len(self.levels(key)) <= MAX_VALUES][:2]
         return sorted(keys, key=lambda key: len(self.levels(key)))
 
     @property
@@ -97,34 +97,35 @@ class Comparison:
 
     @property
     def curve_metric(self) -> str:
-        """The column of history.csv that is drawn: the test part is not looked at during training."""
+        """The column of history.csv that is drawn; there is none for the test part."""
         return f"validation.{self.metric.rsplit('.', 1)[-1]}"
 
     def levels(self, key: str) -> list[Any]:
-        """Returns a setting's values in runs with a score, in order: numbers, words, then None where it is missing."""
+        """Returns a setting's values in runs with a score: numbers, then text, then None where it is missing."""
         scored = ~np.isnan(self.scores)
         return sorted(
-            {value for value, counts in zip(self.values(key), scored, strict=True) if counts}, key=statistics.in_order
+            {value for value, has_score in zip(self.values(key), scored, strict=True) if has_score},
+            key=statistics.in_order,
         )
 
     def values(self, key: str) -> list[Any]:
-        """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are one value."""
+        """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are the same value."""
         return [plain(value) for value in self.frame[key]]
 
 
 def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = None) -> Comparison:
-    """Puts runs beside one another.
+    """Builds the comparison of runs.
 
     Args:
-        frame: What `table.load` returned.
-        metric: A column of it, such as `validation.loss`.
-        effects: What `statistics.effects` returned; None works it out.
+        frame: The result of `table.load`.
+        metric: One of its columns, such as `validation.loss`.
+        effects: The result of `statistics.effects`; None computes it.
 
     Raises:
-        ValueError: There is no run.
+        ValueError: there is no run.
     """
     if frame.empty:
-        raise ValueError("`frame` must have a run, got none. Name a directory that holds one, at any depth.")
+        raise ValueError("`frame` must have a run, got none. Name a directory that contains runs.")
     frame = frame.reset_index(drop=True)
     effects = statistics.effects(frame, metric) if effects is None else effects
     explained = effects.groupby("setting", sort=False)["explained"].max().fillna(0) if len(effects) else pd.Series()
@@ -134,7 +135,7 @@ def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = Non
         keys.append("source")
     names = table.short_names([*keys, metric])
     scores = table.scores(frame, metric).to_numpy()
-    higher = table.higher_is_better(metric)
+    higher = table.higher_is_better(frame, metric)
     curves, problems = _curves(frame["run"], f"validation.{metric.rsplit('.', 1)[-1]}")
     groups = _coloured(_groups(frame, keys, names, scores, higher), curves)
     return Comparison(frame, metric, scores, keys, names, groups, effects, curves, problems)
@@ -154,7 +155,7 @@ def _groups(
             for key, value in zip(keys, values, strict=True)
             if value is not None
         ]
-        label = ", ".join(words if len(words) <= MOST_WORDS else [*words[:MOST_WORDS], "..."])
+        label = ", ".join(words if len(words) <= MAX_LABEL_SETTINGS else [*words[:MAX_LABEL_SETTINGS], "..."])
         own = scores[members]
         own = own[~np.isnan(own)]
         mean = float(own.mean()) if own.size else math.nan
@@ -164,14 +165,14 @@ def _groups(
 
 
 def _coloured(groups: list[Group], curves: Sequence[Curve | None]) -> list[Group]:
-    """Returns the groups with a colour each, as far as there are colours; those with a curve come first."""
+    """Gives a colour to as many groups as there are colours; those with a curve come first."""
     first = sorted(range(len(groups)), key=lambda place: not any(curves[row] for row in groups[place].rows))
     colours = dict(zip(first, COLOURS, strict=False))
     return [replace(group, colour=colours.get(place)) for place, group in enumerate(groups)]
 
 
 def _curves(runs: Iterable[str], column: str) -> tuple[list[Curve | None], list[str]]:
-    """Returns each run's curve, None where there is none, and which files could not be read."""
+    """Returns each run's curve (None if it has none), and a line for each file that could not be read."""
     curves: list[Curve | None] = []
     problems: list[str] = []
     for run in runs:
@@ -182,7 +183,7 @@ def _curves(runs: Iterable[str], column: str) -> tuple[list[Curve | None], list[
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as one writes it: None for NaN, 1 for 1.0."""
+    """Returns a value as a plain Python scalar: None for NaN, 1 for 1.0."""
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and math.isnan(value)):
@@ -191,12 +192,12 @@ def plain(value: Any) -> Any:
 
 
 def shown(key: str, value: Any) -> str:
-    """Returns a value as text, short: of a class its own name alone."""
+    """Returns a value as short text: only the last part of a dotted class name."""
     return table.text(value, key) or MISSING
 
 
-def fitting(text: str, width: int) -> str:
-    """Returns text that fits, and that matplotlib does not take for mathematics."""
-    text = neutral(text)
+def fit_text(text: str, width: int) -> str:
+    """Returns text shortened to `width`, with the dollar signs escaped that matplotlib would parse as mathematics."""
+    text = escape_control(text)
     text = shorten(text, width, placeholder=" …") if " " in text else text
     return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Run directories as a table: a row a run, and runs of equal settings ranked by their mean score."""
+"""Run directories as a table with a row per run, and combinations of settings ranked by mean score."""
 
 import logging
 import math
@@ -10,22 +10,21 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.compare.reading import COSTS, FIXED, PARTS, find, read_run
-from lstm_ae.metrics import HIGHER_IS_BETTER
 from lstm_ae.run_dir import NOT_SIGNED
 
 log = logging.getLogger(__name__)
 
-#: Settings over which a score is averaged, with what follows them: runs that differ in nothing else repeat one another.
+#: Settings to average over: runs that differ in nothing else are repeats.
 REPEATS = ("seed", "fold", "split.random_state")
-#: Runs in these states have a score: of an unknown one the metrics are taken as they stand.
+#: Runs in these states have a score; for `unknown`, the metrics are used as they are.
 SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
-#: Settings that change no score: whether the test part is looked at, as a sweep in two stages does once, is one too.
-IDLE = NOT_SIGNED | {"evaluate_test"}
+#: Settings that cannot change a validation score. A two-stage sweep sets `evaluate_test` only for its last training.
+CANNOT_CHANGE_SCORE = NOT_SIGNED | {"evaluate_test"}
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
-    """Returns a row for each run in or below the paths; see `lstm_ae.compare.load`. What cannot be read is logged."""
+    """Returns a row for each run in or below the paths; see `lstm_ae.compare.load`."""
     problems: list[str] = []
     frame = read(paths, problems)
     for problem in problems:
@@ -38,7 +37,7 @@ def read(paths: Iterable[str | Path], problems: list[str]) -> pd.DataFrame:
 
     Args:
         paths: Runs, sweeps, folders of sweeps.
-        problems: Takes a line for each thing that cannot be read.
+        problems: Gets a line for each thing that cannot be read.
     """
     rows = [read_run(folder, files, problems) for folder, files in find(paths, problems)]
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -48,91 +47,95 @@ def read(paths: Iterable[str | Path], problems: list[str]) -> pd.DataFrame:
 
 
 def is_metric(column: str) -> bool:
-    """Says whether a column holds a metric or a cost, by its name."""
+    """Returns whether a column is a metric or a cost, by its name."""
     return column in COSTS or column.split(".", 1)[0] in PARTS
 
 
 def recorded(frame: pd.DataFrame) -> list[str]:
-    """Returns the columns that hold settings."""
+    """Returns the columns that are settings."""
     return [key for key in frame.columns if key not in FIXED and not is_metric(key)]
 
 
 def settings(frame: pd.DataFrame) -> list[str]:
     """Returns the settings that differ between the runs and can change a result.
 
-    One that some runs do not record, and on which all that record it agree, does not differ.
+    Runs that do not record a setting are ignored in deciding whether it differs.
     """
-    return [key for key in recorded(frame) if key not in IDLE and frame[key].nunique() > 1]
+    return [key for key in recorded(frame) if key not in CANNOT_CHANGE_SCORE and frame[key].nunique() > 1]
 
 
-def higher_is_better(metric: str) -> bool:
-    """Says whether more of a metric is better."""
-    return metric.rsplit(".", 1)[-1] in HIGHER_IS_BETTER or metric.startswith("skill.")
+def higher_is_better(frame: pd.DataFrame, metric: str) -> bool:
+    """Returns whether a higher value of a metric is better, as the runs record it."""
+    if metric.startswith("skill."):
+        return True
+    recorded = frame.reindex(columns=["higher_is_better"])["higher_is_better"].dropna().unique()
+    name = metric.rsplit(".", 1)[-1]
+    return any(name in str(names).split(",") for names in recorded)
 
 
 def scores(frame: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns each run's score: NaN for one that has none, infinitely bad for one that diverged."""
+    """Returns the score of each run: NaN if it has none, infinitely bad if it diverged."""
     values = frame.reindex(columns=[metric])[metric].astype(float)
-    values = values.mask(frame["state"] == "diverged", -math.inf if higher_is_better(metric) else math.inf)
+    values = values.mask(frame["state"] == "diverged", -math.inf if higher_is_better(frame, metric) else math.inf)
     return values.where(frame["state"].isin(SCORED))
 
 
 def comparable(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Returns the runs that have the metric, and those of the same dataset and task that did not get to it."""
+    """Returns the runs that have the metric, and runs of the same dataset and task without it."""
     measured = frame.reindex(columns=[metric])[metric].notna() & scores(frame, metric).notna()
-    told = frame.reindex(columns=KIND).astype(object)
-    kind = told.where(told.notna(), "").astype(str).agg("|".join, axis=1)
+    names = frame.reindex(columns=KIND).astype(object)
+    kind = names.where(names.notna(), "").astype(str).agg("|".join, axis=1)
     return frame[kind.isin(set(kind[measured]))]
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """Returns a number for each run, the same for runs that agree on all keys."""
+    """Returns a group number for each run, the same for runs that agree on all keys."""
     if not keys:
         return pd.Series(0, index=frame.index)
     return frame.groupby(list(keys), dropna=False, sort=False).ngroup()
 
 
 def rank(frame: pd.DataFrame, metric: str, repeats: Sequence[str] = REPEATS) -> pd.DataFrame:
-    """Returns a row for each combination of settings, the best mean first: mean, standard deviation, n of all.
+    """Returns a row for each combination of settings, the best mean first: mean, std, `n` scores `of` runs.
 
-    A run that diverged counts as infinitely bad. Combinations of which some run has no score come after the others, as
-    their mean may lack the hardest fold; those of which none has one come last.
+    A diverged run counts as infinitely bad. Combinations with missing scores come after the complete ones, as their
+    mean may lack the hardest fold; combinations without any score come last.
 
     Args:
-        frame: What `load` returned.
-        metric: A column of it, such as `validation.loss`.
-        repeats: Settings over which the mean is taken.
+        frame: The result of `load`.
+        metric: One of its columns, such as `validation.loss`.
+        repeats: Settings to average over.
     """
     keys = [key for key in settings(frame) if key not in repeats]
     table = means(frame, metric, keys, groups(frame, keys))
-    lacking = (table["n"] < table["of"]).astype(int) + (table["n"] == 0)
-    return table.iloc[lacking.argsort(kind="stable")].reset_index(drop=True)
+    incomplete = (table["n"] < table["of"]).astype(int) + (table["n"] == 0)
+    return table.iloc[incomplete.argsort(kind="stable")].reset_index(drop=True)
 
 
 def means(frame: pd.DataFrame, metric: str, keys: list[str], labels: pd.Series) -> pd.DataFrame:
-    """Returns what `rank` does, for runs that are grouped already; the index holds the groups' labels.
+    """Returns the rows of `rank` for given groups, sorted by the mean; the index holds the labels of the groups.
 
     Args:
         frame: The runs.
-        metric: A column of it.
+        metric: One of its columns.
         keys: The settings on which the runs of a group agree.
         labels: The group of each run.
     """
     by = scores(frame, metric).groupby(labels)
     table = frame[keys].astype(object)[~labels.duplicated()].set_axis(labels.unique()).map(plain)
     table = table.assign(**{metric: by.mean(), "std": by.std(), "n": by.count(), "of": by.size()})
-    return table.sort_values(metric, ascending=not higher_is_better(metric), na_position="last", kind="stable")
+    return table.sort_values(metric, ascending=not higher_is_better(frame, metric), na_position="last", kind="stable")
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as it was written: a column with gaps holds its whole numbers as floats."""
+    """Returns an integral float as an int: pandas stores the integers of a column with gaps as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def short_names(columns: list[str]) -> Mapping[str, str]:
-    """Returns each column's shortest ending that no other column shares; a constructor goes by its group's name.
+    """Returns each column's shortest unique ending; a `_target_` is named by its group.
 
-    A skill keeps its whole name: its ending is a baseline's, and says nothing alone.
+    A skill keeps its whole name, because its ending is only the name of a baseline.
 
     Example:
         >>> dict(short_names(["optimizer.lr", "model._target_", "train.loss", "test.loss"]))
@@ -149,7 +152,7 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
 
 
 def text(value: Any, column: str = "") -> str:
-    """Returns a value as it is shown: numbers to four digits, nothing for none, a constructor by its last part.
+    """Formats a value: numbers to four digits, empty text for a missing value, a `_target_` by its last part.
 
     Example:
         >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam", "optimizer._target_")

@@ -96,7 +96,7 @@ def from_frame(
         starts, lengths, test = _latest(time_of_step, starts, lengths, test_share)
     labels, classes, flags = _labels(tidy, label, starts, lengths)
     return SequenceData(
-        values=torch.from_numpy(np.ascontiguousarray(tidy[names].to_numpy(dtype=np.float32, na_value=np.nan))),
+        values=torch.from_numpy(np.array(tidy[names].to_numpy(dtype=np.float32, na_value=np.nan), order="C")),
         starts=torch.from_numpy(starts.astype(np.int64)),
         lengths=lengths.astype(np.int64),
         test=test,
@@ -119,7 +119,7 @@ def from_arrays(
     x: np.ndarray | Sequence[np.ndarray],
     y: Sequence[Any] | np.ndarray | None = None,
     *,
-    test: np.ndarray | None = None,
+    test: Sequence[bool] | np.ndarray | None = None,
     missing: str = "error",
     scaling: str = "standard",
     test_share: float = 0.2,

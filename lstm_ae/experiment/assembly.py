@@ -181,7 +181,7 @@ def _model(
         )
     torch.manual_seed(recipe.seed)
     model: nn.Module = make("model", recipe.model, **sizes)
-    produces = getattr(model, "produces", frozenset())
+    produces: Any = getattr(model, "produces", frozenset())
     if isinstance(produces, str) or not all(isinstance(one, str) for one in produces):
         raise ConfigError(f"`produces` of {named(recipe.model)} must be a set of strings, got {produces!r}.")
     if task.accepts and not task.accepts & set(produces):

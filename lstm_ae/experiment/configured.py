@@ -25,8 +25,9 @@ from lstm_ae import terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job
-from lstm_ae.experiment.assembly import Factory, Recipe
+from lstm_ae.experiment.assembly import Factory, Recipe, make
 from lstm_ae.run_dir import ENDED, STATUS, RunDir
+from lstm_ae.types import Task
 
 #: What a group's component is given by the job, and so need not stand in its node.
 KNOWN = {
@@ -91,6 +92,16 @@ def check(config: DictConfig) -> None:
     """
     job.try_before(_recipe(config, cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))))
     _keep_imports(len(sys.modules))
+
+
+def higher_is_better(config: DictConfig) -> bool:
+    """Returns whether a higher value of the `objective` is better.
+
+    Raises:
+        ConfigError: the task cannot be built.
+    """
+    task: Task = make("task", _factory("task", config.task), unit="")
+    return {metric.name: metric.higher_is_better for metric in task.metrics}.get(str(config.objective), False)
 
 
 @functools.cache

@@ -55,8 +55,9 @@ class OutputsOfSubset:
     @functools.cached_property
     def _computed(self) -> tuple[list[tuple[Batch, Mapping[str, Output]]], dict[str, dict[str, float]]]:
         pools = {name: Pool(self._task) for name in self.answers}
-        prepared, kept = Prepared(self.subset, self._task), []
-        for positions in torch.arange(len(self.subset)).split(EVALUATION_BATCH):
+        prepared = Prepared(self.subset, self._task)
+        kept: list[tuple[Batch, Mapping[str, Output]]] = []
+        for positions in torch.split(torch.arange(len(self.subset)), EVALUATION_BATCH):
             batch = prepared.batch(positions)
             outputs = {name: answer(batch) for name, answer in self.answers.items()}
             for name, output in outputs.items():
@@ -119,7 +120,7 @@ class Outputs:
         if batch.target is not None:
             return None
         if self.latent is None:
-            return "the model returns no latent: whether it compresses is not known"
+            return "returns no latent, so it is not known whether it compresses"
         steps, features = batch.inputs.shape[1:]
         size, whole = int(np.prod(self.latent)), steps * features
         return f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})" * (size >= whole)

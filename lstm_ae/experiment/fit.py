@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim.lr_scheduler import ConstantLR
@@ -142,7 +142,7 @@ def fit(
         raise ConfigError(
             f"`data` must be a SequenceData, got {type(data).__name__}. Use SequenceData.from_frame or from_arrays."
         )
-    factories = {
+    factories: dict[str, Factory] = {
         "split": split or functools.partial(SPLIT, random_state=seed),
         "task": task,
         "model": model,
@@ -150,18 +150,18 @@ def fit(
         "scheduler": scheduler or SCHEDULER,
         "trainer": trainer or functools.partial(Trainer, epochs=epochs),
     }
-    keys = {"seed": seed, "fold": fold, "objective": objective, "evaluate_test": evaluate_test}
-    config = keys | {"dataset": {"fingerprint": data.fingerprint()}}
+    keys: dict[str, Any] = {"seed": seed, "fold": fold, "objective": objective, "evaluate_test": evaluate_test}
+    config: dict[str, Any] = keys | {"dataset": {"fingerprint": data.fingerprint()}}
     config |= {group: _node(group, factory) for group, factory in factories.items()}
     path = Path(run_dir) if run_dir is not None else _new(factories["task"])
-    recipe = Recipe(data=data, **factories, config=config, **keys)
+    recipe = Recipe(data=data, config=config, **cast(dict[str, Any], factories), **keys)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
     return Run(path, getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {}))
 
 
-def _target(factory: Factory) -> Any:
+def _target(factory: Any) -> Any:
     return factory.func if isinstance(factory, functools.partial) else factory
 
 
@@ -170,7 +170,7 @@ def _new(task: Factory) -> Path:
     return Path("multirun") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{named(task).rpartition('.')[2].lower()}"
 
 
-def _node(group: str, factory: Factory) -> dict[str, Any]:
+def _node(group: str, factory: Any) -> dict[str, Any]:
     """Returns what a configuration would hold of a factory: its name and its arguments.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
 from lstm_ae.models.layers import Lengths, last_and_max, last_step, run, set_chrono_bias, set_forget_bias
-from lstm_ae.types import Output
+from lstm_ae.types import Output, present
 
 
 class InputClassifier(nn.Module):
@@ -32,7 +32,8 @@ class InputClassifier(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        return replace(self.autoencoder(inputs, lengths), prediction=self.classifier(inputs.flatten(1)))
+        output: Output = self.autoencoder(inputs, lengths)
+        return replace(output, prediction=self.classifier(inputs.flatten(1)))
 
 
 class ReconstructionClassifier(nn.Module):
@@ -55,8 +56,10 @@ class ReconstructionClassifier(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        output = self.autoencoder(inputs, lengths)
-        return replace(output, prediction=self.classifier(last_step(output.reconstruction, lengths)))
+        output: Output = self.autoencoder(inputs, lengths)
+        return replace(
+            output, prediction=self.classifier(last_step(present(output.reconstruction, "reconstruction"), lengths))
+        )
 
 
 class TwinClassifier(nn.Module):
@@ -83,8 +86,10 @@ class TwinClassifier(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        recognised = last_step(self.recogniser(inputs, lengths).reconstruction, lengths)  # (batch, features)
-        return replace(self.reconstructor(inputs, lengths), prediction=self.classifier(recognised))
+        recognised: Output = self.recogniser(inputs, lengths)
+        last = last_step(present(recognised.reconstruction, "reconstruction"), lengths)  # (batch, features)
+        output: Output = self.reconstructor(inputs, lengths)
+        return replace(output, prediction=self.classifier(last))
 
 
 class StateClassifier(nn.Module):
@@ -109,8 +114,8 @@ class StateClassifier(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the classes' scores (batch, classes)."""
-        output = self.autoencoder(inputs, lengths)
-        states = output.latent  # (batch, time, hidden)
+        output: Output = self.autoencoder(inputs, lengths)
+        states = present(output.latent, "states")  # (batch, time, hidden)
         if self.encoder is not None:
             states, _ = run(self.encoder, inputs, lengths)
         return replace(output, prediction=self.classifier(last_step(states, lengths)))
@@ -173,4 +178,5 @@ class PooledClassifier(nn.Module):
         scores = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
         if self.decoder is None:
             return Output(prediction=scores)
+        states = present(states, "states")
         return Output(run(self.decoder, states, lengths)[0], scores, latent=states)

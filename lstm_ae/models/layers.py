@@ -110,7 +110,7 @@ def last_and_max(
         states, state = run(lstm, inputs, lengths)  # (batch, time, hidden)
         counted = states if lengths is None else states.masked_fill(~inside(states, lengths), -torch.inf)
         return states, last_layer(lstm, state), counted.amax(dim=1)
-    segments = inputs.split(SEGMENT, dim=1)
+    segments = torch.split(inputs, SEGMENT, dim=1)
     states, state = run(lstm, segments[0])
     max_state = states.amax(dim=1)  # (batch, hidden)
     for segment in segments[1:]:

@@ -33,7 +33,8 @@ class NextStepPredictor(nn.Module):
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction and the step after the last, (batch, 1, features)."""
         last = last_step(self.predictor(inputs, lengths).reconstruction, lengths)  # (batch, features)
-        return replace(self.reconstructor(inputs, lengths), prediction=self.head(last).unsqueeze(1))
+        output: Output = self.reconstructor(inputs, lengths)
+        return replace(output, prediction=self.head(last).unsqueeze(1))
 
 
 class ShiftedSequencePredictor(nn.Module):
@@ -63,7 +64,8 @@ class ShiftedSequencePredictor(nn.Module):
             last = inputs.shape[1] - 1 if lengths is None else lengths.unsqueeze(1) - 1
             seen = torch.where((time == last).view(-1, len(time), 1), 0.0, inputs)
         predicted = self.predictor(seen, lengths).reconstruction
-        return replace(self.reconstructor(inputs, lengths), prediction=predicted)
+        output: Output = self.reconstructor(inputs, lengths)
+        return replace(output, prediction=predicted)
 
 
 class ResidualPredictor(nn.Module):
@@ -96,4 +98,5 @@ class ResidualPredictor(nn.Module):
         changes = inputs.diff(dim=1, prepend=inputs[:, :1])
         states, _ = run(self.lstm, changes, lengths)  # (batch, time, hidden)
         predicted = inputs + self.head(self.dropout(states))
-        return replace(self.reconstructor(inputs, lengths), prediction=predicted)
+        output: Output = self.reconstructor(inputs, lengths)
+        return replace(output, prediction=predicted)

@@ -62,7 +62,8 @@ class VariationalAutoencoder(nn.Module):
     ) -> Float[Tensor, "batch time features"]:
         """Returns the sequences of `time` steps that belong to the latents."""
         states, _ = run(self.decoder, latent.unsqueeze(1).expand(-1, time, -1), lengths)  # (batch, time, hidden)
-        return self.head(states)
+        values: Tensor = self.head(states)
+        return values
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction, the latent and the loss `kl`."""

@@ -24,7 +24,8 @@ def uniform(batch: Batch, seed: int, training: bool) -> Float[Tensor, "batch tim
     state = _mix(batch.index * GOLDEN + seed)  # (batch,)
     for size in batch.inputs.shape[1:]:
         state = _mix(state.unsqueeze(-1) + (torch.arange(size, device=state.device) + 1) * GOLDEN)
-    return _logical_shift(state, 64 - BITS).float() / 2**BITS
+    shifted: Tensor = _logical_shift(state, 64 - BITS).float() / 2**BITS
+    return shifted
 
 
 def normal(batch: Batch, seed: int, training: bool) -> Float[Tensor, "batch time features"]:
@@ -32,7 +33,8 @@ def normal(batch: Batch, seed: int, training: bool) -> Float[Tensor, "batch time
     if training or batch.index is None:
         return torch.randn_like(batch.inputs)
     centred = 2 * uniform(batch, seed, training) - 1 + 2.0**-BITS  # never -1 or 1
-    return 2**0.5 * torch.erfinv(centred)
+    drawn: Tensor = 2**0.5 * torch.erfinv(centred)
+    return drawn
 
 
 def _mix(state: Tensor) -> Tensor:
@@ -42,4 +44,5 @@ def _mix(state: Tensor) -> Tensor:
 
 
 def _logical_shift(state: Tensor, bits: int) -> Tensor:
-    return (state >> bits) & (2 ** (64 - bits) - 1)
+    shifted: Tensor = (state >> bits) & (2 ** (64 - bits) - 1)
+    return shifted

@@ -228,12 +228,15 @@ class Prediction(Task):
             predicted, target, before, counted = compared["model"]
             right, moved = _directions(predicted, target, before, counted)
             there = torch.ones(target.shape[:2], dtype=torch.bool) if counted is None else counted.any(dim=2)
-            of_step = present(batch.target_starts, "places of the targets").unsqueeze(1) + self._offsets(batch, target)
+            lengths = torch.tensor([batch.inputs.shape[1]]) if batch.lengths is None else batch.lengths
+            last = lengths.unsqueeze(1) - 1  # (batch or 1, 1)
+            offsets = last if self.steps == "last" else torch.arange(target.shape[1]).unsqueeze(0)
+            of_step = present(batch.target_starts, "places of the targets").unsqueeze(1) + offsets  # (batch, steps)
             rows = of_step[there].numpy()
             found = {name: self._step_errors(*parts)[there].numpy() for name, parts in compared.items()}
             found |= {"right": right.sum(dim=2)[there].numpy(), "moved": moved.sum(dim=2)[there].numpy()}
             found["time"] = rows if data.time_of_step is None else data.time_of_step[rows]
-            found["is_last"] = (of_step == of_step.amax(dim=1, keepdim=True))[there].numpy()
+            found["is_last"] = (offsets == last).expand_as(there)[there].numpy()
             if data.series is not None:
                 series = torch.from_numpy(data.series)[present(batch.index, "sequences' indices")]
                 found["series"] = series.unsqueeze(1).expand_as(there)[there].numpy()
@@ -242,13 +245,6 @@ class Prediction(Task):
             for name, values in found.items():
                 columns.setdefault(name, []).append(values)
         return {name: np.concatenate(values) for name, values in columns.items()}
-
-    def _offsets(self, batch: Batch, target: Tensor) -> Tensor:
-        """Returns how many rows each target that counts lies behind the first, (batch or 1, steps)."""
-        if self.steps == "all":
-            return torch.arange(target.shape[1]).unsqueeze(0)
-        lengths = torch.tensor([batch.inputs.shape[1]]) if batch.lengths is None else batch.lengths
-        return lengths.unsqueeze(1) - 1
 
     def _step_errors(self, predicted: Tensor, target: Tensor, before: Tensor, counted: Tensor | None) -> Tensor:
         """Returns the mean squared error of each step over the features that count, (batch, steps)."""
@@ -269,7 +265,8 @@ class Prediction(Task):
                 row[f"{name}_mse"] = float(found[name][own].mean())
                 row[f"skill_{name}"] = 1 - error / row[f"{name}_mse"] if row[f"{name}_mse"] else None
             if "unscaled" in found:
-                row["last_step_mae_unscaled"] = float(found["unscaled"][last].mean())
+                unscaled = found["unscaled"][last]
+                row["last_step_mae_unscaled"] = float(unscaled.mean()) if len(unscaled) else None
             share = right / moved if moved else None
             row |= {"last_step_direction_accuracy": share, "direction_low": low, "direction_high": high}
             for name, value in row.items():

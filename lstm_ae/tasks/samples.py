@@ -1,5 +1,6 @@
 """The sequences and outputs that figures draw, in the data's own unit: what samples.npz holds for every task."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def pick(judged: EvaluatedSubset, positions: Tensor) -> tuple[Batch, Output]:
 
     def joined(kind: type, place: int) -> Any:
         values = {}
-        for name in kind.__dataclass_fields__:
+        for name in (field.name for field in dataclasses.fields(kind)):
             parts = [getattr(row[place], name) for row in rows]
             if isinstance(parts[0], Tensor):
                 values[name] = torch.stack([part[row[2]] for part, row in zip(parts, rows, strict=True)])

@@ -1,1 +1,1 @@
-"""Measurements, run by hand and recorded in the README: ratios of two sides in turn, because machines are noisy."""
+"""Benchmarks, run by hand and recorded in the README. They alternate two variants and report ratios."""

@@ -1,4 +1,4 @@
-"""What `python -m lstm_ae.compare` costs for thousands of runs: seconds and memory of a table, seconds of --help.
+"""The cost of `python -m lstm_ae.compare` with thousands of runs: time and memory of a table, time of --help.
 
 python -m tests.benchmarks.compare
 """
@@ -34,15 +34,15 @@ def write_runs(folder: Path, count: int) -> None:
 
 
 def measure(*arguments: object) -> tuple[float, float, float]:
-    """Returns the seconds, those of them that a processor worked, and the peak megabytes of a command."""
+    """Returns the wall time, the CPU time and the peak memory (MB) of a command."""
     code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True);"
     code += "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
     code += "print(used.ru_maxrss, used.ru_utime + used.ru_stime)"
     command = [sys.executable, "-c", code, sys.executable, "-m", "lstm_ae.compare", *map(str, arguments)]
     began = time.perf_counter()
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    peak, cpu = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     seconds = time.perf_counter() - began
-    return seconds, float(told[1]), int(told[0]) / (1024 if sys.platform == "linux" else 1024**2)
+    return seconds, float(cpu), int(peak) / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def main() -> None:
@@ -50,8 +50,8 @@ def main() -> None:
         for count in COUNTS:
             write_runs(Path(folder) / str(count), count)
             taken = [measure(Path(folder) / str(count)) for _ in range(ROUNDS)]
-            seconds, worked, peak = (statistics.median(column) for column in zip(*taken, strict=True))
-            print(f"{count} runs: {seconds:.2f} s, {worked:.2f} s of a processor, {peak:.0f} MB")
+            seconds, cpu, peak = (statistics.median(column) for column in zip(*taken, strict=True))
+            print(f"{count} runs: {seconds:.2f} s, CPU {cpu:.2f} s, {peak:.0f} MB")
     print(f"--help: {statistics.median(measure('--help')[0] for _ in range(ROUNDS)):.2f} s")
 
 

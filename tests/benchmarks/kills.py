@@ -1,7 +1,7 @@
-"""Whether a sweep survives anything: `python -m tests.benchmarks.kills`; about twenty minutes on two cores.
+"""Kills and restarts a sweep: `python -m tests.benchmarks.kills`; about twenty minutes on two cores.
 
-The 18-run toy grid is killed with SIGKILL, the whole process group, at ten random moments, each time in a directory of
-its own, and started again; its table must be that of a grid that was never disturbed.
+The process group of the 18-run toy grid is killed with SIGKILL at ten random times, each in its own directory, and the
+sweep is started again. Its table must equal that of an uninterrupted sweep.
 """
 
 import os
@@ -26,12 +26,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def table(folder: Path) -> pd.DataFrame:
-    """Returns the table of a sweep, less what a clock or a place decides."""
+    """Returns the table of a sweep without the columns that depend on time or place."""
     return pd.read_csv(folder / "comparison.csv").drop(columns=["run", "seconds"])
 
 
 def main() -> None:
-    """Prints the moments, and whether each table is the same."""
+    """Prints the time of each kill, and whether the table is the same."""
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()
         start(Path(place) / "undisturbed").wait()
@@ -48,7 +48,8 @@ def main() -> None:
             code = start(folder).wait()
             same = code == 0 and table(folder).equals(expected)
             print(
-                f"killed after {moment:.1f} s, {done} jobs done: {'the same table' if same else 'ANOTHER'}", flush=True
+                f"killed after {moment:.1f} s, {done} jobs done: {'same table' if same else 'DIFFERENT TABLE'}",
+                flush=True,
             )
 
 

@@ -1,4 +1,4 @@
-"""What the page of 200 runs costs: seconds to read and write it, and its size.
+"""The cost of the page of 200 runs: time to read and write it, and its size.
 
 python -m tests.benchmarks.report
 """
@@ -19,7 +19,7 @@ GRID = list(itertools.product((0.1, 0.01, 0.001, 0.0001), (8, 16, 32, 64, 128), 
 
 
 def make(folder: Path) -> None:
-    """Writes the run directories of a grid over five seeds, with a figure each."""
+    """Writes the run directories of a grid over five seeds, each with a figure."""
     figure = Figure(figsize=(9, 4))
     figure.subplots().plot(range(100))
     for number, (lr, hidden, clipping, seed) in enumerate(GRID):

@@ -1,4 +1,4 @@
-"""What `python run.py --cfg job` costs beside `python -c "import hydra.main"`, in turn.
+"""The time of `python run.py --cfg job` relative to `python -c "import hydra.main"`, alternating.
 
 python -m tests.benchmarks.startup
 """
@@ -25,7 +25,7 @@ def main() -> None:
     for _ in range(ROUNDS + 1):
         ours, theirs = (seconds(arguments) for arguments in COMMANDS)
         ratios.append(ours / theirs)
-    ratios = ratios[1:]  # the first fills the file system's cache
+    ratios = ratios[1:]  # the first round fills the file system's cache
     print(f"--cfg job: {statistics.median(ratios):.2f} of the import ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

@@ -1,8 +1,8 @@
-"""What a sweep costs beside its training: `python -m tests.benchmarks.sweep`; about twenty minutes on two cores.
+"""The overhead of a sweep: `python -m tests.benchmarks.sweep`; about twenty minutes on two cores.
 
-Launchers: the 18-run toy grid with `parallel`, beside Hydra's basic launcher with two threads a job, in turn.
-Cost a job: the time from the first job's start to the last one's end, less the epochs, on one worker.
-Memory: 500 two-epoch jobs, and the memory of each worker as they went on.
+launchers: the 18-run toy grid with `parallel` and with Hydra's basic launcher with two threads per job, alternating.
+cost: the time from the end of one job to the end of the next, minus its epochs, on one worker.
+memory: the memory of each worker early and late in a sweep of 500 two-epoch jobs.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
 JOBS = 500
-WARM = 100  # jobs after which a worker has all that it ever needs
+WARM = 100  # jobs after which a worker has loaded everything
 
 
 def sweep(folder: Path, *arguments: str, threads: int | None = None) -> float:
@@ -32,7 +32,7 @@ def sweep(folder: Path, *arguments: str, threads: int | None = None) -> float:
 
 
 def launchers(folder: Path) -> None:
-    """Prints how long the grid takes with each launcher."""
+    """Prints the time of the grid with each launcher."""
     ratios = []
     for number in range(ROUNDS):
         parallel = sweep(folder / f"parallel{number}", "sweep=toy_grid")
@@ -44,18 +44,18 @@ def launchers(folder: Path) -> None:
 
 
 def cost(folder: Path) -> None:
-    """Prints what a job takes beside its epochs, on one worker that is warm."""
+    """Prints the overhead of a job on a warm worker."""
     sweep(folder, "--multirun", "seed=range(0,40)", "trainer.epochs=2", "hydra.launcher.n_jobs=1")
     runs = sorted(folder.glob("*/status.json"), key=lambda path: int(path.parent.name))[5:]
     times = [json.loads(path.read_text()) for path in runs]
     ends = [datetime.fromisoformat(status["end"]).timestamp() for status in times]
     epochs = [json.loads(path.with_name("metrics.json").read_text())["seconds"] for path in runs]
     costs = [end - before - trained for before, end, trained in zip(ends, ends[1:], epochs[1:], strict=False)]
-    print(f"a job beside its epochs: {1000 * statistics.median(costs):.0f} ms (median of {len(costs)})")
+    print(f"overhead per job: {1000 * statistics.median(costs):.0f} ms (median of {len(costs)})")
 
 
 def memory(folder: Path) -> None:
-    """Prints the memory of each worker of a long sweep, early and at the end."""
+    """Prints the memory of each worker early and late in a long sweep."""
     process = subprocess.Popen([sys.executable, "run.py", "--multirun", f"seed=range(0,{JOBS})", "trainer.epochs=2",
         "dataset.sequences=1000", f"hydra.sweep.dir={folder}"], cwd=ROOT, stdout=subprocess.DEVNULL)  # fmt: skip
     seen: dict[int, list[tuple[int, float]]] = {}
@@ -77,7 +77,7 @@ def memory(folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs all three, or those that the command line names."""
+    """Runs all three benchmarks, or those named on the command line."""
     named = sys.argv[1:] or ["launchers", "cost", "memory"]
     with tempfile.TemporaryDirectory() as folder:
         for name in named:

@@ -1,4 +1,4 @@
-"""Steps a second on one thread and on more, in turn: what `trainer.threads` should be.
+"""Updates per second with one thread and with more, alternating: to choose the default of `trainer.threads`.
 
 python -m tests.benchmarks.threads
 """
@@ -28,7 +28,7 @@ def main() -> None:
         for threads in sorted({2, os.cpu_count() or 1}):
             ratios = [measure(1) / measure(threads) for _ in range(ROUNDS)]
             print(
-                f"{name}: {threads} threads make {statistics.median(ratios):.2f} times the steps of one "
+                f"{name}: {threads} threads do {statistics.median(ratios):.2f} times the updates of one "
                 f"({min(ratios):.2f} to {max(ratios):.2f})"
             )
 

@@ -1,24 +1,24 @@
-// The plots. Each is a function of the runs shown; its last trace marks the run under the pointer or selected.
+// The plots. Each is a function of the runs shown; its last trace highlights the hovered or selected run.
 
-const MOST_KEYS = 6;
+const MAX_AXES = 6;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const touch = matchMedia("(pointer: coarse)");
 
-/** Text for Plotly, which reads some markup in it. */
+/** Escapes text for Plotly, which interprets some markup. */
 const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-const hint = (run) => safe(`${run.name}: ${clipped(described(run), 90)}`);
+const hint = (run) => safe(`${run.name}: ${truncated(describe(run), 90)}`);
 const hasScore = (run) => run.score !== null;
 const colourOf = (run) => colour(groupOf(run).colour === null ? "grey" : `group-${groupOf(run).colour}`);
 const tickLength = () => (innerWidth < 700 ? 11 : 22);
 
-/** Runs by colour, grey ones first, so that a colour is never hidden below grey. */
+/** Groups runs by colour, grey first, so that grey is drawn below the colours. */
 function byColour(list) {
   const parts = new Map([[colour("grey"), []]]);
   for (const run of [...list].reverse()) parts.set(colourOf(run), [...(parts.get(colourOf(run)) ?? []), run]);
   return [...parts].filter(([, members]) => members.length);
 }
 
-/** A line through each of the runs, in one trace: a gap lies between one run and the next. */
+/** Draws a line per run in a single trace, with a gap between runs. */
 function lines(members, pointsOf, options) {
   const trace = {
     x: [],
@@ -131,30 +131,30 @@ const [lowest, highest] = [Math.min(...scores.map(scaled)), Math.max(...scores.m
 const share = (score) => (highest > lowest ? (scaled(score) - lowest) / (highest - lowest) : 0.5);
 const height = (run, key) =>
   run.levels[key] === null ? NaN : data.levels[key].length > 1 ? run.levels[key] / (data.levels[key].length - 1) : 0.5;
-const axes = data.keys.slice(0, MOST_KEYS);
+const axes = data.keys.slice(0, MAX_AXES);
 
-/** A run's way through the axes; runs are set a hair apart, so that equal ones do not hide one another. */
-function way(run) {
-  const apart = data.runs.length > 1 ? 0.03 * ((run.rank ?? data.runs.length) / data.runs.length - 0.5) : 0;
-  const heights = axes.map((key) => height(run, key) + apart);
+/** A run's line through the axes; runs are shifted slightly, so that equal ones do not hide each other. */
+function polyline(run) {
+  const shift = data.runs.length > 1 ? 0.03 * ((run.rank ?? data.runs.length) / data.runs.length - 0.5) : 0;
+  const heights = axes.map((key) => height(run, key) + shift);
   if (hasScore(run)) heights.push(share(run.score));
   return { x: heights.map((_, place) => place), y: heights };
 }
 
 function parallel(shown) {
   const traces = byColour(shown.filter(hasScore)).map(([shade, members]) =>
-    lines(members, way, {
+    lines(members, polyline, {
       line: { color: shade, width: 1.6 },
       opacity: shade === colour("grey") ? 0.6 : 0.9,
       hovertemplate: "%{text}<extra></extra>",
     }),
   );
   const diverged = shown.filter((run) => run.state === "diverged");
-  if (diverged.length) traces.push(lines(diverged, way, { line: { color: colour("bad"), width: 1.2, dash: "dot" } }));
+  if (diverged.length) traces.push(lines(diverged, polyline, { line: { color: colour("bad"), width: 1.2, dash: "dot" } }));
   const label = (place, at, text) => ({
     x: place,
     y: at,
-    text: safe(clipped(text, 16)),
+    text: safe(truncated(text, 16)),
     showarrow: false,
     bgcolor: colour("card"),
     borderpad: 1,
@@ -181,7 +181,7 @@ function parallel(shown) {
     );
   const ticks = {
     tickvals: [...axes.keys(), last],
-    ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(clipped(name, tickLength()))),
+    ticktext: [...axes.map(nameOf), data.metric].map((name) => safe(truncated(name, tickLength()))),
   };
   const tickangle = innerWidth < 700 && last > 2 ? 35 : 0;
   const x = axis("", false, {

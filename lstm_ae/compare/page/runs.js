@@ -1,4 +1,4 @@
-// The cards of the plots, the difference of two runs, and each run's own figures; then everything is started.
+// The cards of the plots, the differences between two runs, and the figures of each run; then starts everything.
 
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 const withCurve = data.runs.filter((run) => run.curve.length && groupOf(run).colour !== null);
@@ -9,48 +9,48 @@ const cards = [
     wide: true,
     draw: curves,
     mark: curvePoints,
-    here: data.runs.some((run) => run.curve.length),
-    note: repeated ? "Thin: a run. Thick: the mean over the seeds and folds of its settings." : "One line per run.",
+    available: data.runs.some((run) => run.curve.length),
+    note: repeated ? "Thin: single runs. Thick: mean over seeds and folds." : "One line per run.",
   },
   {
     title: "Parallel coordinates",
     wide: true,
     draw: parallel,
-    mark: way,
-    here: axes.length > 0 && scores.length > 0,
+    mark: polyline,
+    available: axes.length > 0 && scores.length > 0,
     note: `One line per run, through its settings to its score.${data.runs.some((run) => run.state === "diverged") ? " Dotted: diverged." : ""}`,
   },
   {
     title: "Effect of a setting",
     draw: effects,
     mark: effectPoint,
-    here: effectKey !== undefined && scores.length > 0,
+    available: effectKey !== undefined && scores.length > 0,
     choose: true,
-    note: `${sources.length > 1 ? `Diamonds (${sources[0]}) and squares (${sources[1]})` : "Diamonds"}: means over all runs with 95 % intervals, the best filled. Dots: the runs shown.`,
+    note: `${sources.length > 1 ? `Diamonds (${sources[0]}) and squares (${sources[1]})` : "Diamonds"}: means over all runs with 95 % intervals, best value filled. Dots: the runs shown.`,
   },
   {
     title: "Heat map",
     draw: heat,
     mark: heatMark,
-    here: across !== undefined && scores.length > 0,
+    available: across !== undefined && scores.length > 0,
     note: `${Object.values(data.logMeans).every(Boolean) ? "Geometric mean" : "Mean"} over the runs shown. A click selects the best run of a cell.`,
   },
   ...["seconds", "parameters"].map((key) => ({
     title: `Score against ${key}`,
     ...costs(key),
-    here: data.runs.some((run) => hasScore(run) && (run.values[key] ?? null) !== null),
+    available: data.runs.some((run) => hasScore(run) && (run.values[key] ?? null) !== null),
     note: "One point per run.",
   })),
-].filter((card) => card.here);
+].filter((card) => card.available);
 
-/** The settings of which the effect can be seen, to choose from. */
+/** Creates the menu of settings that have effects. */
 function chooser(card) {
   const known = data.keys.filter((key) => data.effects.some((row) => row.setting === key));
   const options = known.map((key) => {
     const shares = sources.flatMap((source) => {
       const row = data.effects.find((other) => other.setting === key && other.source === source);
-      const whose = sources.length > 1 ? ` (${source})` : "";
-      return row && row.explained !== null ? [`${Math.round(100 * row.explained)} %${whose}`] : [];
+      const suffix = sources.length > 1 ? ` (${source})` : "";
+      return row && row.explained !== null ? [`${Math.round(100 * row.explained)} %${suffix}`] : [];
     });
     const explains = shares.length ? `: explains ${shares.join(", ")} of the variation` : "";
     return element("option", { value: key }, `${nameOf(key)}${explains}`);
@@ -66,12 +66,12 @@ function chooser(card) {
 function startPlots() {
   const named = data.groups.filter((group) => group.colour !== null);
   const entries = named.map((group) => {
-    return element("li", { title: group.label }, swatch(group), clipped(group.label, 80));
+    return element("li", { title: group.label }, swatch(group), truncated(group.label, 80));
   });
   if (data.groups.length > named.length) entries.push(element("li", {}, swatch(null), "all others"));
   find("legend").append(...entries);
   for (const card of cards) {
-    const words = `${card.title} of ${data.runs.length} runs by ${data.metric}. ${card.note} The table above holds the same runs.`;
+    const words = `${card.title} of ${data.runs.length} runs by ${data.metric}. ${card.note} The table above lists the same runs.`;
     card.place = element("div", { class: "plot", role: "img", "aria-label": words });
     const caption = element(
       "figcaption",
@@ -83,20 +83,20 @@ function startPlots() {
     find("plots").append(element("figure", card.wide ? { class: "wide" } : {}, caption, card.place));
     drawCard(card);
     card.place.on("plotly_click", ({ points }) =>
-      picked(points[0], (id) => {
+      withRun(points[0], (id) => {
         select(id);
         revealRow(id);
       }),
     );
-    card.place.on("plotly_hover", ({ points }) => picked(points[0], hover));
+    card.place.on("plotly_hover", ({ points }) => withRun(points[0], hover));
     card.place.on("plotly_unhover", () => hover(null));
   }
-  if (!cards.length) find("plots").append("Nothing can be drawn: no run has a score or a learning curve.");
+  if (!cards.length) find("plots").append("No plots: no run has a score or a learning curve.");
   dark.addEventListener("change", drawPlots);
 }
 
-/** Calls with the run of a point, where it has one. */
-function picked(point, call) {
+/** Calls a function with the run of a point, if it has one. */
+function withRun(point, call) {
   if (runs.has(point.customdata)) call(point.customdata);
 }
 
@@ -119,20 +119,20 @@ function drawCard(card) {
 
 function markCard(card) {
   const run = runs.get(state.hovered ?? state.selected);
-  const there = run && state.shown.includes(run);
-  const { x, y } = there ? card.mark(run) : { x: [], y: [] };
+  const visible = run && state.shown.includes(run);
+  const { x, y } = visible ? card.mark(run) : { x: [], y: [] };
   Plotly.restyle(card.place, { x: [x], y: [y] }, [card.traces - 1]);
 }
 
 const drawPlots = () => cards.forEach(drawCard);
 const markPlots = () => cards.forEach(markCard);
 
-const placed = (run) => (run.rank === null ? run.state : `rank ${run.rank}`);
+const rankLabel = (run) => (run.rank === null ? run.state : `rank ${run.rank}`);
 
 function startDifference() {
   for (const [place, id] of ["first", "second"].entries()) {
     const options = data.runs.map((run) =>
-      element("option", { value: run.id }, clipped(`${placed(run)}: ${run.name} (${described(run)})`, 90)),
+      element("option", { value: run.id }, truncated(`${rankLabel(run)}: ${run.name} (${describe(run)})`, 90)),
     );
     find(id).append(...options);
     find(id).selectedIndex = Math.min(place, data.runs.length - 1);
@@ -141,7 +141,7 @@ function startDifference() {
   drawDifference();
 }
 
-/** Puts a run beside the first one. */
+/** Selects a run as the second one of the comparison. */
 function compareWith(run) {
   if (Number(find("first").value) === run.id) return;
   find("second").value = run.id;
@@ -149,65 +149,67 @@ function compareWith(run) {
 }
 
 /** The first epoch at which two curves differ by more than rounding, with both values. */
-function partsAt(one, other) {
-  const differs = (value, place) => Math.abs(value - other.curve[place]) > 1e-9 * Math.abs(value);
-  const place = one.curve.findIndex(differs);
+function firstDifference(first, second) {
+  const differs = (value, place) => Math.abs(value - second.curve[place]) > 1e-9 * Math.abs(value);
+  const place = first.curve.findIndex(differs);
   if (place < 0) return ["-", "-"];
-  return [one, other].map((run) => `${run.epochs[place]}: ${written(run.curve[place])}`);
+  return [first, second].map((run) => `${run.epochs[place]}: ${formatValue(run.curve[place])}`);
 }
 
 function drawDifference() {
-  const [one, other] = ["first", "second"].map((id) => runs.get(Number(find(id).value)));
-  const facts = (key) => [one, other].map((run) => written(run.values[key]));
+  const pair = ["first", "second"].map((id) => runs.get(Number(find(id).value)));
+  const [first, second] = pair;
+  const values = (key) => pair.map((run) => formatValue(run.values[key]));
   const rows = [
-    ["directory", one.run, other.run],
-    ["state", one.state, other.state],
-    ["error", written(one.error), written(other.error)],
+    ["directory", first.run, second.run],
+    ["state", first.state, second.state],
+    ["error", formatValue(first.error), formatValue(second.error)],
   ];
-  rows.push(...[...data.settings, ...data.metrics].map((key) => [key, ...facts(key)]));
-  const [here, there] = [one, other].map((run) => data.environments[run.id]);
-  rows.push(...Object.keys(here).map((key) => [`environment.${key}`, written(here[key]), written(there[key])]));
-  rows.push([`first epoch at which ${data.curveMetric} differs`, ...partsAt(one, other)]);
-  const different = rows.filter(([, first, second]) => first !== second);
+  rows.push(...[...data.settings, ...data.metrics].map((key) => [key, ...values(key)]));
+  const environments = pair.map((run) => data.environments[run.id]);
+  const keys = Object.keys(environments[0]);
+  rows.push(...keys.map((key) => [`environment.${key}`, ...environments.map((item) => formatValue(item[key]))]));
+  rows.push([`first epoch at which ${data.curveMetric} differs`, ...firstDifference(first, second)]);
+  const different = rows.filter(([, one, other]) => one !== other);
   const cells = different.map((row) => element("tr", {}, ...row.map((text) => element("td", {}, text))));
-  if (!cells.length) cells.push(element("tr", {}, element("td", { colspan: 3 }, "One and the same run.")));
-  const heads = ["what differs", one.name, other.name].map((text) => element("th", { scope: "col" }, text));
+  if (!cells.length) cells.push(element("tr", {}, element("td", { colspan: 3 }, "Both are the same run.")));
+  const heads = ["what differs", first.name, second.name].map((text) => element("th", { scope: "col" }, text));
   find("difference").tHead.replaceChildren(element("tr", {}, ...heads));
   find("difference").tBodies[0].replaceChildren(...cells);
 }
 
-/** A run's figures, closed; its pictures are made when it is opened. */
-function folded(run) {
+/** Creates the closed section with a run's figures; the images are created when it is opened. */
+function figureDetails(run) {
   const summary = element(
     "summary",
     {},
-    `${placed(run)}: ${run.name}`,
-    element("span", { class: "quiet" }, ` ${described(run)}`),
+    `${rankLabel(run)}: ${run.name}`,
+    element("span", { class: "quiet" }, ` ${describe(run)}`),
   );
   const details = element("details", { "data-run": run.id }, summary);
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector("img")) return;
-    const made = pictures[run.id].map(({ name, data: content }) =>
+    const images = pictures[run.id].map(({ name, data: content }) =>
       element("img", {
         src: `data:image/png;base64,${content}`,
-        alt: `Figure ${name} of run ${run.name}: ${described(run)}`,
+        alt: `Figure ${name} of run ${run.name}: ${describe(run)}`,
       }),
     );
-    details.append(element("div", { class: "pictures" }, ...made));
+    details.append(element("div", { class: "pictures" }, ...images));
   });
   return details;
 }
 
 function startFigures() {
-  const having = data.runs.filter((run) => pictures[run.id]);
-  find("figures").append(...having.map(folded));
+  const withFigures = data.runs.filter((run) => pictures[run.id]);
+  find("figures").append(...withFigures.map(figureDetails));
   const left = data.picturesLeftOut;
   const rest = left
-    ? ` Those of ${left} more are left out, so that this page stays small; they lie in the runs' directories.`
+    ? ` The figures of ${left} more are left out to keep this page small; see the runs' directories.`
     : "";
-  find("figures-note").textContent = having.length
-    ? `${having.length} of ${data.runs.length} runs, the best first.${rest}`
-    : `No run has figures of its own.${rest}`;
+  find("figures-note").textContent = withFigures.length
+    ? `${withFigures.length} of ${data.runs.length} runs, the best first.${rest}`
+    : `No run has figures.${rest}`;
 }
 
 function listFigures() {

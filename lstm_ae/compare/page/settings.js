@@ -1,8 +1,8 @@
-// The plots of settings: what each does to the score, and two of them together.
+// The plots of settings: the effect of one on the score, and the heat map of two.
 
 const ticksOf = (key) => ({
   tickvals: [...data.levels[key].keys()],
-  ticktext: data.levels[key].map((text) => safe(clipped(text, 14))),
+  ticktext: data.levels[key].map((text) => safe(truncated(text, 14))),
 });
 let effectKey = data.keys.find((key) => data.effects.some((row) => row.setting === key));
 const effectPoint = (run) => ({
@@ -12,16 +12,16 @@ const effectPoint = (run) => ({
 
 const sources = [...new Set(data.effects.map((row) => row.source))];
 
-/** What is said of the mean at a value. */
-function words(row) {
-  const all = [`mean ${written(row.mean)}, ${written(row.low)} to ${written(row.high)}, n=${row.n}`];
-  if (row.diverged) all.push(`${row.diverged} diverged`);
-  if (row.best) all.push("the best");
-  if (sources.length > 1) all.push(row.source);
-  return safe(all.join(", "));
+/** The hover text of the mean at a value. */
+function meanText(row) {
+  const parts = [`mean ${formatValue(row.mean)}, ${formatValue(row.low)} to ${formatValue(row.high)}, n=${row.n}`];
+  if (row.diverged) parts.push(`${row.diverged} diverged`);
+  if (row.best) parts.push("the best");
+  if (sources.length > 1) parts.push(row.source);
+  return safe(parts.join(", "));
 }
 
-/** The means of one source with their intervals, left of the runs. */
+/** The means of one source with their intervals, drawn left of the runs. */
 function means(rows, place) {
   const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : (row.low ?? row.mean));
   return {
@@ -41,7 +41,7 @@ function means(rows, place) {
       symbol: place ? "square" : "diamond",
       line: { width: 2, color: colour("text") },
     },
-    text: rows.map(words),
+    text: rows.map(meanText),
     hovertemplate: "%{text}<extra></extra>",
   };
 }
@@ -72,21 +72,21 @@ function effects(shown) {
 
 const [down, across] = data.grid;
 
-// The heat map's rows from below: a value and a source, since published runs and ours are never averaged.
+// The rows of the heat map from the bottom: a value and a source, since published runs and ours are never averaged.
 const heatRows = Object.keys(data.logMeans).flatMap((source) =>
   (data.levels[down] ?? [])
-    .map((text, level) => ({ source, level, words: [text, ...(sources.length > 1 ? [source] : [])] }))
+    .map((text, level) => ({ source, level, labels: [text, ...(sources.length > 1 ? [source] : [])] }))
     .filter(({ level }) => data.runs.some((run) => run.source === source && run.levels[down] === level)),
 );
 const heatRow = (run) => heatRows.findIndex((row) => row.source === run.source && row.level === run.levels[down]);
 
-/** A mean, short enough for a cell on a phone. */
-function brief(mean) {
+/** Formats a mean, short enough for a cell on a phone. */
+function shortNumber(mean) {
   if (innerWidth >= 700) return String(Number(mean.toPrecision(3)));
   return Math.abs(mean) < 0.01 ? mean.toExponential(1) : String(Number(mean.toPrecision(2)));
 }
 
-/** The mean on the scale of the effects: geometric where these are on a log scale. */
+/** The mean on the scale of the effects: geometric if they use a log scale. */
 function mean(members) {
   const own = members.filter(hasScore);
   if (!own.length) return null;
@@ -97,7 +97,7 @@ function mean(members) {
 
 function heat(shown) {
   const cells = heatRows.map(() => data.levels[across].map(() => []));
-  for (const run of shown) cells[heatRow(run)]?.[run.levels[across]]?.push(run); // others have no place
+  for (const run of shown) cells[heatRow(run)]?.[run.levels[across]]?.push(run); // a run without these settings has no cell
   const means = cells.map((row) => row.map(mean));
   const known = means
     .flat()
@@ -119,7 +119,7 @@ function heat(shown) {
           ? diverged
             ? "diverged"
             : ""
-          : brief(mean) + (diverged ? `<br>${diverged} diverged` : "");
+          : shortNumber(mean) + (diverged ? `<br>${diverged} diverged` : "");
       return {
         x,
         y,
@@ -145,7 +145,7 @@ function heat(shown) {
   };
   const axisOf = (key) =>
     axis(nameOf(key), false, { ...ticksOf(key), showgrid: false, range: [-0.5, data.levels[key].length - 0.5] });
-  const rows = { tickvals: [...heatRows.keys()], ticktext: heatRows.map((row) => row.words.map((word) => safe(clipped(word, 14))).join("<br>")) };
+  const rows = { tickvals: [...heatRows.keys()], ticktext: heatRows.map((row) => row.labels.map((label) => safe(truncated(label, 14))).join("<br>")) };
   const y = { ...axisOf(down), ...rows, range: [-0.5, heatRows.length - 0.5] };
   return { traces: [trace], layout: layout(axisOf(across), y, { annotations }) };
 }

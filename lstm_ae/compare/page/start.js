@@ -1,5 +1,5 @@
 "use strict";
-// What is shared: the data, what is shown and selected, and how text is made. Data becomes text nodes, never markup.
+// Shared: the data, the shown and selected runs, and text helpers. Data becomes text nodes, never markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
@@ -11,16 +11,16 @@ data.runs.forEach((run, place) => {
 
 const find = (id) => document.getElementById(id);
 
-/** An element with attributes and children; a string among the children becomes a text node. */
+/** Creates an element with attributes and children; a string among the children becomes a text node. */
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
-/** A value as one reads it. */
-function written(value) {
+/** Formats a value as text. */
+function formatValue(value) {
   if (value === null || value === undefined) return "-";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(4)));
@@ -30,17 +30,17 @@ const nameOf = (key) => data.names[key] ?? key;
 const groupOf = (run) => data.groups[run.group];
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const clipped = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
+const truncated = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
 
-/** A dot in the colour of a group, or grey. */
+/** Creates a dot in the colour of a group, or grey. */
 function swatch(group) {
-  const made = element("span", { class: "swatch", "aria-hidden": "true" });
-  if (group && group.colour !== null) made.style.background = `var(--group-${group.colour})`;
-  return made;
+  const node = element("span", { class: "swatch", "aria-hidden": "true" });
+  if (group && group.colour !== null) node.style.background = `var(--group-${group.colour})`;
+  return node;
 }
 
-/** The settings, and the seed or fold, that tell a run from the others, in a line. */
-function described(run) {
+/** Describes a run in one line: the settings that differ, and its seed or fold. */
+function describe(run) {
   const known = data.keys.filter((key, place) => (place < 8 || key === "source") && run.shown[key] !== "-");
   const words = known.map((key) => (key === "source" ? run.shown[key] : `${nameOf(key)} ${run.shown[key]}`));
   const repeated = data.repeats
@@ -49,7 +49,7 @@ function described(run) {
   return [...words, ...repeated].join(", ");
 }
 
-/** Shows these runs and no others, everywhere. */
+/** Shows only these runs in the plots and figures. */
 function show(shown) {
   state.shown = shown;
   drawPlots();
@@ -58,20 +58,20 @@ function show(shown) {
 
 let marking = 0;
 
-/** Marks a run in the table and the plots for as long as the pointer is there. */
+/** Highlights a run in the table and the plots while the pointer is over it. */
 function hover(id) {
   if (state.hovered === id) return;
   state.hovered = id;
   markRows();
-  clearTimeout(marking); // a pointer that sweeps over many rows draws for the last of them alone
+  clearTimeout(marking); // when the pointer moves over many rows, only the last one is drawn
   marking = setTimeout(markPlots, 30);
 }
 
-/** Selects a run, or none where it was selected already. */
+/** Selects a run, or deselects it if it is selected. */
 function select(id) {
   state.selected = state.selected === id ? null : id;
   const run = runs.get(state.selected);
-  find("selected").textContent = run ? `Selected: ${run.name} (${described(run) || run.state})` : "";
+  find("selected").textContent = run ? `Selected: ${run.name} (${describe(run) || run.state})` : "";
   markRows();
   markPlots();
   if (run) {

@@ -1,7 +1,7 @@
-// The table: sorted by its headers, filtered by words and by terms such as lr=0.1.
+// The table: sorted by clicking its headers, filtered by words and by terms such as lr=0.1.
 
-const FEW_SETTINGS = 8;
-const FEW_NUMBERS = 4;
+const MAX_SETTINGS = 8;
+const MAX_METRICS = 4;
 const sorting = { column: null, ascending: true };
 
 const valueOf = (key) => (run) => run.values[key] ?? null;
@@ -21,32 +21,32 @@ const moreKeys = data.settings.filter((key) => ![...data.keys, ...data.repeats].
 const moreSettings = moreKeys.map((key) => ({ key, name: key, value: valueOf(key) }));
 const metricColumns = data.metrics.map((key) => ({ key, name: key, value: valueOf(key), number: true }));
 const everyColumn = [...FIXED, ...settingColumns, ...repeatColumns, ...moreSettings, ...metricColumns, STATE];
-// "null" is a setting's own word for none, and null stands for what a run does not record.
+// "null" is a setting's value; null means that the run does not record the setting.
 const isNumber = (value) => typeof value === "number" || value === null || value === "null";
 for (const column of everyColumn) column.number ??= data.runs.every((run) => isNumber(column.value(run)));
 
 function columnsShown() {
   if (find("all-columns").checked) return everyColumn;
-  const few = settingColumns.filter((column, place) => place < FEW_SETTINGS || column.key === "source");
+  const few = settingColumns.filter((column, place) => place < MAX_SETTINGS || column.key === "source");
   const reasons = data.runs.some((run) => !["finished", "reached"].includes(run.state) || run.error) ? [STATE] : [];
-  return [...FIXED, ...few, ...repeatColumns, ...metricColumns.slice(0, FEW_NUMBERS), ...reasons];
+  return [...FIXED, ...few, ...repeatColumns, ...metricColumns.slice(0, MAX_METRICS), ...reasons];
 }
 
-/** Compares two values: numbers, then words; what is missing comes last in either direction. */
-function inOrder(one, other, ascending) {
-  if (one === null || other === null) return (one === null) - (other === null);
-  const numbers = typeof one === "number" && typeof other === "number";
-  const order = numbers ? one - other : String(one).localeCompare(String(other), undefined, { numeric: true });
+/** Compares two values for sorting: numbers, then text; missing values come last in either direction. */
+function compareValues(first, second, ascending) {
+  if (first === null || second === null) return (first === null) - (second === null);
+  const numbers = typeof first === "number" && typeof second === "number";
+  const order = numbers ? first - second : String(first).localeCompare(String(second), undefined, { numeric: true });
   return ascending ? order : -order;
 }
 
-/** What a column holds where it is sorted: a run that diverged has no score, whatever its last epoch said. */
+/** The value of a column for sorting and filtering: a run that diverged has no score. */
 const sortable = (column, run) => (column.key === data.metric ? run.score : column.value(run));
 
 function sorted(list) {
   const { column, ascending } = sorting;
   return column
-    ? [...list].sort((one, other) => inOrder(sortable(column, one), sortable(column, other), ascending))
+    ? [...list].sort((first, second) => compareValues(sortable(column, first), sortable(column, second), ascending))
     : list;
 }
 
@@ -85,10 +85,10 @@ function cell(column, run) {
     return element("td", { class: run.score !== null && !run.error ? "" : "reason bad" }, text);
   }
   if (column.key === data.metric) {
-    const text = run.score === null ? (run.state === "finished" ? "none" : run.state) : written(run.score);
+    const text = run.score === null ? (run.state === "finished" ? "none" : run.state) : formatValue(run.score);
     return element("td", { class: run.score === null ? "number score bad" : "number score" }, text);
   }
-  const text = column.text ? column.text(run) : written(column.value(run));
+  const text = column.text ? column.text(run) : formatValue(column.value(run));
   return element("td", column.number ? { class: "number" } : {}, text);
 }
 
@@ -109,19 +109,19 @@ function markRows() {
   }
 }
 
-/** Brings a run's row into view within the table's own box, so that the page stays where it is. */
+/** Scrolls a run's row into view within the table's box, without scrolling the page. */
 function revealRow(id) {
   const row = document.querySelector(`#table tr[data-run="${Number(id)}"]`);
   if (row) row.closest(".table-box").scrollTop = row.offsetTop - 120;
 }
 
-/** A term of the filter as a function of a run, or a string that says what is wrong with it. */
+/** Parses a term of the filter: returns a predicate on runs, or an error message. */
 function condition(term) {
   const parts = term.match(/^([^=<>!]+)(!=|<=|>=|=|<|>)(.*)$/);
   const word = term.toLowerCase();
   if (!parts)
     return (run) =>
-      [run.run, run.error, ...everyColumn.map((column) => written(column.value(run)))].some((text) =>
+      [run.run, run.error, ...everyColumn.map((column) => formatValue(column.value(run)))].some((text) =>
         (text ?? "").toLowerCase().includes(word),
       );
   const [, key, sign, wanted] = parts;
@@ -129,13 +129,13 @@ function condition(term) {
     [column.key, column.name].some((name) => name.toLowerCase() === key.toLowerCase()),
   );
   const column = named[0] ?? everyColumn.find((other) => other.key.toLowerCase().endsWith(`.${key.toLowerCase()}`));
-  if (!column) return `No column is called ${key}.`;
+  if (!column) return `There is no column ${key}.`;
   if (!wanted) return () => true; // still being typed
   return (run) =>
-    holds(column.text && Number.isNaN(Number(wanted)) ? column.text(run) : sortable(column, run), sign, wanted);
+    matches(column.text && Number.isNaN(Number(wanted)) ? column.text(run) : sortable(column, run), sign, wanted);
 }
 
-function holds(value, sign, wanted) {
+function matches(value, sign, wanted) {
   if (value === null) return sign === "!=" ? wanted !== "null" : sign === "=" && (wanted === "null" || wanted === "-");
   const numbers = typeof value === "number" && !Number.isNaN(Number(wanted));
   const order = numbers ? value - Number(wanted) : String(value).toLowerCase().localeCompare(wanted.toLowerCase());
@@ -146,12 +146,12 @@ function holds(value, sign, wanted) {
 
 function filter() {
   const conditions = find("filter").value.split(/\s+/).filter(Boolean).map(condition);
-  const wrong = conditions.filter((one) => typeof one === "string");
-  const asked = conditions.filter((one) => typeof one === "function");
-  const shown = data.runs.filter((run) => asked.every((one) => one(run)));
+  const errors = conditions.filter((item) => typeof item === "string");
+  const predicates = conditions.filter((item) => typeof item === "function");
+  const shown = data.runs.filter((run) => predicates.every((predicate) => predicate(run)));
   const count = find("count");
-  count.textContent = [`${shown.length} of ${data.runs.length} runs`, ...wrong].join(". ");
-  count.classList.toggle("bad", wrong.length > 0);
+  count.textContent = [`${shown.length} of ${data.runs.length} runs`, ...errors].join(". ");
+  count.classList.toggle("bad", errors.length > 0);
   show(shown);
   drawBody();
 }
@@ -161,7 +161,7 @@ function startTable() {
   const value = data.runs[0].shown[example] ?? "finished";
   find("filter").placeholder = `${nameOf(example)}=${value}`;
   find("filter-help").textContent =
-    `Words, or terms such as ${nameOf(example)}=${value} and ${data.metric}<0.1 (also >, <=, >=, !=); all must hold.`;
+    `Words, or terms such as ${nameOf(example)}=${value} and ${data.metric}<0.1 (also >, <=, >=, !=). A run must match all of them.`;
   let waiting = 0;
   find("filter").addEventListener("input", () => {
     clearTimeout(waiting);
