@@ -133,9 +133,9 @@ def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
     ("overrides", "message"),
     [
         (["task=classification", "model=v4"],
-         r"`task` \(.*Classification\) does not fit the dataset: The task needs classes, and"),
+         r"`task` \(.*Classification\) does not fit the dataset: The task needs classes, and the dataset has none"),
         (["task=prediction", "dataset=digits"], "nothing comes after an image. Use dataset=sp500 or dataset=toy"),
-        (["model=v1"], r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use data"),
+        (["model=v1"], r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits"),
         (["task=prediction", "model=autoencoder"],
          "the task accepts next_sequence, and the model produces only a reconstruction. Use model=predictor_v3 with t"),
         (["task=prediction", "model=predictor_v1"],

@@ -106,7 +106,7 @@ COMPONENTS = ("task", "model", "dataset", "data")
 
 
 def names_a_component(node: ast.expr) -> bool:
-    """Whether an expression is `task`, `self.task`, `task.name`, `type(task)` and the like."""
+    """Whether an expression is `task`, `self.task`, `type(task)`, `model.__class__` and the like."""
     inside = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
     inside |= {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
     return bool(inside & set(COMPONENTS))
@@ -116,13 +116,9 @@ def branches_on_kind(tree: ast.AST) -> list[int]:
     """Lines that ask what kind of task, model or dataset something is."""
     lines = []
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "id", "") == "isinstance"
-            and names_a_component(node.args[0])
-            and ast.unparse(node.args[1]) != "SequenceData"  # every dataset is one: that asks for no kind
-        ):
-            lines.append(node.lineno)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            every = ast.unparse(node.args[1]) == "SequenceData"  # every dataset is one: that asks for no kind
+            lines += [] if every or not names_a_component(node.args[0]) else [node.lineno]
         if isinstance(node, ast.Compare) and any(
             isinstance(side, ast.Attribute) and side.attr in ("name", "kind", "__name__", "__class__")
             and names_a_component(side.value) for side in (node.left, *node.comparators)

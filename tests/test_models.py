@@ -261,7 +261,7 @@ def test_the_divergence_of_the_variational_autoencoder_is_that_of_its_normal_dis
 
 
 MODELS = {**VARIANTS, **CLASSIFIERS, **PREDICTORS}
-#: The classifier of the raw input has a weight for each step of the longest sequence, to which any is padded.
+#: The classifier of the raw input has weights for every step of the longest sequence: alone, a sequence is padded too.
 PADDED_ALONE = {"v1"}
 LENGTHS = torch.tensor([7, 2, 5, 1])
 
