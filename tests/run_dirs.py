@@ -4,6 +4,12 @@ from pathlib import Path
 
 from lstm_ae.run_dir import RunDir
 
+#: What metrics.json records of metrics, as the runs of these tests have them.
+METRICS = {
+    "loss": {"unit": "loss", "higher_is_better": False},
+    "accuracy": {"unit": "share", "higher_is_better": True},
+}
+
 
 def write(path: Path, loss: float | None, state: str = "finished", losses=(), seconds: float = 1.0, **settings) -> Path:
     """Writes a run with a validation loss and a history of `losses`; `__` in the key of a setting stands for a dot."""

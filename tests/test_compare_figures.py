@@ -12,6 +12,7 @@ import pytest
 
 from lstm_ae.compare import figures, heat_map, series, table
 from lstm_ae.run_dir import RunDir
+from tests.run_dirs import METRICS
 
 ALL = {"learning_curves.png", "heat_map.png", "effects.png", "parallel_coordinates.png", "cost_score.png"}
 NO_EFFECTS = pd.DataFrame({"setting": [], "explained": [], "source": []})
@@ -22,7 +23,12 @@ def write_run(path, loss, lr=0.1, hidden=8, seed=0, state="finished", error=None
     run = RunDir(path)
     run.write_json("config.json", {"seed": seed, "model": {"hidden_size": hidden}, "optimizer": {"lr": lr}, **config})
     run.write_json("status.json", {"state": state, "error": error})
-    metrics = {"validation": {"loss": loss, "accuracy": 1 - loss}, "parameters": 100 * hidden, "seconds": 1.5 * hidden}
+    metrics = {
+        "metrics": METRICS,
+        "validation": {"loss": loss, "accuracy": 1 - loss},
+        "parameters": 100 * hidden,
+        "seconds": 1.5 * hidden,
+    }
     run.write_json("metrics.json", metrics)
     part = {"validation.loss": loss, "validation.accuracy": 1 - loss}
     run.write_history([{"epoch": epoch, **{key: value / epoch for key, value in part.items()}} for epoch in (1, 2, 3)])

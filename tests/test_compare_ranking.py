@@ -9,7 +9,7 @@ from lstm_ae.compare import load, ranking, table
 from lstm_ae.compare.reference import REFERENCE
 from lstm_ae.compare.selection import CompareError
 from lstm_ae.run_dir import RunDir
-from tests.run_dirs import write
+from tests.run_dirs import METRICS, write
 
 METRIC = "validation.loss"
 
@@ -123,7 +123,7 @@ def test_a_setting_that_only_some_runs_record_differs_if_these_disagree(tmp_path
 def test_a_ranking_of_several_datasets_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, dataset___target_="a.toy")
     write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
-    assert "Runs differ in dataset._target_" in ranking.notes(ranked(tmp_path), METRIC, [])[0]
+    assert "Runs differ in dataset._target_" in ranking.notes(ranked(tmp_path), METRIC, [], higher=False)[0]
 
 
 def test_evaluate_test_does_not_separate_groups(tmp_path):
@@ -135,7 +135,7 @@ def test_evaluate_test_does_not_separate_groups(tmp_path):
 def test_a_ranking_of_several_splits_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, split___target_="a.Whole", fold=None)
     write(tmp_path / "1", 0.1, split___target_="a.KFold", fold=0)
-    assert "Runs differ in split._target_" in ranking.notes(ranked(tmp_path), METRIC, [])[0]
+    assert "Runs differ in split._target_" in ranking.notes(ranked(tmp_path), METRIC, [], higher=False)[0]
 
 
 def test_pairs_share_the_settings_that_a_row_averages_over(tmp_path):
@@ -150,7 +150,9 @@ def test_a_higher_accuracy_is_better(tmp_path):
     for size in (8, 9):
         for seed in range(3):
             run = RunDir(write(tmp_path / f"{size}{seed}", 0.1, seed=seed, model__size=size))
-            run.write_json("metrics.json", {"validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}})
+            run.write_json(
+                "metrics.json", {"metrics": METRICS, "validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}}
+            )
     frame = load(tmp_path)
     shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
     assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]

@@ -6,6 +6,7 @@ import pytest
 
 from lstm_ae.compare import table
 from lstm_ae.run_dir import RunDir
+from tests.run_dirs import METRICS
 
 
 @pytest.fixture
@@ -15,7 +16,9 @@ def runs(tmp_path):
         run.write_json("config.json", {"seed": 0, "model": {"hidden_size": 8}, "trainer": {"threads": 1}, **config})
         run.write_json("status.json", {"state": state, "error": None if state == "finished" else "why"})
         if loss is not None:
-            run.write_json("metrics.json", {"validation": {"loss": loss}, "test": {"accuracy": 1 - loss}})
+            run.write_json(
+                "metrics.json", {"metrics": METRICS, "validation": {"loss": loss}, "test": {"accuracy": 1 - loss}}
+            )
         return tmp_path
 
     return write

@@ -94,10 +94,10 @@ def test_without_a_fold_another_splitter_gives_a_holdout_run():
 
 def test_a_splitter_of_ones_own_with_one_split_is_used_without_a_fold():
     class Alternating:
-        def get_n_splits(self, X=None, y=None, groups=None):  # noqa: N803
+        def get_n_splits(self, X=None, y=None, groups=None):
             return 1
 
-        def split(self, X, y=None, groups=None):  # noqa: N803
+        def split(self, X, y=None, groups=None):
             yield np.arange(0, len(X), 2), np.arange(1, len(X), 2)
 
     train, validation, notes = select(Alternating(), None, TOY)
