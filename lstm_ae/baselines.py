@@ -4,6 +4,8 @@ Constructors name what they need to know: `latent` (the shape of what the model 
 `time` (input steps), `features`, `classes`.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -67,9 +69,12 @@ class LinearRegression:
 
         batch, judge = everything(train), everything(validation)
         self._mean = _observed_mean(batch)
-        fitted = [Ridge(alpha).fit(self._rows(batch), _targets(batch)) for alpha in self.penalties]
-        counted = 1.0 if judge.target_observed is None else judge.target_observed.flatten(1).numpy()
-        errors = [np.square((model.predict(self._rows(judge)) - _targets(judge)) * counted).sum() for model in fitted]
+        rows, targets, counted = self._rows(batch), _targets(batch), _counted(batch)
+        if counted is not None and not counted.all():
+            targets = _completed(Ridge(self.penalties[1]), rows, targets, counted)
+        fitted = [Ridge(alpha).fit(rows, targets) for alpha in self.penalties]
+        counts = 1.0 if _counted(judge) is None else _counted(judge)
+        errors = [np.square((model.predict(self._rows(judge)) - _targets(judge)) * counts).sum() for model in fitted]
         self._model = fitted[int(np.argmin(errors))]
 
     def __call__(self, batch: Batch) -> Output:
@@ -227,6 +232,20 @@ def _filled(batch: Batch, mean: Float[Tensor, "time features"]) -> Float[Tensor,
     """Returns the inputs with means in place of what is missing."""
     there = batch.there
     return batch.inputs if there is None else torch.where(there, batch.inputs, mean)
+
+
+def _counted(batch: Batch) -> np.ndarray | None:
+    return None if batch.target_observed is None else batch.target_observed.flatten(1).numpy()
+
+
+def _completed(model: Any, rows: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Returns the targets with a regression's own answers where they do not count: there they teach nothing."""
+    completed = targets.copy()
+    for column in range(targets.shape[1]):
+        known = counted[:, column]
+        if known.any() and not known.all():
+            completed[~known, column] = model.fit(rows[known], targets[known, column]).predict(rows[~known])
+    return completed
 
 
 def _targets(batch: Batch) -> np.ndarray:

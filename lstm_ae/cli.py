@@ -13,7 +13,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -145,19 +145,17 @@ def _keys() -> list[str]:
     """Returns the dotted keys of the command line's choices, as far as they compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
 
-    from lstm_ae.run_dir import flat
+    from lstm_ae.experiment.keys import dotted
 
     choices = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_]+=\w+", word)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for given in (choices, []):
             try:
-                config = OmegaConf.to_container(compose("config", overrides=given), resolve=False)
+                return dotted(compose("config", overrides=given))
             except Exception:  # one of the choices is what is wrong
                 continue
-            return list(flat(cast(dict[str, Any], config)))
     return []
 
 

@@ -17,10 +17,9 @@ from lstm_ae.types import Measured, Output, Score, Subset, Task, answering, tota
 
 #: Sequences a batch where nothing is learnt: larger is faster, until it no longer fits the processor's cache.
 EVALUATION_BATCH = 512
-#: Two threads took 1.1 to 1.5 times as many steps a second as one on two cores (see README); a step's matrices are too
-#: small to feed more than a few. OMP_NUM_THREADS, which joblib sets for its workers, counts as the number of cores.
-DEFAULT_THREADS = min(4, torch.get_num_threads())
-
+#: One thread cannot collapse: OpenMP's threads spin while they wait for each other, and where other work runs, two of
+#: them take 5 to 50 times as long as by themselves, for 1.0 to 1.5 times the speed of one on an idle machine.
+DEFAULT_THREADS = 1
 
 Lesson = tuple[Subset, Subset, int]  # training, validation and epochs
 Callback = Callable[[Mapping[str, float]], None]

@@ -26,10 +26,10 @@ ALLOWED = {
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
 }
-# Assembles one job and runs it: everything that stands above it in the table.
+# Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "trainer", "run_dir",
-    "terminal",
+    "terminal", "plots",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.

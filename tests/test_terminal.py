@@ -67,7 +67,7 @@ def test_the_result_is_shown_with_its_baseline_the_path_and_what_to_type_next(ca
         "0.6",
         "0.5",
         "multirun/run",
-        "python run.py model.hidden_size=32",
+        "python run.py optimizer.lr=0.003",
     ):
         assert part in text
     assert terminal or "\x1b" not in text

@@ -23,18 +23,23 @@ class TwoStageConf:
 
 
 @dataclass
-class GridSweeperConf:
-    """The configuration `hydra.sweeper`."""
+class SweeperConf:
+    """The configuration `hydra.sweeper` of a grid, and with another `_target_` of a search (conf/sweep/search.yaml).
+
+    One for both, as a preset cannot override an option that conf/config.yaml has chosen.
+    """
 
     _target_: str = "hydra_plugins.lstm_ae_sweeper.grid.GridSweeper"
     params: dict[str, Any] | None = None
     exclude: list[Any] = field(default_factory=list)
     jobs: list[Any] | None = None
     two_stage: TwoStageConf | None = None
+    n_trials: int = 20
+    n_jobs: int = 2
     gpu_memory: float = 2.0
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="lstm_ae")
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=SweeperConf, provider="lstm_ae")
 
 
 class GridSweeper(Sweeper):
@@ -47,6 +52,7 @@ class GridSweeper(Sweeper):
             command line multiply them.
         two_stage: Settings of the selection in two stages; None: run each combination once.
         gpu_memory: GPU memory per job, GiB: joblib runs as many jobs at a time as fit into the free memory.
+        search: `n_trials` and `n_jobs`, which only a search uses.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class GridSweeper(Sweeper):
         jobs: list[Any] | None,
         two_stage: DictConfig | None,
         gpu_memory: float,
+        **search: int,
     ) -> None:
         self._given = params or {}, jobs or [], exclude
         self._two_stage = two_stage

@@ -1,10 +1,8 @@
 """Search over ranges with Optuna: each batch of jobs depends on the scores before. A search can be resumed."""
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -13,20 +11,6 @@ from hydra_plugins.lstm_ae_sweeper._job import SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, configure_logging, log
 
 STUDY = "study.db"
-
-
-@dataclass
-class SearchSweeperConf:
-    """The configuration `hydra.sweeper`."""
-
-    _target_: str = "hydra_plugins.lstm_ae_sweeper.search.SearchSweeper"
-    params: dict[str, Any] | None = None
-    n_trials: int = 20
-    n_jobs: int = 2
-    gpu_memory: float = 2.0
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchSweeperConf, provider="lstm_ae")
 
 
 class SearchSweeper(Sweeper):
@@ -40,9 +24,18 @@ class SearchSweeper(Sweeper):
         n_trials: Total number of trials.
         n_jobs: Trials per batch; each batch uses the scores of the batches before it.
         gpu_memory: GPU memory per job, GiB.
+        grid: `exclude`, `jobs` and `two_stage`, which only a grid can have.
+
+    Raises:
+        SweepError: one of these is set.
     """
 
-    def __init__(self, params: dict[str, Any] | None, n_trials: int, n_jobs: int, gpu_memory: float) -> None:
+    def __init__(
+        self, params: dict[str, Any] | None, n_trials: int, n_jobs: int, gpu_memory: float, **grid: Any
+    ) -> None:
+        for name, value in grid.items():
+            if value:
+                raise SweepError(f"`hydra.sweeper.{name}` needs a grid, and sweep=search has none. Leave it out.")
         self._params, self._n_trials, self._n_jobs = params, n_trials, n_jobs
         self._gpu_memory = gpu_memory
 

@@ -220,7 +220,7 @@ class Prediction(Task):
         return Report({"last_step_direction_accuracy": share}, intervals, tables, arrays)
 
     def _gathered(self, judged: EvaluatedSubset) -> dict[str, np.ndarray]:
-        """Returns a value for each sequence and step that counts: squared errors by name, directions, time, series."""
+        """Returns for each sequence and step that counts sums over its features: squared errors by name, directions."""
         data = judged.subset.data
         columns: dict[str, list[np.ndarray]] = {}
         for batch, outputs in judged.batches():
@@ -233,23 +233,21 @@ class Prediction(Task):
             offsets = last if self.steps == "last" else torch.arange(target.shape[1]).unsqueeze(0)
             of_step = present(batch.target_starts, "places of the targets").unsqueeze(1) + offsets  # (batch, steps)
             rows = of_step[there].numpy()
-            found = {name: self._step_errors(*parts)[there].numpy() for name, parts in compared.items()}
+            errors = {name: measures.squared_errors(made, target, counted) for name, (made, *_) in compared.items()}
+            if batch.scale is not None:
+                errors["unscaled"] = errors["model"].sqrt() * batch.scale.abs().unsqueeze(1)
+            found = {name: values.sum(dim=2)[there].numpy() for name, values in errors.items()}
+            values = torch.full(target.shape[:2], target.shape[2]) if counted is None else counted.sum(dim=2)
+            found["values"] = values[there].numpy()
             found |= {"right": right.sum(dim=2)[there].numpy(), "moved": moved.sum(dim=2)[there].numpy()}
             found["time"] = rows if data.time_of_step is None else data.time_of_step[rows]
             found["is_last"] = (offsets == last).expand_as(there)[there].numpy()
             if data.series is not None:
                 series = torch.from_numpy(data.series)[present(batch.index, "sequences' indices")]
                 found["series"] = series.unsqueeze(1).expand_as(there)[there].numpy()
-            if batch.scale is not None:
-                found["unscaled"] = ((predicted - target).abs() * batch.scale.abs().unsqueeze(1)).mean(2)[there].numpy()
-            for name, values in found.items():
-                columns.setdefault(name, []).append(values)
+            for name, column in found.items():
+                columns.setdefault(name, []).append(column)
         return {name: np.concatenate(values) for name, values in columns.items()}
-
-    def _step_errors(self, predicted: Tensor, target: Tensor, before: Tensor, counted: Tensor | None) -> Tensor:
-        """Returns the mean squared error of each step over the features that count, (batch, steps)."""
-        errors = measures.squared_errors(predicted, target, counted)
-        return errors.mean(dim=2) if counted is None else errors.sum(dim=2) / counted.sum(dim=2).clamp(min=1)
 
     def _by_series(self, names: tuple[str, ...], found: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
         """Returns a row a series: its errors, skills, and the direction of last steps with its interval."""
@@ -259,14 +257,16 @@ class Prediction(Task):
             last = own & found["is_last"]
             right, moved = int(found["right"][last].sum()), int(found["moved"][last].sum())
             low, high = statistics.proportion_interval(right, moved) or (None, None)
-            error = float(found["model"][own].mean())
+            values, last_values = found["values"][own].sum(), found["values"][last].sum()
+            error = float(found["model"][own].sum() / values)
             row: dict[str, Any] = {"series": names[series], "sequences": int(last.sum()), "prediction_mse": error}
             for name in self.baselines:
-                row[f"{name}_mse"] = float(found[name][own].mean())
+                row[f"{name}_mse"] = float(found[name][own].sum() / values)
                 row[f"skill_{name}"] = 1 - error / row[f"{name}_mse"] if row[f"{name}_mse"] else None
             if "unscaled" in found:
-                unscaled = found["unscaled"][last]
-                row["last_step_mae_unscaled"] = float(unscaled.mean()) if len(unscaled) else None
+                row["last_step_mae_unscaled"] = (
+                    float(found["unscaled"][last].sum() / last_values) if last_values else None
+                )
             share = right / moved if moved else None
             row |= {"last_step_direction_accuracy": share, "direction_low": low, "direction_high": high}
             for name, value in row.items():
