@@ -143,7 +143,7 @@ def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
         (["task=classification", "dataset=digits", "model=v4", "task.reconstruction_dominance=2"],
          r"`reconstruction_dominance` must lie in \[0, 1\], got 2"),
         (["dataset=sp500", "task=prediction", "model=predictor_v3", "task.multi_step=true", "dataset.window=4",
-          "dataset.symbols=[AAPL]"], "`dataset.window` must be at least 5 to be halved by .*, got 4"),
+          "dataset.symbols=[AAPL]"], "`dataset.window` must be at least 5, and the same .*, to be halved by .*, got 4"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_both_sides_and_what_fits(run_in, tmp_path, overrides, message):
