@@ -80,10 +80,15 @@ class Batch:
             ValueError: a sequence is too short.
         """
         self._require(steps)
+        inputs, observed = self.inputs[:, :-steps], None if self.observed is None else self.observed[:, :-steps]
+        if self.lengths is not None:  # what is cut off becomes padding
+            time = torch.arange(inputs.shape[1], device=inputs.device)
+            inside = (time < (self.lengths - steps).unsqueeze(1)).unsqueeze(2)
+            inputs, observed = inputs * inside, None if observed is None else observed & inside
         return dataclasses.replace(
             self,
-            inputs=self.inputs[:, :-steps],
-            observed=None if self.observed is None else self.observed[:, :-steps],
+            inputs=inputs,
+            observed=observed,
             target=self.inputs[:, steps:],
             target_observed=None if self.target_observed is None else self.target_observed[:, steps:],
             lengths=None if self.lengths is None else self.lengths - steps,

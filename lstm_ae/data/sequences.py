@@ -61,7 +61,7 @@ class SequenceData:
 
     values: Real[Tensor, "steps features"]
     starts: Int64[Tensor, " sequences"]
-    lengths: int | Int[np.ndarray, " sequences"]
+    lengths: int | Int[np.ndarray, " _"]
     test: Bool[np.ndarray, " _"]
     scaling: Scaling = field(default_factory=Scaling)
     labels: Int64[Tensor, " _"] | None = None
@@ -176,6 +176,7 @@ class SequenceData:
                   self.series_of_step, self.time_of_step)  # fmt: skip
         for array in arrays:
             digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+        digest.update(b"-" if self.times is None else np.ascontiguousarray(self.times).view(np.uint8).data)
         rest = (self.length, self.classes, self.series_names, self.feature_names, self.image_shape, self.scaling)
         digest.update(repr(rest).encode())
         return digest.hexdigest()
@@ -184,6 +185,8 @@ class SequenceData:
         steps, count = len(self.values), len(self.starts)
         _require(count > 0, "starts", "name at least one sequence", count, "Use more data, or shorter sequences")
         checks.one_of("missing", self.missing, MISSING)
+        if isinstance(self.lengths, np.ndarray):
+            _require(len(self.lengths) == count, "lengths", f"have {count} values", len(self.lengths), "Mend lengths")
         checks.at_least("lengths", self.shortest, 1, cure="Leave out sequences without a step.")
         outside = bool(self.starts.min() < 0) or int(self.ends.max()) > steps
         _require(not outside, "starts", f"lie within the {steps} rows of `values`", "one beyond", "Mend starts")
@@ -193,8 +196,6 @@ class SequenceData:
             each = "one a sequence" if wanted == count else "one a row"
             if value is not None:
                 _require(len(value) == wanted, name, f"have {wanted} values, {each}", len(value), "Give one for each")
-        if isinstance(self.lengths, np.ndarray):
-            _require(len(self.lengths) == count, "lengths", f"have {count} values", len(self.lengths), "Mend lengths")
         _require_index("labels", self.labels, "classes", len(self.classes))
         _require_index("series_of_step", self.series_of_step, "series_names", len(self.series_names))
         if self.times is not None:

@@ -107,8 +107,7 @@ def assemble(recipe: Recipe) -> Components:
     Raises:
         ConfigError: a value cannot be used, or parts do not fit each other.
     """
-    if not 0 <= recipe.seed < SEED_BOUND:
-        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {recipe.seed}. Use seed=0.")
+    check_seed(recipe.seed)
     data = recipe.data
     splitter = make("split", recipe.split)
     task: Task = make("task", recipe.task, unit=data.unit)
@@ -139,6 +138,12 @@ def assemble(recipe: Recipe) -> Components:
     given = {name: size for name, size in sizes.items() if name in open_parameters(recipe.model)}
     notes = (*data.notes, *notes, *more)
     return Components(data, subsets, scaling, task, trainer, training, given, recipe.seed, notes)
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that numpy and scikit-learn do not take."""
+    if not 0 <= seed < SEED_BOUND:
+        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {seed}. Use seed=0.")
 
 
 def make(group: str, factory: Factory, **known: Any) -> Any:
@@ -202,7 +207,8 @@ def _misfit(recipe: Recipe, task: Task, produces: set[str]) -> str:
     """Returns what to say where a model does not produce what a task accepts."""
     accepted = " or ".join(sorted(task.accepts))
     made = ", ".join(sorted(produces)) or "only a reconstruction"
-    near = [hit for one in sorted(produces) for hit in difflib.get_close_matches(one, sorted(task.accepts), n=1)]
+    unknown = sorted(produces - EXAMPLES.keys())
+    near = [hit for one in unknown for hit in difflib.get_close_matches(one, sorted(task.accepts), n=1)]
     examples = [EXAMPLES[one] for one in [*sorted(task.accepts), *sorted(produces)] if one in EXAMPLES]
     cure = f"Did you mean {near[0]}?" if near else f"Use {', or '.join(dict.fromkeys(examples))}." if examples else ""
     return (

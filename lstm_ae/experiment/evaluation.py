@@ -123,7 +123,11 @@ class Outputs:
             return "returns no latent, so it is not known whether it compresses"
         steps, features = batch.inputs.shape[1:]
         size, whole = int(np.prod(self.latent)), steps * features
-        return f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})" * (size >= whole)
+        return (
+            f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})"
+            if size >= whole
+            else None
+        )
 
 
 def measure(components: Components) -> tuple[dict[str, Any], Report]:

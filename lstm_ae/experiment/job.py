@@ -15,7 +15,7 @@ import torch
 from lstm_ae import terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, named
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, named
 from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.run_dir import (
     CHECKPOINT,
@@ -140,6 +140,7 @@ def _run(job: Job) -> float:
     code = environment.code_hash(_modules(recipe))
     if status.get("signature") == own and status["state"] in ENDED and job.reuse_below is None:
         return _ended_before(job, recipe, code)
+    check_seed(recipe.seed)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     components = assemble(recipe)
