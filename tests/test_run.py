@@ -104,6 +104,7 @@ def test_a_full_disk_ends_with_a_message_and_no_traceback(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_mid_training_and_started_again_ends_like_an_undisturbed_one(command, tmp_path):
     undisturbed = command(*LONG, f"hydra.run.dir={tmp_path}/undisturbed")
     assert undisturbed.returncode == 0, undisturbed.stderr
