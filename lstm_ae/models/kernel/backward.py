@@ -6,18 +6,18 @@ from lstm_ae.models.kernel.builder import Builder
 from lstm_ae.models.kernel.spec import GATES, MEMORY_ROW, TANH_ROW, Spec
 from lstm_ae.models.kernel.steps import Steps, valid
 
-POINTERS, INTEGERS = "x wt hs saved gy dx dh dc dw sums lengths", "T B reverse thread n"
+POINTERS, INTEGERS = "x wt hs saved gy dx dh dc dw sums lengths", "T B reverse dx_wanted thread n"
 
 
 class Backward:
-    """The function `backward_input(x, wt, hs, saved, gy, dx, dh, dc, dw, sums, lengths, T, B, reverse, thread, n)`.
+    """The function `backward`, whose arguments are `POINTERS` and `INTEGERS`, with B as in `Forward`.
 
-    Its name is `backward` where the inputs need no gradient. Its arguments beside those of `Forward`:
+    Those that `Forward` does not have, or has otherwise:
 
     - wt: the transposed weights in blocks of `tile.rows` rows, first those of the states, then those of the inputs.
     - saved: as forward left it; each step's gates become their gradients.
     - gy (T, hidden, B): the outputs' gradient, y' of the equations.
-    - dx (T, inputs, B): the inputs' gradient, written by `backward_input`.
+    - dx (T, inputs, B): the inputs' gradient, written where dx_wanted is 1; else it is 0.
     - dh, dc (hidden, B): in, the gradients of the last state and memory; out, of the initial ones.
     - dw (tiles, hidden, inputs + hidden + 1, 4): each tile's gradient of the weights; the last column is the bias's.
     - sums (threads, hidden, inputs + hidden + 1, 4, width): room for `dw` before it is summed over a vector's elements.
@@ -27,14 +27,14 @@ class Backward:
     Args:
         module: What the function becomes part of.
         spec: What it is made for.
-        input_gradient: Whether it also writes `dx`.
     """
 
-    def __init__(self, module: ir.Module, spec: Spec, input_gradient: bool) -> None:
-        name = "backward_input" if input_gradient else "backward"
-        self.c = c = Builder(module, name, POINTERS, INTEGERS, spec.tile.width)
-        x, self.wt, hs, saved, gy, dx, dh, dc, dw, sums, lengths, self.T, self.B, reverse, thread, n = c.arguments
-        self.spec, self.input_gradient, self.steps = spec, input_gradient, Steps(c, self.T, reverse)
+    def __init__(self, module: ir.Module, spec: Spec) -> None:
+        self.c = c = Builder(module, "backward", POINTERS, INTEGERS, spec.tile.width)
+        x, self.wt, hs, saved, gy, dx, dh, dc, dw, sums, lengths, self.T, self.B, reverse, dx_wanted, thread, n = (
+            c.arguments
+        )
+        self.spec, self.steps, self.dx_wanted = spec, Steps(c, self.T, reverse), dx_wanted
         lane = c.mul(n, spec.tile.lanes)
         tile_rows = (c.at(rows, lane) for rows in (x, hs, gy, dx, dh, dc, lengths))
         self.x, self.hs, self.gy, self.dx, self.dh, self.dc, self.lengths = tile_rows
@@ -62,21 +62,20 @@ class Backward:
         t = self.steps.time(step)
         old, new = (c.at(self.saved, c.mul(c.add(step, i), self.spec.record)) for i in (0, 1))
         outputs = c.at(self.gy, c.mul(t, hidden, self.B))
-        with c.loop(0, hidden) as u:
-            for v in range(self.spec.tile.vectors):
-                self._gate_gradients(u, v, old, new, outputs, t)
+        with c.loop(0, hidden) as u, c.loop(0, self.spec.tile.lanes, c.width) as v:
+            self._gate_gradients(u, v, old, new, outputs, t)
         self._transposed_product(new, self.wt, hidden, self.dh, t if self.spec.masked else None)
-        if self.input_gradient:
+        with c.b.if_then(c.b.icmp_signed("!=", self.dx_wanted, c.integer(0))):
             dx = c.at(self.dx, c.mul(t, inputs, self.B))
             self._transposed_product(new, c.at(self.wt, GATES * hidden * hidden), inputs, dx, None)
 
     def _gate_gradients(
-        self, u: ir.Value, v: int, old: ir.Value, new: ir.Value, outputs: ir.Value, t: ir.Value
+        self, u: ir.Value, v: ir.Value, old: ir.Value, new: ir.Value, outputs: ir.Value, t: ir.Value
     ) -> None:
         """Replaces the gates of one unit and vector by their gradients, and dc by that of the memory before."""
         c, hidden, lanes = self.c, self.spec.hidden, self.spec.tile.lanes
-        place, unit = c.add(c.mul(u, lanes), v * c.width), c.add(c.mul(u, self.B), v * c.width)
-        places = [c.add(c.mul(u, GATES * lanes), gate * lanes + v * c.width) for gate in range(GATES)]
+        place, unit = c.add(c.mul(u, lanes), v), c.add(c.mul(u, self.B), v)
+        places = [c.add(c.mul(u, GATES * lanes), gate * lanes, v) for gate in range(GATES)]
         i, f, g, o = (c.load(new, gate) for gate in places)
         bounded = c.load(new, TANH_ROW * hidden * lanes, place)
         previous = c.load(old, MEMORY_ROW * hidden * lanes, place)
@@ -108,10 +107,10 @@ class Backward:
         c, spec = self.c, self.spec
         for first, length in c.blocks(count, spec.tile.rows):
             block = c.at(weights, c.mul(first, GATES * spec.hidden))
-            for group in spec.tile.groups:
-                places = [[c.add(c.mul(c.add(first, r), self.B), v * c.width) for v in group] for r in range(length)]
+            with c.groups(spec.tile) as group:
+                places = [[c.add(c.mul(c.add(first, r), self.B), v) for v in group] for r in range(length)]
                 sums = c.variables(length, len(group))
-                for v, column in zip(group, range(len(group)), strict=True):
+                for column, v in enumerate(group):
                     for r in range(length):
                         start = c.constant(0.0)
                         if kept_from is not None:
@@ -119,7 +118,7 @@ class Backward:
                             start = c.b.select(mask, start, c.load(target, places[r][column]))
                         c.set(sums[r][column], start)
                 with c.loop(0, GATES * spec.hidden) as j:
-                    row = [c.load(gates, c.mul(j, spec.tile.lanes), v * c.width) for v in group]
+                    row = [c.load(gates, c.mul(j, spec.tile.lanes), v) for v in group]
                     for r in range(length):
                         weight = c.load_repeated(block, c.mul(j, length), r)
                         for variable, value in zip(sums[r], row, strict=True):
@@ -162,10 +161,10 @@ class Backward:
             time = time if source is self.x else self.steps.before(time)
             now = c.at(gates, c.mul(c.add(step, 1), self.spec.record))
             rows = c.at(source, c.mul(c.add(c.mul(time, count), first), self.B))
-            for v in range(tile.vectors):
-                gradients = [c.load(now, gate * tile.lanes + v * c.width) for gate in range(GATES)]
+            with c.loop(0, tile.lanes, c.width) as v:
+                gradients = [c.load(now, gate * tile.lanes, v) for gate in range(GATES)]
                 for j in range(length):
-                    value = c.load(rows, c.mul(self.B, j), v * c.width)
+                    value = c.load(rows, c.mul(self.B, j), v)
                     for gate in range(GATES):
                         c.accumulate(sums[j][gate], value, gradients[gate])
         for j in range(length):
@@ -180,8 +179,8 @@ class Backward:
             c.set(sums[gate], c.load(block, gate * c.width))
         with c.loop(begin, end) as step:
             now = c.at(gates, c.mul(c.add(step, 1), self.spec.record))
-            for v in range(tile.vectors):
+            with c.loop(0, tile.lanes, c.width) as v:
                 for gate in range(GATES):
-                    c.set(sums[gate], c.b.fadd(c.get(sums[gate]), c.load(now, gate * tile.lanes + v * c.width)))
+                    c.set(sums[gate], c.b.fadd(c.get(sums[gate]), c.load(now, gate * tile.lanes, v)))
         for gate in range(GATES):
             c.store(c.get(sums[gate]), block, gate * c.width)

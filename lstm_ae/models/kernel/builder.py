@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 from llvmlite import ir
 
+from lstm_ae.models.kernel.spec import Tile
+
 FLOAT, INTEGER, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
 Integer: TypeAlias = int | ir.Value
 
@@ -57,14 +59,14 @@ class Builder:
         return ir.Constant(INTEGER, value) if isinstance(value, int) else value
 
     def add(self, *terms: Integer) -> ir.Value:
-        """Returns the sum of integers."""
-        return functools.reduce(lambda a, c: self.b.add(a, c, flags=["nsw"]), [self.integer(term) for term in terms])
+        """Returns the sum of integers, 0 without any."""
+        values = [self.integer(term) for term in terms or (0,)]
+        return functools.reduce(lambda a, c: self.b.add(a, c, flags=["nsw"]), values)
 
     def mul(self, *factors: Integer) -> ir.Value:
         """Returns the product of integers."""
-        return functools.reduce(
-            lambda a, c: self.b.mul(a, c, flags=["nsw"]), [self.integer(factor) for factor in factors]
-        )
+        values = [self.integer(factor) for factor in factors]
+        return functools.reduce(lambda a, c: self.b.mul(a, c, flags=["nsw"]), values)
 
     def sub(self, a: Integer, c: Integer) -> ir.Value:
         """Returns a - c of integers."""
@@ -85,6 +87,12 @@ class Builder:
         self.b.store(self.add(now, step), index)
         self.b.branch(head)
         self.b.position_at_end(after)
+
+    @contextmanager
+    def groups(self, tile: Tile) -> Iterator[list[ir.Value]]:
+        """Repeats what is built inside for each group of a row's vectors; yields where they begin within the row."""
+        with self.loop(0, tile.lanes, tile.group * tile.width) as first:
+            yield [self.add(first, v * tile.width) for v in range(tile.group)]
 
     def blocks(self, count: int, size: int) -> Iterator[tuple[ir.Value, int]]:
         """Cuts `count` into blocks of `size`, which are a loop, and a remainder; yields the first and how many."""

@@ -15,7 +15,7 @@ from lstm_ae.models.kernel.spec import Spec
 from lstm_ae.models.kernel.threads import run_on_threads
 
 #: Functions that take one tile; threads call their `_task`.
-BY_TILE = ("forward", "backward", "backward_input")
+BY_TILE = ("forward", "backward")
 
 
 class Kernel:
@@ -31,21 +31,15 @@ class Kernel:
     """
 
     def __init__(self, spec: Spec, code: bytes) -> None:
-        from llvmlite import binding as llvm
-
         self.spec = spec
-        empty = llvm.parse_assembly(f'target triple = "{llvm.get_default_triple()}"')
-        # The engine owns the code, and so must live as long as the functions.
-        self._engine = llvm.create_mcjit_compiler(empty, _machine())
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+        self._engine = load(code)
         address = self._engine.get_function_address
         self.pack = ctypes.CFUNCTYPE(None, *7 * [ctypes.c_void_p])(address("pack"))
         self.unpack = ctypes.CFUNCTYPE(None, *5 * [ctypes.c_void_p], ctypes.c_int64)(address("unpack"))
         self._tasks = {name: address(f"{name}_task") for name in BY_TILE}
 
     def run(self, name: str, tiles: int, *arguments: int) -> None:
-        """Calls `forward`, `backward` or `backward_input` for every tile, on as many of torch's threads as have one.
+        """Calls `forward` or `backward` for every tile, on as many of torch's threads as have one.
 
         Args:
             name: Which function.
@@ -94,8 +88,7 @@ def compile_code(spec: Spec) -> bytes:
     module.triple = llvm.get_default_triple()
     emit_pack(module, spec)
     Forward(module, spec).emit()
-    for input_gradient in (False, True):
-        Backward(module, spec, input_gradient).emit()
+    Backward(module, spec).emit()
     for name in BY_TILE:
         emit_task(module, name)
     emit_unpack(module, spec)
@@ -117,6 +110,17 @@ def compile_module(module: Any) -> bytes:
     passes.getModulePassManager().run(parsed, passes)
     code: bytes = machine.emit_object(parsed)
     return code
+
+
+def load(code: bytes) -> Any:
+    """Returns LLVM's engine with the functions of an object file, which must live as long as they are called."""
+    from llvmlite import binding as llvm
+
+    empty = llvm.parse_assembly(f'target triple = "{llvm.get_default_triple()}"')
+    engine = llvm.create_mcjit_compiler(empty, _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
 
 
 def _machine() -> Any:

@@ -11,9 +11,7 @@ POINTERS, INTEGERS = "x w bias hs cs saved lengths", "T B keep reverse thread n"
 
 
 class Forward:
-    """The function `forward(x, w, bias, hs, cs, saved, lengths, T, B, keep, reverse, thread, n)`.
-
-    Its arguments, B being the batch filled up to whole tiles:
+    """The function `forward`, whose arguments are `POINTERS` and `INTEGERS`; B is the batch filled up to whole tiles.
 
     - x (T, inputs, B): the inputs.
     - w (hidden, inputs + hidden, 4), bias (hidden, 4): the gates' weights; those of logistic gates are halved.
@@ -42,18 +40,15 @@ class Forward:
 
     def emit(self) -> None:
         """Adds the function to the module."""
-        c, hidden, lanes, vectors = self.c, self.spec.hidden, self.spec.tile.lanes, range(self.spec.tile.vectors)
-        with c.loop(0, hidden) as u:
-            initial = c.at(self.cs, c.mul(c.add(u, hidden), self.B))
-            for v in vectors:
-                c.store(c.load(initial, v * c.width), self.saved, self.memories, c.mul(u, lanes), v * c.width)
+        c, hidden, lanes = self.c, self.spec.hidden, self.spec.tile.lanes
+        initial = c.at(self.cs, c.mul(self.B, hidden))
+        with c.loop(0, hidden) as u, c.loop(0, lanes, c.width) as v:
+            c.store(c.load(initial, c.mul(u, self.B), v), self.saved, self.memories, c.mul(u, lanes), v)
         with c.loop(0, self.T) as step:
             self._step(step)
-        last = c.at(self.saved, c.mul(self.T, self.keep, self.spec.record))
-        with c.loop(0, hidden) as u:
-            for v in vectors:
-                value = c.load(last, self.memories, c.mul(u, lanes), v * c.width)
-                c.store(value, self.cs, c.mul(u, self.B), v * c.width)
+        last = c.at(self.saved, c.mul(self.T, self.keep, self.spec.record), self.memories)
+        with c.loop(0, hidden) as u, c.loop(0, lanes, c.width) as v:
+            c.store(c.load(last, c.mul(u, lanes), v), self.cs, c.mul(u, self.B), v)
         c.finish()
 
     def _step(self, step: ir.Value) -> None:
@@ -62,17 +57,18 @@ class Forward:
         before = c.at(self.hs, c.mul(self.steps.before(t), spec.hidden, self.B))
         after = c.at(self.hs, c.mul(self.steps.after(t), spec.hidden, self.B))
         old, new = (c.at(self.saved, c.mul(c.add(step, i), self.keep, spec.record)) for i in (0, 1))
-        with c.loop(0, spec.hidden) as u:
-            for group in spec.tile.groups:
-                for v, sums in zip(group, self._gate_sums(u, group, inputs, before), strict=True):
-                    mask = valid(c, self.lengths, v, t) if spec.masked else None
-                    state = self._cell(u, v, sums, old, new, mask)
-                    place = c.add(c.mul(u, self.B), v * c.width)
-                    if mask is not None:
-                        state = c.b.select(mask, state, c.load(before, place))
-                    c.store(state, after, place)
+        with c.loop(0, spec.hidden) as u, c.groups(spec.tile) as group:
+            for v, sums in zip(group, self._gate_sums(u, group, inputs, before), strict=True):
+                mask = valid(c, self.lengths, v, t) if spec.masked else None
+                state = self._cell(u, v, sums, old, new, mask)
+                place = c.add(c.mul(u, self.B), v)
+                if mask is not None:
+                    state = c.b.select(mask, state, c.load(before, place))
+                c.store(state, after, place)
 
-    def _gate_sums(self, u: ir.Value, group: range, inputs: ir.Value, states: ir.Value) -> list[list[ir.Value]]:
+    def _gate_sums(
+        self, u: ir.Value, group: list[ir.Value], inputs: ir.Value, states: ir.Value
+    ) -> list[list[ir.Value]]:
         """Returns W x + U h + b of unit u: for each vector of the group the four gates' sums."""
         c, spec = self.c, self.spec
         sums = c.variables(len(group), GATES)
@@ -83,7 +79,7 @@ class Forward:
         weights = c.at(self.w, c.mul(u, (spec.inputs + spec.hidden) * GATES))
         for rows, count, base in ((inputs, spec.inputs, 0), (states, spec.hidden, spec.inputs)):
             with c.loop(0, count) as k:
-                row = [c.load(rows, c.mul(k, self.B), v * c.width) for v in group]
+                row = [c.load(rows, c.mul(k, self.B), v) for v in group]
                 for gate in range(GATES):
                     weight = c.load_repeated(weights, c.mul(c.add(k, base), GATES), gate)
                     for variables, value in zip(sums, row, strict=True):
@@ -91,21 +87,21 @@ class Forward:
         return [[c.get(variable) for variable in variables] for variables in sums]
 
     def _cell(
-        self, u: ir.Value, v: int, sums: list[ir.Value], old: ir.Value, new: ir.Value, mask: ir.Value | None
+        self, u: ir.Value, v: ir.Value, sums: list[ir.Value], old: ir.Value, new: ir.Value, mask: ir.Value | None
     ) -> ir.Value:
         """Saves gates, memory and tanh of the memory of one unit and vector, and returns the state."""
         c, lanes = self.c, self.spec.tile.lanes
         gates = quotients(c, [tanh(c, value) for value in sums])
         gates = [value if gate == CELL_GATE else logistic_of_half(c, value) for gate, value in enumerate(gates)]
         i, f, g, o = gates
-        place = c.add(c.mul(u, lanes), v * c.width)
+        place = c.add(c.mul(u, lanes), v)
         previous = c.load(old, self.memories, place)
         memory = c.multiply_add(f, previous, c.b.fmul(i, g))
         if mask is not None:
             memory = c.b.select(mask, memory, previous)
         (bounded,) = quotients(c, [tanh(c, memory)])
         for gate, value in enumerate(gates):
-            c.store(value, new, c.mul(u, GATES * lanes), gate * lanes + v * c.width)
+            c.store(value, new, c.mul(u, GATES * lanes), gate * lanes, v)
         c.store(bounded, new, self.bounded, place)
         c.store(memory, new, self.memories, place)
         return c.b.fmul(o, bounded)

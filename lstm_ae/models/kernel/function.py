@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lstm_ae.models.kernel import rows
 from lstm_ae.models.kernel.compile import Kernel
@@ -85,13 +84,14 @@ class Recurrence(torch.autograd.Function):
         return y, h, c
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gy: Tensor | None, gh: Tensor | None, gc: Tensor | None) -> tuple[Tensor | None, ...]:
         """Returns the gradients of forward's arguments.
 
         Raises:
-            RuntimeError: backward has been called before.
+            RuntimeError: second derivatives are wanted, or backward has been called before.
         """
+        if torch.is_grad_enabled():  # as under `create_graph`; autograd would take what follows for a constant
+            raise RuntimeError("The LSTM kernel has no second derivatives. Set the layer's `kernel` to False.")
         if ctx.kept is None:
             raise RuntimeError(
                 "The LSTM kernel can go backward only once for each forward pass. "
@@ -112,10 +112,11 @@ class Recurrence(torch.autograd.Function):
         sums = room.data_ptr()
         dw = sums + BYTES * wide
         dh, dc = last[0].data_ptr(), last[1].data_ptr()
-        kernel.run("backward" if dx is None else "backward_input", tiles, inputs.data_ptr(),
+        kernel.run("backward", tiles, inputs.data_ptr(),
                    packed.data_ptr() + BYTES * spec.weights, states.data_ptr(), saved.data_ptr(), outputs.data_ptr(),
                    0 if dx is None else dx.data_ptr(), dh, dc, dw, sums,
-                   0 if steps is None else steps.data_ptr(), time, padded, ctx.reverse)  # fmt: skip
+                   0 if steps is None else steps.data_ptr(), time, padded, ctx.reverse,
+                   dx is not None)  # fmt: skip
         gates = GATES * spec.hidden
         weights = [torch.empty(shape) for shape in ((gates, spec.inputs), (gates, spec.hidden), (gates,), (gates,))]
         kernel.unpack(dw, *(gradient.data_ptr() for gradient in weights), tiles)

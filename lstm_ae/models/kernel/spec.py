@@ -16,7 +16,7 @@ class Tile:
     Attributes:
         width: float32 numbers in a vector register.
         vectors: Vectors in a row of a tile.
-        group: Vectors of a row that are summed at once in products with the weights.
+        group: Vectors of a row that are summed at once in products with the weights; a divisor of `vectors`.
         rows: Rows of a product with the transposed weights that are summed at once.
         columns: Columns of the weights' gradient that are summed at once, for the four gates of a unit.
         steps: Time steps after which the weights' gradient is updated, while their values are still in the cache.
@@ -33,12 +33,6 @@ class Tile:
     def lanes(self) -> int:
         """Sequences in a tile."""
         return self.width * self.vectors
-
-    @property
-    def groups(self) -> list[range]:
-        """The vectors of a row, in groups that are summed at once."""
-        starts = range(0, self.vectors, self.group)
-        return [range(first, min(first + self.group, self.vectors)) for first in starts]
 
 
 # The fastest of those tried. A row of a tile must have 128 bytes or more: the rows of a batch of 128 lie 512 bytes

@@ -32,6 +32,6 @@ class Steps:
         return self._c.sub(self._c.add(time, 1), self._reverse)
 
 
-def valid(c: Builder, lengths: ir.Value, vector: int, time: ir.Value) -> ir.Value:
-    """Returns for each sequence of a vector whether `time` lies within its length, given the tile's lengths."""
-    return c.b.fcmp_ordered("<", c.repeat(c.b.sitofp(time, FLOAT)), c.load(lengths, vector * c.width))
+def valid(c: Builder, lengths: ir.Value, v: ir.Value, time: ir.Value) -> ir.Value:
+    """Returns for each sequence of the vector at `v` of the tile whether `time` lies within its length."""
+    return c.b.fcmp_ordered("<", c.repeat(c.b.sitofp(time, FLOAT)), c.load(lengths, v))

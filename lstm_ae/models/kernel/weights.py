@@ -8,6 +8,8 @@ from llvmlite import ir
 from lstm_ae.models.kernel.builder import FLOAT, Builder
 from lstm_ae.models.kernel.spec import CELL_GATE, GATES, Spec
 
+SMALL = "optsize"  # not unrolled: these functions take little time, and LLVM would take most of its own for them
+
 
 def emit_pack(module: ir.Module, spec: Spec) -> None:
     """Adds `pack(w_ih, w_hh, b_ih, b_hh, w, bias, wt)`, which writes the last three, see `Forward` and `Backward`.
@@ -15,6 +17,7 @@ def emit_pack(module: ir.Module, spec: Spec) -> None:
     w and bias are halved for the gates with a logistic function, s(x) = (1 + tanh(x / 2)) / 2; wt is not.
     """
     c = Builder(module, "pack", "w_ih w_hh b_ih b_hh w bias wt", "")
+    c.function.attributes.add(SMALL)
     w_ih, w_hh, b_ih, b_hh, w, bias, wt = c.arguments
     inputs, hidden = spec.inputs, spec.hidden
     for gate in range(GATES):
@@ -39,6 +42,7 @@ def emit_pack(module: ir.Module, spec: Spec) -> None:
 def emit_unpack(module: ir.Module, spec: Spec) -> None:
     """Adds `unpack(dw, g_w_ih, g_w_hh, g_b_ih, g_b_hh, tiles)`: the sum of `dw` over the tiles, in PyTorch's order."""
     c = Builder(module, "unpack", "dw g_w_ih g_w_hh g_b_ih g_b_hh", "tiles")
+    c.function.attributes.add(SMALL)
     dw, g_w_ih, g_w_hh, g_b_ih, g_b_hh, tiles = c.arguments
     inputs, hidden = spec.inputs, spec.hidden
     parts = (([g_w_ih], inputs, 0), ([g_w_hh], hidden, inputs), ([g_b_ih, g_b_hh], 1, inputs + hidden))
