@@ -44,6 +44,7 @@ The modules, in the order of the data:
     forward     IR: forward for one tile
     backward    IR: backward for one tile
     activations IR: tanh
+    steps       IR: the order of time, and which sequences are over
     tasks       IR: threads take tiles
     builder     IR: loops, vectors and loads in a readable form
     spec        what a kernel is made for: sizes and tiling
@@ -51,6 +52,7 @@ The modules, in the order of the data:
     compile     from IR to functions that Python can call
     cache       compiled code on disk
     threads     calls a function on torch's threads
+    notices     warnings that are logged once
 """
 
 from lstm_ae.models.kernel.layer import LSTM

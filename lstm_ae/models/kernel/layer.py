@@ -87,18 +87,21 @@ class LSTM(nn.LSTM):
 
     def _kernel(self, input: Tensor, hx: tuple[Tensor, Tensor] | None, masked: bool) -> Kernel | None:
         """Returns the kernel for a call, None where `nn.LSTM` is to take it."""
-        if self.kernel is False or recording():
+        if self.kernel is False or (self.kernel is None and not self._pays(input)) or recording():
             return None
         self._update_flat_weights()
         reason = obstacle(self, input, hx or (), self._weights())
-        if reason is not None:
-            if self.kernel or unavailable() not in (None, NOT_INSTALLED):
-                warn_once(f"The LSTM kernel cannot be used, nn.LSTM is used instead. {reason}")
-            return None
+        if reason is None:
+            return kernel_for(self.input_size, self.hidden_size, masked)
+        if self.kernel or unavailable() not in (None, NOT_INSTALLED):
+            warn_once(f"The LSTM kernel cannot be used, nn.LSTM is used instead. {reason}")
+        return None
+
+    def _pays(self, input: Tensor) -> bool:
+        if input.dim() != 3:
+            return False
         batch, time = input.shape[:2] if self.batch_first else input.shape[1::-1]
-        if not self.kernel and not pays(self.input_size, self.hidden_size, batch, time, torch.get_num_threads()):
-            return None
-        return kernel_for(self.input_size, self.hidden_size, masked)
+        return pays(self.input_size, self.hidden_size, batch, time, torch.get_num_threads())
 
     def _weights(self) -> list[Tensor]:
         return [weight for weight in self._flat_weights if weight is not None]
