@@ -492,6 +492,19 @@ def test_how_the_input_lies_in_memory_changes_nothing() -> None:
 
 
 @needs_kernel
+@pytest.mark.parametrize("batch", [128, 200, 256])  # whole tiles, not whole, and whole with longer rows
+def test_layers_in_a_row_hand_rows_on(batch: int) -> None:
+    (first, exact_first), (second, exact_second) = pair(3, 5, batch_first=True), pair(5, 3, batch_first=True)
+    x = torch.randn(batch, 4, 3)
+    parameters, exact = (
+        {f"{i}.{name}": value for i, layer in enumerate(layers) for name, value in layer.named_parameters()}
+        for layers in ((first, second), (exact_first, exact_second))
+    )
+    got = everything(lambda x, hx: second(first(x, hx)[0]), parameters, x)
+    check(got, everything(lambda x, hx: exact_second(exact_first(x, hx)[0]), exact, x.double()))
+
+
+@needs_kernel
 def test_neighbours_in_memory_of_a_part_of_a_batch_have_no_influence() -> None:
     ours, _ = pair(3, 5, batch_first=True)
     rows = torch.randn(7, 3, 128)
@@ -769,6 +782,7 @@ def test_the_kernel_is_chosen_where_it_was_measured_to_be_faster() -> None:
     assert pays(inputs=28, hidden=128)
     assert pays(batch=32)
     assert not pays(batch=31)
+    assert not pays(hidden=32, batch=32)
     assert not pays(hidden=64, batch=80)
     assert not pays(hidden=64, threads=8)
     assert not pays(hidden=129)

@@ -10,7 +10,7 @@ from lstm_ae.models.kernel.spec import LANES
 LARGEST = 128  # inputs or units: not measured beyond
 SHORTEST = 4  # steps: below, starting the kernel costs more than it saves
 #: The share of the lanes in use from which on the kernel is faster, by the largest number of inputs or units.
-FILLED = {32: 0.5, 64: 0.75, 128: 0.9}
+FILLED = {16: 0.5, 32: 0.6, 64: 0.75, 128: 0.9}
 
 
 def recording() -> bool:

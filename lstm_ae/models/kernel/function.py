@@ -53,8 +53,7 @@ class Recurrence(torch.autograd.Function):
             keep: Whether backward may follow.
         """
         spec, (batch, time, _) = kernel.spec, x.shape
-        tiles = -(-batch // spec.tile.lanes)
-        padded = tiles * spec.tile.lanes
+        tiles, padded = rows.padded_batch(batch)
         packed = torch.empty(2 * spec.weights + GATES * spec.hidden)
         w = packed.data_ptr()
         wt = w + BYTES * spec.weights

@@ -87,7 +87,7 @@ class LSTM(nn.LSTM):
 
     def _kernel(self, input: Tensor, hx: tuple[Tensor, Tensor] | None, masked: bool) -> Kernel | None:
         """Returns the kernel for a call, None where `nn.LSTM` is to take it."""
-        if self.kernel is False or (self.kernel is None and not self._pays(input)) or recording():
+        if self.kernel is False or recording() or (self.kernel is None and not self._pays(input)):
             return None
         self._update_flat_weights()
         reason = obstacle(self, input, hx or (), self._weights())
