@@ -33,6 +33,7 @@ NOT_SIGNED = frozenset(
         "dataset.root",
         "trainer.device",
         "trainer.threads",
+        "trainer.kernel",
         "trainer.checkpoint_every",
     }
 )

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -99,6 +99,8 @@ class Trainer:
         checkpoint_every: Epochs between checkpoints.
         device: `auto`, or what `torch.device` takes.
         threads: CPU threads, None for `DEFAULT_THREADS`.
+        kernel: Whether the model's LSTM layers use this project's kernel: `auto` where it is faster, True wherever it
+            can be used, False for PyTorch's own; see `lstm_ae.models.kernel`.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Trainer:
         checkpoint_every: int = 1,
         device: str = "auto",
         threads: int | None = None,
+        kernel: Literal["auto"] | bool = "auto",
     ) -> None:
         checks.at_least("epochs", epochs, 1)
         checks.at_least("batch_size", batch_size, 1)
@@ -136,6 +139,14 @@ class Trainer:
         self.checkpoint_every = checkpoint_every
         self.device = choose_device(device)
         self.threads = threads or DEFAULT_THREADS
+        self.kernel = None if kernel == "auto" else kernel
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Returns the model on the trainer's device, its layers set to the trainer's choice of kernel."""
+        for module in model.modules():
+            if hasattr(module, "kernel"):
+                module.kernel = self.kernel  # type: ignore[assignment]  # of a layer, no submodule
+        return model.to(self.device)
 
     def updates(self, subset: Subset) -> int:
         """Returns the number of the optimizer's updates in a whole training on `subset`."""

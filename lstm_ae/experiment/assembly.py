@@ -130,7 +130,7 @@ def assemble(recipe: Recipe) -> Components:
         raise ConfigError(f"`task` ({named(recipe.task)}) does not fit the dataset: {error}") from error
     sizes = {"features": data.features, "time": batch.inputs.shape[1], "classes": len(data.classes)}
     model, more = _model(recipe, task, data, batch, sizes)
-    model = model.to(trainer.device)
+    model = trainer.place(model)
     optimizer = make("optimizer", recipe.optimizer, params=model.parameters())
     updates = trainer.updates(subsets["train"])
     scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=trainer.epochs)

@@ -13,16 +13,73 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("lstm_ae", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn", "skfolio")
+from lstm_ae.models.kernel import unavailable
+from lstm_ae.trainer import Trainer
+
+PACKAGES = (
+    "lstm_ae",
+    "torch",
+    "torchvision",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "skfolio",
+    "llvmlite",
+)
 
 
+PYTORCH = "nn.LSTM"
 #: What cannot change a number: it reads run directories, or talks to the user.
 NO_NUMBERS = ("compare", "plots.py", "drawing.py", "cli.py", "terminal.py", "checks.py")
 
 
-def describe(device: str, threads: int, code: str) -> dict[str, Any]:
-    """Returns the code's commit, the packages' versions, the machine, the device and the threads of a run."""
-    return {**_unchanging(), "device": _device_name(device), "threads": threads, "code": code}
+def describe(trainer: Trainer, code: str) -> dict[str, Any]:
+    """Returns the code's commit, the packages' versions, the machine, the device, threads and kernel of a run."""
+    return {
+        **_unchanging(),
+        "device": _device_name(trainer.device),
+        "threads": trainer.threads,
+        "kernel": kernel(trainer),
+        "code": code,
+    }
+
+
+def kernel(trainer: Trainer) -> str:
+    """Returns what computes LSTM layers: the kernel with its compiler and processor, or PyTorch with the reason."""
+    if trainer.kernel is False:
+        return f"{PYTORCH}: trainer.kernel=false"
+    if not trainer.device.startswith("cpu"):
+        return f"{PYTORCH}: on {trainer.device}"
+    reason = unavailable()
+    if reason is not None:
+        return f"{PYTORCH}: {reason}"
+    from lstm_ae.models.kernel.processor import processor
+
+    return f"llvmlite {_version('llvmlite')} on {processor().name}"
+
+
+def keep_kernel(trainer: Trainer, before: str | None) -> str | None:
+    """Has a resumed run go on with the kernel, or without it, as it began.
+
+    Args:
+        trainer: Its `kernel` is set.
+        before: What `kernel` returned when the run began; None where it does not say.
+
+    Returns:
+        What to warn of: the last digits will differ from those of an undisturbed run.
+    """
+    if before is None:
+        return None
+    if before.startswith(PYTORCH):
+        trainer.kernel = False
+        return None
+    trainer.kernel = None if trainer.kernel is False else trainer.kernel
+    now = kernel(trainer)
+    return (
+        None if now == before else f"The run began with another LSTM kernel ({before}, now {now}): last digits differ"
+    )
 
 
 def code_hash(modules: Iterable[str]) -> str:

@@ -145,9 +145,14 @@ def _run(job: Job) -> float:
     np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     components = assemble(recipe)
     trainer, training = components.trainer, components.training
+    if (run_dir / CHECKPOINT).exists():
+        warning = environment.keep_kernel(trainer, run_dir.read_json(ENVIRONMENT).get("kernel"))
+        trainer.place(training.model)
+        if warning:
+            log.warning(warning)
     reused = None if job.reuse_below is None else _find(job, own)
     if reused is None or reused != run_dir.path:
-        run_dir.begin(job.config, environment.describe(trainer.device, trainer.threads, code), fingerprint)
+        run_dir.begin(job.config, environment.describe(trainer, code), fingerprint)
         job.before()
     for note in components.notes:
         log.info(note)

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_layer, reversed_in_time, run, set_forget_bias
 from lstm_ae.types import Output
 
@@ -26,8 +27,8 @@ class Autoencoder(nn.Module):
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
-        self.encoder = nn.LSTM(features, hidden_size, batch_first=True)
-        self.decoder = nn.LSTM(hidden_size, features, batch_first=True)
+        self.encoder = LSTM(features, hidden_size, batch_first=True)
+        self.decoder = LSTM(hidden_size, features, batch_first=True)
 
     def encode(
         self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None
@@ -87,10 +88,10 @@ class BottleneckAutoencoder(nn.Module):
         checks.dropout(dropout)
         between = dropout if num_layers > 1 else 0.0  # nn.LSTM warns of dropout that has no place to go
         latent_size = hidden_size * (2 if bidirectional else 1)
-        self.encoder = nn.LSTM(
+        self.encoder = LSTM(
             features, hidden_size, num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )
-        self.decoder = nn.LSTM(latent_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.decoder = LSTM(latent_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.head = nn.Linear(hidden_size, features)
         self.dropout = nn.Dropout(dropout)
         self.reverse_target = reverse_target

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
+from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_and_max, last_step, run, set_chrono_bias, set_forget_bias
 from lstm_ae.types import Output, present
 
@@ -109,7 +110,7 @@ class StateClassifier(nn.Module):
         if encoders not in (1, 2):
             raise ValueError(f"`encoders` must be 1 or 2, got {encoders}. Use encoders=1.")
         self.autoencoder = Autoencoder(features, hidden_size)
-        self.encoder = nn.LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
+        self.encoder = LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
         self.classifier = nn.Linear(hidden_size, classes)
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
@@ -159,13 +160,13 @@ class PooledClassifier(nn.Module):
         checks.at_least("hidden_size", hidden_size, 1)
         checks.one_of("pooling", pooling, ("last", "max", "both"))
         checks.dropout(dropout)
-        self.encoder = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
+        self.encoder = LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
         pooled_size = width * (2 if pooling == "both" else 1)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(pooled_size, classes)
-        self.decoder = nn.LSTM(width, features, batch_first=True) if reconstruct else None
+        self.decoder = LSTM(width, features, batch_first=True) if reconstruct else None
         if chrono:
             set_chrono_bias(self.encoder, time)
         else:

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import init
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from lstm_ae.models.kernel import LSTM
 
 SEGMENT = 49  # steps read at once, see `last_and_max`
 
@@ -13,7 +14,7 @@ State = tuple[Tensor, Tensor]
 
 
 def run(
-    lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None, state: State | None = None
+    lstm: LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None, state: State | None = None
 ) -> tuple[Float[Tensor, "batch time hidden"], State]:
     """Returns the states of an LSTM's last layer at every step, and the state after the last.
 
@@ -24,12 +25,8 @@ def run(
             that each sequence gives what it gives by itself. None: all are as long as the batch.
         state: What it begins with, (layers * directions, batch, hidden) each of hidden state and memory; None: zeros.
     """
-    if lengths is None:
-        states, last = lstm(inputs, state)
-        return states, last
-    packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    states, last = lstm(packed, state)
-    return pad_packed_sequence(states, batch_first=True, total_length=inputs.shape[1])[0], last
+    states, last = lstm(inputs, state, lengths)
+    return states, last
 
 
 def last_layer(lstm: nn.LSTM, state: State) -> Float[Tensor, "batch hidden"]:
@@ -93,7 +90,7 @@ def set_chrono_bias(lstm: nn.LSTM, longest: int) -> None:
 
 
 def last_and_max(
-    lstm: nn.LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths, keep_states: bool
+    lstm: LSTM, inputs: Float[Tensor, "batch time features"], lengths: Lengths, keep_states: bool
 ) -> tuple[Tensor | None, Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
     """Returns all states of an LSTM of one layer, its last state, and the max over time of each unit.
 

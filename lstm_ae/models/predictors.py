@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
+from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_step, run, set_forget_bias
 from lstm_ae.types import Output
 
@@ -86,7 +87,7 @@ class ResidualPredictor(nn.Module):
         super().__init__()
         checks.dropout(dropout)
         self.reconstructor = Autoencoder(features, hidden_size)
-        self.lstm = nn.LSTM(features, hidden_size, batch_first=True)
+        self.lstm = LSTM(features, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_size, features)
         set_forget_bias(self.lstm, 1.0)

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_layer, run, set_forget_bias
 from lstm_ae.types import Output
 
@@ -42,9 +43,9 @@ class VariationalAutoencoder(nn.Module):
         checks.at_least("warm_up", warm_up, 0)
         self.loss_weights = {"kl": kl_weight}
         self.warm_up = warm_up
-        self.encoder = nn.LSTM(features, hidden_size, batch_first=True)
+        self.encoder = LSTM(features, hidden_size, batch_first=True)
         self.distribution = nn.Linear(hidden_size, 2 * latent_size)
-        self.decoder = nn.LSTM(latent_size, hidden_size, batch_first=True)
+        self.decoder = LSTM(latent_size, hidden_size, batch_first=True)
         self.head = nn.Linear(hidden_size, features)
         set_forget_bias(self.encoder, 1.0)
         set_forget_bias(self.decoder, 1.0)
