@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -217,7 +217,7 @@ class Trainer:
     def _epoch(self, training: Training, task: Task, subset: Subset, weights: Mapping[str, float]) -> dict[str, float]:
         """Takes one pass over a subset in a new order and returns the means of its batches' scores."""
         model, optimizer, scheduler = training.model, training.optimizer, training.scheduler
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = Gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
         every_update = hasattr(scheduler, "total_steps")  # OneCycleLR counts updates, the others epochs
         answer, pool = answering(model), Pool(task)
         model.train()
@@ -227,10 +227,10 @@ class Trainer:
             output = answer(batch)
             score = task.score(batch, output)
             loss = total(pool.checked(score).means, task.factors, output.losses, weights)
-            optimizer.zero_grad()
+            gradients.clear()
             loss.backward()
             if self.gradient_clipping is not None:
-                nn.utils.clip_grad_norm_(parameters, self.gradient_clipping)
+                gradients.clip(self.gradient_clipping)
             optimizer.step()
             if every_update:
                 scheduler.step()
@@ -242,6 +242,43 @@ class Trainer:
         since_best = epoch - max(training.best_epoch, self.first_epochs)
         out_of_patience = self.patience is not None and since_best >= self.patience
         return training.diverged or training.stopped is not None or epoch >= self.epochs or out_of_patience
+
+
+class Gradients:
+    """The gradients of parameters as views of one tensor: clearing and clipping them is one operation each.
+
+    Args:
+        parameters: What is trained.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+        for parameter in parameters:
+            if parameter.requires_grad:
+                alike.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+        self._flat = []
+        for (device, dtype), group in alike.items():
+            flat = torch.zeros(sum(parameter.numel() for parameter in group), device=device, dtype=dtype)
+            for parameter, part in zip(group, torch.split(flat, [one.numel() for one in group]), strict=True):
+                parameter.grad = part.view_as(parameter)  # backward adds to it in place
+            self._flat.append(flat)
+
+    def clear(self) -> None:
+        """Sets all to zero."""
+        for flat in self._flat:
+            flat.zero_()
+
+    @torch.no_grad()
+    def clip(self, largest: float) -> None:
+        """Scales all so that their global norm is at most `largest` (Pascanu et al. 2013).
+
+        Source: https://proceedings.mlr.press/v28/pascanu13.html
+        """
+        norms = [flat.norm() for flat in self._flat]
+        norm = norms[0] if len(norms) == 1 else torch.stack([one.to(norms[0].device) for one in norms]).norm()
+        scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+        for flat in self._flat:
+            flat.mul_(scale.to(flat.device))
 
 
 @torch.no_grad()

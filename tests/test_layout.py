@@ -25,6 +25,7 @@ ALLOWED = {
     "plots": {"drawing", "tasks", "run_dir", "metrics"},
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
+    "benchmark": {"models"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {

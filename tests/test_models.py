@@ -17,6 +17,7 @@ from lstm_ae.models import (
     TwinClassifier,
     VariationalAutoencoder,
 )
+from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import last_and_max, run, set_chrono_bias, set_forget_bias
 from lstm_ae.types import Batch, Output, answering
 
@@ -127,7 +128,7 @@ def test_the_residual_predictor_begins_as_persistence_and_does_not_look_ahead():
 
 def test_reading_in_segments_changes_no_number():
     torch.manual_seed(0)
-    lstm = nn.LSTM(2, 6, batch_first=True)
+    lstm = LSTM(2, 6, batch_first=True)
     inputs = torch.randn(3, 130, 2)
     _, last, max_state = last_and_max(lstm, inputs, None, keep_states=False)
     states, last_whole, max_whole = last_and_max(lstm, inputs, None, keep_states=True)
@@ -351,7 +352,7 @@ def test_lengths_that_are_all_the_same_change_nothing(variant):
 @pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (2, True)])
 def test_recurrence_stops_at_each_sequences_own_end(layers, bidirectional):
     torch.manual_seed(0)
-    lstm = nn.LSTM(2, 3, layers, batch_first=True, bidirectional=bidirectional).double()
+    lstm = LSTM(2, 3, layers, batch_first=True, bidirectional=bidirectional).double()
     inputs = torch.randn(4, 7, 2, dtype=torch.float64)
     states, (hidden, memory) = run(lstm, inputs, LENGTHS)
     assert states.shape == (4, 7, 6 if bidirectional else 3)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: What conf/ chooses where nothing is said; a test holds the two together.
 SPLIT = functools.partial(Holdout, validation=0.25)
-OPTIMIZER = functools.partial(torch.optim.Adam, lr=0.01, weight_decay=0.0)
+OPTIMIZER = functools.partial(torch.optim.Adam, lr=0.01, weight_decay=0.0, fused=True)
 SCHEDULER = functools.partial(ConstantLR, factor=1.0)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from lstm_ae.models.kernel.processor import unavailable
 from lstm_ae.models.kernel.spec import LANES
 
-# Measured on a Zen 3 with one and two threads, see tests/benchmarks/kernel.py.
+# Measured on a Zen 3 with one and two threads, see lstm_ae/benchmark.py.
 LARGEST = 128  # inputs or units: not measured beyond
 SHORTEST = 4  # steps: below, starting the kernel costs more than it saves
 #: The share of the lanes in use from which on the kernel is faster, by the largest number of inputs or units.
