@@ -14,4 +14,4 @@ def test_more_threads_are_advised_where_they_pay_and_not_elsewhere():
     slow = {("1,8,50", 1): 1.0, ("1,8,50", 2): 1.0}
     assert "leave trainer.threads at 1" in benchmark.advice(slow, [1, 2])
     fast = slow | {("1,64,784", 1): 1.0, ("1,64,784", 2): 0.6}
-    assert "as fast as 1 at 1,64,784: trainer.threads=2" in benchmark.advice(fast, [1, 2])
+    assert "as fast as 1 at 1,64,784: there trainer.threads=2 pays" in benchmark.advice(fast, [1, 2])
