@@ -14,6 +14,7 @@ ALLOWED = {
     "metrics": set(),
     "data": {"types", "checks"},
     "splits": {"types", "checks"},
+    "statistics": set(),
     "models": {"types", "checks"},
     "tasks": {"types", "checks"},
     "baselines": {"types"},
@@ -75,3 +76,8 @@ def test_only_experiment_knows_hydra(path):
 def test_run_dir_and_plots_need_no_torch():
     for name in ("run_dir", "plots"):
         assert not any(module.startswith("torch") for module in imported(PACKAGE / f"{name}.py"))
+
+
+def test_statistics_needs_numpy_and_scipy_only():
+    names = {name.split(".")[0] for path in (PACKAGE / "statistics").glob("*.py") for name in imported(path)}
+    assert not names & {"pandas", "torch", "sklearn", "hydra", "matplotlib"}

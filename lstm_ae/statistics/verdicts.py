@@ -139,7 +139,8 @@ def verdicts(
     else:
         family = (int(complete.sum()), int(complete.sum() - 1) * (blocks - 1))
         reference = int(complete[:best].sum())
-        errors[complete], typical = standard_errors(table[complete], reference, overlap, resolution)
+        errors[complete], of_pair = standard_errors(table[complete], reference, overlap, resolution)
+        typical = float(of_pair)
         errors[best] = math.nan
         reason = "" if math.isfinite(typical) else "the scores have no spread: nothing is known of their noise"
     statistic = np.abs(differences) / errors * math.sqrt(2)
@@ -168,35 +169,37 @@ def verdicts(
 
 
 def standard_errors(
-    table: Table, reference: int, overlap: float, resolution: float | None
-) -> tuple[NDArray[np.float64], float]:
+    table: Table, reference: ArrayLike, overlap: float, resolution: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the standard error of each group's difference from one of them, and the one of a typical pair.
 
-    Both are infinite where the scores have no spread.
+    Both are infinite where the scores have no spread. They have the shapes (..., groups) and (...,): the simulations
+    call this with many tables at once.
 
     Args:
-        table: (groups, blocks), without gaps.
-        reference: The group from which differences are taken.
+        table: (..., groups, blocks), without gaps.
+        reference: (...,), the group from which differences are taken.
         overlap: n_validation / n_train.
         resolution: The smallest step of a score, None for a continuous one.
     """
-    groups, blocks = table.shape
-    residuals = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
+    groups, blocks = table.shape[-2:]
     degrees = (groups - 1) * (blocks - 1)
-    pooled = max(float((residuals**2).sum()) / degrees, ROUNDING * (resolution or 0.0) ** 2)
-    if pooled <= (SAME * float(np.abs(table).max())) ** 2:
-        return np.full(groups, math.inf), math.inf
-    own = (table - table[reference]).var(axis=1, ddof=1) / 2
-    variance = np.maximum(pooled, OWN_SHARE**2 * own)
-    per_variance = 2 * (1 / blocks + overlap * _tail_factor(residuals, degrees))
-    return np.sqrt(variance * per_variance), math.sqrt(pooled * per_variance)
+    residuals = table - table.mean(axis=-1, keepdims=True) - table.mean(axis=-2, keepdims=True)
+    residuals += table.mean(axis=(-2, -1), keepdims=True)
+    pooled = np.maximum((residuals**2).sum(axis=(-2, -1)) / degrees, ROUNDING * (resolution or 0.0) ** 2)
+    pooled = np.where(pooled > (SAME * np.abs(table).max(axis=(-2, -1))) ** 2, pooled, math.inf)
+    of_reference = np.take_along_axis(table, np.asarray(reference)[..., None, None], axis=-2)  # (..., 1, blocks)
+    own = (table - of_reference).var(axis=-1, ddof=1) / 2
+    variance = np.maximum(pooled[..., None], OWN_SHARE**2 * own)
+    of_pair = 2 * (1 / blocks + overlap * _tail_factor(residuals, degrees))
+    return np.sqrt(variance * of_pair[..., None]), np.asarray(np.sqrt(pooled * of_pair))
 
 
-def _tail_factor(residuals: Table, degrees: int) -> float:
+def _tail_factor(residuals: Table, degrees: int) -> NDArray[np.float64]:
     """Returns 1, and more where the residuals' kurtosis is above a normal sample's by more than its standard error."""
-    square = float((residuals**2).mean())
-    kurtosis = float((residuals**4).mean()) / square**2 if square > 0 else 0.0
-    return 1 + max(0.0, kurtosis - 3 - math.sqrt(24 / degrees))
+    square, fourth = (residuals**2).mean(axis=(-2, -1)), (residuals**4).mean(axis=(-2, -1))
+    kurtosis = fourth / np.where(square > 0, square, math.inf) ** 2
+    return np.asarray(1 + np.maximum(0, kurtosis - 3 - math.sqrt(24 / degrees)))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Error rates, power and coverage of `lstm_ae.statistics`, measured; prints the tables of docs/statistics.md.
 
-python -m tests.simulations.statistics            # 1,000 trials a cell, about two minutes on one core
+python -m tests.simulations.statistics            # 1,000 trials a cell
 python -m tests.simulations.statistics 10000      # as in the docs
 
 Scores are losses (lower is better); accuracies are counted as if they were.
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from lstm_ae import statistics
+from lstm_ae.statistics.verdicts import critical_range, standard_errors
 
 GROUPS, BLOCKS = (2, 5, 20), (3, 5, 10)
 OVERLAP = 1 / 4  # of five folds, and of holdouts of a fifth
@@ -57,10 +58,15 @@ def sequences(kind: str) -> int:
 
 
 def judged(scores: np.ndarray, kind: str, overlap: float) -> np.ndarray:
-    """Which groups of which table are called worse, (trials, groups)."""
-    resolution = 1 / sequences(kind) if kind.startswith("accuracy") else None
-    found = [statistics.verdicts(t, higher_is_better=False, overlap=overlap, resolution=resolution) for t in scores]
-    return np.array([[group.word == "worse" for group in one.groups] for one in found])
+    """Which groups of which table are called worse, (trials, groups): what `verdicts` says, for many tables at once."""
+    means = scores.mean(axis=2)
+    errors, _ = standard_errors(scores, means.argmin(axis=1), overlap, resolution(kind))
+    critical = critical_range(scores.shape[1], (scores.shape[1] - 1) * (scores.shape[2] - 1))
+    return np.sqrt(2) * (means - means.min(axis=1, keepdims=True)) > critical * errors
+
+
+def resolution(kind: str) -> float | None:
+    return 1 / sequences(kind) if kind.startswith("accuracy") else None
 
 
 def tukey(scores: np.ndarray, overlap: float) -> np.ndarray:
@@ -72,7 +78,7 @@ def tukey(scores: np.ndarray, overlap: float) -> np.ndarray:
     )
     degrees = (groups - 1) * (blocks - 1)
     error = np.sqrt((residuals**2).sum(axis=(1, 2)) / degrees * (1 / blocks + overlap))
-    critical = stats.studentized_range.ppf(0.95, groups, degrees)
+    critical = critical_range(groups, degrees)
     return means - means.min(axis=1, keepdims=True) > critical * error[:, None]
 
 
@@ -109,23 +115,31 @@ def ridge(groups: int, blocks: int, trials: int, folds: bool, corrected: bool = 
         folds: Whether the splits are the folds of a cross-validation, else holdouts of a fifth.
         corrected: Whether the verdict is told of the overlap.
     """
+    overlap = statistics.fold_overlap(blocks) if folds else statistics.holdout_overlap(42, 168)
     rng = random("ridge", groups, blocks, folds)
-    n, each = 200, 4
-    overlap = statistics.fold_overlap(blocks) if folds else statistics.holdout_overlap(n // 5, n - n // 5)
-    scores = np.empty((trials, groups, blocks))
-    for scores_of in scores:
-        features = rng.normal(size=(groups, n, each))
-        target = features.sum(axis=(0, 2)) / np.sqrt(groups * each) + rng.normal(size=n)
-        parts = np.array_split(rng.permutation(n), blocks)
-        for block in range(blocks):
-            held = parts[block] if folds else rng.permutation(n)[: n // 5]
-            train = np.setdiff1d(np.arange(n), held)
-            x, y = features[:, train], target[train]
-            gram = x.transpose(0, 2, 1) @ x + np.eye(each)
-            weights = np.linalg.solve(gram, x.transpose(0, 2, 1) @ y[:, None])  # (groups, each, 1)
-            errors = (features[:, held] @ weights)[..., 0] - target[held]  # (groups, held)
-            scores_of[:, block] = (errors**2).mean(axis=1)
+    scores = np.concatenate([refitted(groups, blocks, trials // 10, folds, rng) for _ in range(10)])
     return float(judged(scores, "loss", overlap if corrected else 0.0).any(axis=1).mean())
+
+
+def refitted(groups: int, blocks: int, trials: int, folds: bool, rng: np.random.Generator) -> np.ndarray:
+    """The validation errors of ridge regressions on 210 sequences of 4 features, (trials, groups, blocks)."""
+    n, features, penalty = 210, 4, 1.0
+    x = rng.normal(size=(trials, groups, n, features))
+    y = x.sum(axis=(1, 3)) / np.sqrt(groups * features) + rng.normal(size=(trials, n))
+    y = np.broadcast_to(y[:, None, :, None], (trials, groups, n, 1))
+    order = rng.random((trials, n)).argsort(axis=1)
+    scores = np.empty((trials, groups, blocks))
+    for block in range(blocks):
+        size = n // blocks if folds else n // 5
+        held = (
+            order[:, block * size : (block + 1) * size] if folds else rng.random((trials, n)).argsort(axis=1)[:, :size]
+        )
+        held_x, held_y = (np.take_along_axis(values, held[:, None, :, None], axis=2) for values in (x, y))
+        gram = x.swapaxes(2, 3) @ x - held_x.swapaxes(2, 3) @ held_x  # of the training part: all less what is held out
+        cross = x.swapaxes(2, 3) @ y - held_x.swapaxes(2, 3) @ held_y
+        weights = np.linalg.solve(gram + penalty * np.eye(features), cross)
+        scores[:, :, block] = ((held_x @ weights - held_y) ** 2).mean(axis=(2, 3))
+    return scores
 
 
 # Intervals
@@ -207,16 +221,19 @@ PROCESSES = (("ar 0", 5), ("ar 0.5", 5), ("ar 0.8", 10), ("windows 10", 10), ("w
 NUMBERS_OF_BLOCKS = (20, 40, 100)
 
 
-def over_time_coverage(name: str, process: str, block: int, blocks: int, trials: int) -> tuple[float, float]:
-    """The coverage of `interval_over_time`, and of the percentiles of a moving-block bootstrap."""
+def over_time_coverage(
+    name: str, process: str, block: int, blocks: int, trials: int, with_bootstrap: bool = True
+) -> tuple[float, float]:
+    """The coverage of `interval_over_time`, and of the percentiles of a moving-block bootstrap (in a fifth of them)."""
     draw, statistic = STATISTICS[name]
     rng = random("time", name, process, block, blocks)
     hits = np.zeros(2)
     for _ in range(trials // 100):
         sums, truth = draw(process, 100, block * blocks, rng)
         found = [statistics.interval_over_time(own, statistic, block) for own in sums]
-        resampled = [bootstrap(own, statistic, block, rng) for own in sums[:20]]
-        hits += covered(found, truth), covered(resampled, truth)
+        hits[0] += covered(found, truth)
+        if with_bootstrap:
+            hits[1] += covered([bootstrap(own, statistic, block, rng) for own in sums[:20]], truth)
     return float(hits[0] / (trials // 100)), float(hits[1] / (trials // 100))
 
 
