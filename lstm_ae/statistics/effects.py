@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_ae.statistics.intervals import Interval, mean_interval
 from lstm_ae.statistics.paired import FEWEST_BLOCKS, holm, too_few
-from lstm_ae.statistics.verdicts import standard_errors
+from lstm_ae.statistics.verdicts import LEVEL, standard_errors
 
-LEVEL = 0.05  # of all comparisons of all settings together
 Labels = Sequence[Hashable] | NDArray[np.generic]
 
 
@@ -169,56 +168,66 @@ def _unadjusted(
     log: bool,
 ) -> Effect:
     """Returns the effect of one setting with raw p values, in `pair_p` only."""
-    score = np.asarray(scores, dtype=float)
-    for labels in (values, blocks, *others):
-        if len(labels) != len(score):
-            raise ValueError(f"labels must be given for each of {len(score)} `scores`, got {len(labels)} labels.")
-    finite = score[np.isfinite(score)]
-    positive = bool((finite > 0).all())
+    score, names, value_of, grid = _arranged(scores, values, blocks, others)
+    positive = bool((score[np.isfinite(score)] > 0).all())
     if log and not positive:
-        raise ValueError(f"`log` takes positive scores, got {finite.min():g}. Use log=False.")
-    names, value_of = _codes(values)
-    _, block_of = _codes(blocks)
-    _, combination_of = _codes(list(zip(*others, strict=True)) if others else [()] * len(score))
-    grid = _cell_means(score, value_of, block_of, combination_of)  # (values, blocks, combinations)
+        raise ValueError(f"`log` takes positive scores, got {score[np.isfinite(score)].min():g}. Use log=False.")
     there = np.isfinite(grid)
     counts = there.sum(axis=(1, 2))
     kept = np.flatnonzero((counts > 0) & (counts >= counts.max() / 2))
     cells: NDArray[np.bool_] = np.asarray(there[kept].all(axis=0) & (len(kept) > 0))  # (blocks, combinations)
-    scale = np.log if log else np.asarray
-    table = _block_means(scale(grid[kept]), cells)  # (values, blocks)
-
-    arithmetic = _block_means(grid[kept], cells)
+    arithmetic = _block_means(grid[kept], cells)  # (values, blocks)
     geometric = _block_means(np.log(grid[kept]), cells) if positive else np.full_like(arithmetic, math.nan)
-    nothing = Interval(math.nan, math.nan, math.nan, "less than half of the runs have a score")
-    rows = [
-        ValueEffect(name, int(np.isfinite(score[value_of == i]).sum()), int(np.isinf(score[value_of == i]).sum()),
-                    nothing, nothing)
-        for i, name in enumerate(names)
-    ]  # fmt: skip
+    table = geometric if log else arithmetic
     n_blocks = table.shape[1]
+    rows = [_value(name, score[value_of == i]) for i, name in enumerate(names)]
     if n_blocks == 0:
         return Effect(tuple(rows), reason="no run has the same other settings for all values")
+
     sign = -1 if higher_is_better else 1
-    mean = table.mean(axis=1)
-    best = int(np.argmin(sign * mean))
-    for row, i in enumerate(kept):
-        means = mean_interval(arithmetic[row], overlap), _exponential(mean_interval(geometric[row], overlap))
-        rows[i] = replace(rows[i], mean=means[0], geometric=means[1], difference=float(mean[row] - mean[best]))
+    best, by_mean, by_geometric = (int(kept[(sign * t.mean(axis=1)).argmin()]) for t in (table, arithmetic, geometric))
+    means = dict(zip(kept.tolist(), table.mean(axis=1).tolist(), strict=True))
+    for i, own, logs in zip(kept.tolist(), arithmetic, geometric, strict=True):
+        of_logs = _exponential(mean_interval(logs, overlap))
+        rows[i] = replace(
+            rows[i], mean=mean_interval(own, overlap), geometric=of_logs, difference=means[i] - means[best]
+        )
     reason = too_few(n_blocks) if n_blocks < FEWEST_BLOCKS else "only one value has runs" if len(kept) < 2 else ""
-    tested = not reason
     step = None if resolution is None or log else resolution / math.sqrt(cells.sum() / n_blocks)
+    compared = np.log(grid[kept]) if log else grid[kept]
     return Effect(
         tuple(rows),
-        best=names[kept[best]],
-        best_by_mean=names[kept[int(np.argmin(sign * arithmetic.mean(axis=1)))]],
-        best_by_geometric=names[kept[int(np.argmin(sign * geometric.mean(axis=1)))]] if positive else None,
-        omega_squared=_omega_squared(scale(grid[kept]), cells, table, overlap) if tested else math.nan,
+        best=names[best],
+        best_by_mean=names[by_mean],
+        best_by_geometric=names[by_geometric] if positive else None,
+        omega_squared=math.nan if reason else _omega_squared(compared, cells, table, overlap),
         blocks=n_blocks,
         balanced=len(kept) == len(names) and bool((there == cells).all()),
         reason=reason,
-        pair_p=_pair_p(table, kept, overlap, step) if tested else {},
+        pair_p={} if reason else _pair_p(table, kept, overlap, step),
     )
+
+
+def _arranged(
+    scores: ArrayLike, values: Labels, blocks: Labels, others: Sequence[Labels]
+) -> tuple[NDArray[np.float64], list[Hashable], NDArray[np.intp], NDArray[np.float64]]:
+    """Returns the scores, the distinct values, the position of each run's value, and (values, blocks, combinations)."""
+    score = np.asarray(scores, dtype=float)
+    for labels in (values, blocks, *others):
+        if len(labels) != len(score):
+            raise ValueError(
+                f"labels must be given for each of {len(score)} `scores`, got {len(labels)}. Pass one for each run."
+            )
+    names, value_of = _codes(values)
+    _, block_of = _codes(blocks)
+    _, combination_of = _codes(list(zip(*others, strict=True)) if others else [()] * len(score))
+    return score, names, value_of, _cell_means(score, value_of, block_of, combination_of)
+
+
+def _value(name: Hashable, scores: NDArray[np.float64]) -> ValueEffect:
+    """Returns a value with its runs counted, and no means yet."""
+    nothing = Interval(math.nan, math.nan, math.nan, "too few runs that compare have a score")
+    return ValueEffect(name, int(np.isfinite(scores).sum()), int(np.isinf(scores).sum()), nothing, nothing)
 
 
 def _pair_p(
@@ -243,11 +252,9 @@ def _adjusted(found: Mapping[str, Effect]) -> dict[str, Effect]:
     p_values = dict(zip(keys, holm([found[name].pair_p[pair] for name, pair in keys]).tolist(), strict=True))
     made = {}
     for name, one in found.items():
-        best = next((i for i, row in enumerate(one.values) if row.difference == 0 and row.value == one.best), None)
-        rows = [
-            replace(row, p=p_values.get((name, (min(i, best), max(i, best))), math.nan)) if best is not None else row
-            for i, row in enumerate(one.values)
-        ]
+        best = [row.value for row in one.values].index(one.best) if one.pair_p else 0
+        pairs = [(name, (min(i, best), max(i, best))) for i in range(len(one.values))]
+        rows = [replace(row, p=p_values.get(pair, math.nan)) for row, pair in zip(one.values, pairs, strict=True)]
         made[name] = replace(one, values=tuple(rows))
     return made
 
