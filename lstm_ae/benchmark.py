@@ -93,8 +93,8 @@ def advice(found: dict[tuple[str, int], float], threads: Sequence[int]) -> str:
         return f"{last} threads are not faster than {first} at these sizes: leave trainer.threads at 1."
     return (
         f"{last} threads are at least {WORTH:.2f} times as fast as {first} at {', '.join(worth)}: there "
-        f"trainer.threads={last} pays for single runs, while nothing else runs. In a sweep leave it at 1: each core has a "
-        "job."
+        f"trainer.threads={last} pays for single runs, while nothing else runs. "
+        "In a sweep leave it at 1: each core has a job."
     )
 
 

@@ -9,7 +9,6 @@ import pytest
 from lstm_ae import baselines
 from lstm_ae.experiment import evaluation
 from lstm_ae.experiment.configured import JobError
-from lstm_ae.statistics import proportion_interval, ratio_interval
 from tests.test_data import write_prices
 
 QUICK = ("trainer=smoke", "model.hidden_size=3")
@@ -82,27 +81,6 @@ def test_the_error_by_horizon_begins_where_one_step_does(run_in, tmp_path, price
     # The one-step model has read the same days up to the first prediction, and nothing else.
     assert table["multi_step_mse"][0] == pytest.approx(table["one_step_mse"][0], rel=1e-5)
     assert table["persistence_mse"].is_monotonic_increasing
-
-
-def test_the_interval_of_a_ratio_holds_the_ratio_and_widens_with_fewer_times():
-    rng = np.random.default_rng(0)
-
-    def width(times):
-        bottom = rng.random(times * 4)
-        interval = ratio_interval(0.8 * bottom + 0.1 * rng.random(times * 4), bottom, np.arange(times * 4) // 4, 5)
-        return interval, interval[1] - interval[0]
-
-    (low, high), narrow = width(1000)
-    assert low < (0.4 + 0.05) / 0.5 < high
-    assert width(100)[1] > 2 * narrow
-
-
-def test_an_interval_that_cannot_be_had_says_why():
-    assert ratio_interval(np.ones(24), np.ones(24), np.arange(24), block=5) == (
-        "24 times make 4 blocks of 5, and an interval needs 20"
-    )
-    assert ratio_interval(np.zeros(24), np.zeros(24), np.arange(24), 1) == "some resamples have nothing to divide by"
-    assert proportion_interval(0, 0) is None
 
 
 def test_a_model_whose_latent_is_no_smaller_than_the_sequence_is_said_to_copy(run_in, tmp_path):

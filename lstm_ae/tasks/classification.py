@@ -103,17 +103,16 @@ class Classification(Task):
             pairs = (present(batch.labels, "labels"), predicted)
             confusion.index_put_(pairs, torch.ones_like(predicted), accumulate=True)
         right, count = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
-        ends = [statistics.proportion_interval(k, n) or (None, None) for k, n in zip(right, count, strict=True)]
+        found = [statistics.proportion_interval(k, n) for k, n in zip(right, count, strict=True)]
         by_class = {
             "class": classes,
             "sequences": count,
             "accuracy": [k / max(n, 1) for k, n in zip(right, count, strict=True)],
-            "low": [low for low, _ in ends],
-            "high": [high for _, high in ends],
+            "low": [one.low for one in found],
+            "high": [one.high for one in found],
         }
         matrix = dict(zip(classes, confusion.T.tolist(), strict=True))
-        interval = statistics.proportion_interval(sum(right), sum(count))
         return Report(
-            intervals={"accuracy": interval or "there is no sequence"},
+            intervals={"accuracy": measures.ends(statistics.proportion_interval(sum(right), sum(count)))},
             tables={"confusion": {"class": classes, **matrix}, "classes": by_class},
         )

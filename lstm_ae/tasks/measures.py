@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lstm_ae.statistics import Interval
 from lstm_ae.types import Batch, Metric, Output, Score
 
 RECONSTRUCTION_MSE = Metric("reconstruction_mse", "squared scaled value")
@@ -58,6 +59,11 @@ def squared_errors(made: Tensor | None, target: Tensor, counted: Tensor | None) 
     """Returns the squared error of each value, 0 where it does not count."""
     errors = torch.zeros_like(target) if made is None else (made - target).square()
     return errors if counted is None else torch.where(counted, errors, 0.0)
+
+
+def ends(interval: Interval) -> tuple[float, float] | str:
+    """Returns an interval as a report holds it: its ends, or why there are none."""
+    return interval.reason or (interval.low, interval.high)
 
 
 def detached(measured: Mean) -> Mean:

@@ -203,13 +203,14 @@ class Prediction(Task):
         """Returns intervals over time, a table by series, and where asked for the errors by horizon."""
         judged = evaluated[evaluated.judged]
         found = self._gathered(judged)
-        block = judged.subset.data.length
-        intervals: dict[str, Any] = {
-            "direction_accuracy": statistics.ratio_interval(found["right"], found["moved"], found["time"], block)
-        }
+        block = judged.subset.data.length  # windows of so many steps overlap
+        directions = statistics.interval_over_time(
+            _by_time(found, "right", "moved"), statistics.ratio, block, bounds=(0, 1)
+        )
+        intervals = {"direction_accuracy": measures.ends(directions)}
         for name in self.baselines:
-            ends = statistics.ratio_interval(found["model"], found[name], found["time"], block)
-            intervals[f"skill.{name}"] = ends if isinstance(ends, str) else (1 - ends[1], 1 - ends[0])
+            skill = statistics.interval_over_time(_by_time(found, "model", name), statistics.skill, block)
+            intervals[f"skill.{name}"] = measures.ends(skill)
         last = found["is_last"] & (found["moved"] > 0)
         share = float(found["right"][last].sum() / max(found["moved"][last].sum(), 1))
         tables, arrays = {}, self._last_steps(judged)
@@ -256,7 +257,7 @@ class Prediction(Task):
             own = found["series"] == series
             last = own & found["is_last"]
             right, moved = int(found["right"][last].sum()), int(found["moved"][last].sum())
-            low, high = statistics.proportion_interval(right, moved) or (None, None)
+            interval = statistics.proportion_interval(right, moved)
             values, last_values = found["values"][own].sum(), found["values"][last].sum()
             error = float(found["model"][own].sum() / values)
             row: dict[str, Any] = {"series": names[series], "sequences": int(last.sum()), "prediction_mse": error}
@@ -268,7 +269,11 @@ class Prediction(Task):
                     float(found["unscaled"][last].sum() / last_values) if last_values else None
                 )
             share = right / moved if moved else None
-            row |= {"last_step_direction_accuracy": share, "direction_low": low, "direction_high": high}
+            row |= {
+                "last_step_direction_accuracy": share,
+                "direction_low": interval.low,
+                "direction_high": interval.high,
+            }
             for name, value in row.items():
                 table.setdefault(name, []).append(value)
         return table
@@ -307,6 +312,12 @@ class Prediction(Task):
         batch, _ = samples.pick(judged, positions)
         rolled = judged.subset.unscaled(roll_out(judged.answers["model"], batch, half, steps), positions)
         return {"horizon": list(range(1, steps + 1)), **columns}, rolled.numpy()
+
+
+def _by_time(found: Mapping[str, np.ndarray], *names: str) -> np.ndarray:
+    """Returns the sums (names, times) of all that belongs to a time, the times in order."""
+    _, of_time = np.unique(found["time"], return_inverse=True)
+    return np.stack([np.bincount(of_time, weights=found[name]) for name in names])
 
 
 def _directions(predicted: Tensor, target: Tensor, before: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:

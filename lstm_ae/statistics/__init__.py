@@ -1,0 +1,43 @@
+"""Whether a difference is real: intervals, verdicts of a ranking, and effects of settings.
+
+Plain functions over numpy arrays that know no run, task or table. `docs/statistics.md` names the assumption of each and
+gives the error rates that were measured by `python -m tests.simulations.statistics`.
+
+A block is what is drawn afresh and shared by all that is compared: a seed, a fold, or a fold of a seed. Blocks are the
+independent unit of every procedure here; several runs in one block are averaged first.
+"""
+
+from lstm_ae.statistics.effects import Effect, ValueEffect, effect, effects
+from lstm_ae.statistics.intervals import (
+    Interval,
+    interval_over_time,
+    mean_interval,
+    proportion_interval,
+    ratio,
+    skill,
+)
+from lstm_ae.statistics.overlap import fold_overlap, holdout_overlap, walk_forward_overlap
+from lstm_ae.statistics.paired import PairedTest, holm, paired_test
+from lstm_ae.statistics.verdicts import Verdict, Verdicts, verdicts
+
+__all__ = [
+    "Effect",
+    "Interval",
+    "PairedTest",
+    "ValueEffect",
+    "Verdict",
+    "Verdicts",
+    "effect",
+    "effects",
+    "fold_overlap",
+    "holdout_overlap",
+    "holm",
+    "interval_over_time",
+    "mean_interval",
+    "paired_test",
+    "proportion_interval",
+    "ratio",
+    "skill",
+    "verdicts",
+    "walk_forward_overlap",
+]
