@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lstm_ae.experiment import configured
+from lstm_ae.experiment import configured, job
 from lstm_ae.experiment.configured import JobError
 from lstm_ae.run_dir import RunDir
 from lstm_ae.trainer import Trainer
@@ -310,3 +310,12 @@ def test_an_occupied_log_is_not_touched(run_in, tmp_path):
 
 def test_the_last_dataset_is_kept_for_the_next_job(composed):
     assert configured.load(composed(*SMALL)) is configured.load(composed(*SMALL, "model.hidden_size=4"))
+
+
+def test_an_epoch_that_takes_many_times_the_median_is_said_once(caplog):
+    slow = job.SlowEpochs()
+    for seconds in (0.4, 0.4, 0.5, 0.5, 9.0, 9.0, 0.4):
+        slow.see(seconds)
+    assert [record.message for record in caplog.records] == [
+        "Epoch 5 took 9 s, 20 times the median: other work slows this machine down. trainer.threads=1 suffers least."
+    ]

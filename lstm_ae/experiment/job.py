@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import math
 import random
+import statistics
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ from lstm_ae.run_dir import (
 from lstm_ae.trainer import Callback
 
 FORMAT = 1  # of model.json and scaler.npz
+SLOW = 5  # times the median, from which on an epoch is said to be slow
+FEWEST_EPOCHS = 3  # of which there is a usual time
 
 log = logging.getLogger("lstm_ae")
 
@@ -211,12 +215,14 @@ def _train(job: Job, components: Components, objective: str) -> None:
         training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location=trainer.device, weights_only=True))
         log.info("Resumed after epoch %d", len(training.history))
     shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=job.single)
+    slow = SlowEpochs()
     subsets = components.subsets["train"], components.subsets["validation"]
     with shown.live():
         for row in trainer.train(
             training, components.task, *subsets, components.seed, objective, components.lessons, job.callbacks
         ):
             shown.show(row)
+            slow.see(row["seconds"])
             if row["epoch"] % trainer.checkpoint_every == 0:
                 run_dir.write(CHECKPOINT, lambda file: torch.save(training.state_dict(), file))
                 run_dir.write_history(training.history)
@@ -225,6 +231,23 @@ def _train(job: Job, components: Components, objective: str) -> None:
     if training.diverged:
         log.warning("The loss is not finite after epoch %d: diverged. A smaller optimizer.lr or "
             "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
+
+
+class SlowEpochs:
+    """Says once that an epoch took many times as long as the others: other work on the machine, or too many threads."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._warned = False
+
+    def see(self, seconds: float) -> None:
+        """Takes note of an epoch."""
+        usual = statistics.median(self._seconds) if len(self._seconds) >= FEWEST_EPOCHS else math.inf
+        if seconds > SLOW * usual and seconds > 1 and not self._warned:
+            self._warned = True
+            log.warning("Epoch %d took %.3g s, %.0f times the median: other work slows this machine down. "
+                "trainer.threads=1 suffers least.", len(self._seconds) + 1, seconds, seconds / usual)  # fmt: skip
+        self._seconds.append(seconds)
 
 
 def _write(run_dir: RunDir, recipe: Recipe, components: Components) -> None:
