@@ -77,8 +77,8 @@ def main() -> None:
                 seconds.append((first + ours(by_trainer, trainer, subset)) / 2)
                 ratios[loop].append(by_loop / seconds[-1])
         compared = ", ".join(f"{statistics.median(found):.2f} with {loop}" for loop, found in ratios.items())
-        print(f"{name}: times a bare loop's samples a second: {compared}; {SEQUENCES / statistics.median(seconds):,.0f} "
-              "samples/s")  # fmt: skip
+        rate = SEQUENCES / statistics.median(seconds)
+        print(f"{name}: times a bare loop's samples a second: {compared}; {rate:,.0f} samples/s")
 
 
 if __name__ == "__main__":
