@@ -42,6 +42,7 @@ def test_joblib(command, tmp_path, expected):
     assert len({json.loads(path.read_text())["pid"] for path in tmp_path.glob("sweep/*/status.json")}) > 1
 
 
+@pytest.mark.slow
 def test_submitit(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=submitit_local", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
@@ -56,6 +57,7 @@ def test_slurm_gets_the_cores_and_the_threads_of_a_job(composed):
     assert list(launcher.setup) == ["export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"]
 
 
+@pytest.mark.slow
 def test_ray_starts_a_local_cluster(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
@@ -112,6 +114,7 @@ def node_of(pid):
         return next(word for word in words if word.startswith("--node_ip_address="))
 
 
+@pytest.mark.slow
 def test_ray_joins_a_cluster_and_uses_both_nodes(command, tmp_path, cluster, expected):
     folder, nodes, over = tmp_path / "sweep", {}, threading.Event()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lstm_ae.data import mnist
-from lstm_ae.data.sequences import SequenceSubset
+from lstm_ae.data.sequences import SequenceSubset, coarser
 from tests.conftest import write_mnist
 
 REAL_FILES = dict(mnist.FILES)
@@ -55,12 +55,14 @@ def test_a_subset_keeps_the_test_part_whole(small_mnist):
 
 def test_coarser_images_are_means_of_squares_of_pixels(small_mnist):
     data = mnist.load_mnist(str(small_mnist), 1, sequences=None)
-    coarse = data.coarser(4)
+    everything = np.arange(len(data))
+    whole = SequenceSubset(data, everything, data.fit_scaling(everything))
+    coarse = coarser(whole, 4).data
     assert coarse.length == 49
     images = data.values.view(-1, 28, 28).float()
     assert coarse.values.view(-1, 7, 7)[5, 2, 3] == pytest.approx(float(images[5, 8:12, 12:16].mean()))
     with pytest.raises(ValueError, match="`curriculum` needs images a pixel a step whose sides are multiples of 3"):
-        data.coarser(3)
+        coarser(whole, 3)
 
 
 def test_existing_files_are_not_downloaded_again(source, tmp_path):

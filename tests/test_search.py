@@ -54,6 +54,7 @@ def test_another_search_is_refused(command, searched):
     assert "must be new or contain this search, but it contains another: dataset.sequences=60" in done.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_trials_resume_with_their_values_in_their_directories(command, tmp_path):
     words = arguments(tmp_path / "sweep", 4, "trainer.epochs=300")
     process = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *words], cwd=ROOT, start_new_session=True)
@@ -69,6 +70,7 @@ def test_interrupted_trials_resume_with_their_values_in_their_directories(comman
     assert "Resumed after epoch" in (tmp_path / "sweep" / "1" / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_interrupted_trials_keep_their_directories_with_fewer_at_a_time(command, tmp_path):
     folder = tmp_path / "sweep"
     words = arguments(folder, 4, "trainer.epochs=300")
@@ -93,6 +95,7 @@ def test_interrupted_trials_keep_their_directories_with_fewer_at_a_time(command,
     assert all("Resumed after epoch" in (folder / name / "run.log").read_text() for name in begun)
 
 
+@pytest.mark.slow
 def test_failed_trials_are_retried_in_their_directories(command, tmp_path):
     folder = tmp_path / "sweep"
     (folder / "1" / "history.csv").mkdir(parents=True)

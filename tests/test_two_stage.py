@@ -16,6 +16,7 @@ from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL, write_mnist
+from tests.run_dirs import METRICS
 
 GRID = {"model.hidden_size": ("3", "6"), "optimizer.lr": ("0.1", "0.01", "0.0001")}
 
@@ -103,6 +104,7 @@ def arguments():
     ]
 
 
+@pytest.mark.slow
 def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, command, tmp_path, arguments):
     kept, winner, mean, epochs = plain_loop(run_in, tmp_path / "loop")
     folder = tmp_path / "sweep"
@@ -142,7 +144,14 @@ def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments)
     assert summary["stage_one"]["random_state"] != summary["stage_two"]["random_state"]
 
 
-@pytest.mark.parametrize("killed_at", ["stage_one/1_0/status.json", "stage_two/0_1/status.json", "final/*/status.json"])
+@pytest.mark.parametrize(
+    "killed_at",
+    [
+        pytest.param("stage_one/1_0/status.json", marks=pytest.mark.exhaustive),
+        pytest.param("stage_two/0_1/status.json", marks=pytest.mark.slow),
+        pytest.param("final/*/status.json", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_killed_in_any_stage_and_started_again_it_selects_the_same(command, tmp_path, killed_at):
     grid = ["sweep=two_stage_kfold", *SMALL[1:], "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
             "optimizer.lr=0.1,0.001"]  # fmt: skip
@@ -171,6 +180,7 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
     assert summary["test"]
 
 
+@pytest.mark.slow
 def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
@@ -200,7 +210,9 @@ def test_a_diverged_job_has_the_worst_score(tmp_path):
     for state, loss in (("finished", 0.5), ("diverged", 0.01), ("failed", 0.1)):
         run = RunDir(tmp_path / state)
         run.write_json("status.json", {"state": state})
-        run.write_json("metrics.json", {"validation": {"loss": loss, "accuracy": loss}, "test": {"loss": loss}})
+        run.write_json(
+            "metrics.json", {"metrics": METRICS, "validation": {"loss": loss, "accuracy": loss}, "test": {"loss": loss}}
+        )
     jobs = [Job(state, ()) for state in ("finished", "diverged", "failed")]
     assert [results.score_of(tmp_path, job, "loss") for job in jobs] == [0.5, math.inf, None]
     assert [results.score_of(tmp_path, job, "accuracy") for job in jobs] == [0.5, -math.inf, None]

@@ -137,6 +137,7 @@ def fit(
         >>> run = fit(SequenceData.from_arrays(waves), small, Reconstruction, epochs=2, run_dir=folder.name)
         >>> list(run.history["epoch"]), sorted(run.metrics["skill"])
         ([1, 2], ['pca'])
+        >>> folder.cleanup()
     """
     if not isinstance(data, SequenceData):
         raise ConfigError(

@@ -20,6 +20,7 @@ class Autoencoder(nn.Module):
         hidden_size: Units of the encoder.
 
     Example:
+        >>> import torch
         >>> Autoencoder(features=1, hidden_size=8)(torch.zeros(4, 50, 1)).reconstruction.shape
         torch.Size([4, 50, 1])
     """
@@ -67,6 +68,7 @@ class BottleneckAutoencoder(nn.Module):
         reverse_target: Whether the decoder gives the last step first.
 
     Example:
+        >>> import torch
         >>> model = BottleneckAutoencoder(features=1, hidden_size=8, bidirectional=True)
         >>> model.encode(torch.zeros(4, 50, 1)).shape
         torch.Size([4, 16])
