@@ -279,8 +279,8 @@ AUTOENCODER = "model._target_=lstm_ae.models.autoencoder.Autoencoder"
 def test_a_job_whose_worker_is_always_killed_fails_and_other_jobs_do_not(command, tmp_path):
     folder = tmp_path / "sweep"
     one_dies = ",".join(f"'model._target_=tests.deadly.DiesInTraining seed={seed}'" for seed in (1, 2))
-    words = ("--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=60", "hydra.launcher.n_jobs=2", "seed=0,1,2",
-             f"{AUTOENCODER},tests.deadly.DiesInTraining", f"hydra.sweeper.exclude=[{one_dies}]",
+    words = ("--multirun", *SMALL, "dataset.sequences=2000", "trainer.epochs=60", "hydra.launcher.n_jobs=2",
+             "seed=0,1,2", f"{AUTOENCODER},tests.deadly.DiesInTraining", f"hydra.sweeper.exclude=[{one_dies}]",
              f"hydra.sweep.dir={folder}")  # fmt: skip
     done = command(*words)
     assert done.returncode == 1
