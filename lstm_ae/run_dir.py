@@ -34,6 +34,7 @@ NOT_SIGNED = frozenset(
         "trainer.device",
         "trainer.threads",
         "trainer.kernel",
+        "optimizer.fused",
         "trainer.checkpoint_every",
     }
 )
