@@ -221,7 +221,7 @@ def _sequences(run: Run, title: str, has_target: bool, with_reconstruction: bool
     if total == 1:
         made, axes = figure(count, 1, 2.1 * count + 0.6, title, sharex="times" not in arrays)
     else:
-        made, axes = figure(len(names), count, 1.5 * len(names) + 1.0, title, sharex="times" not in arrays)
+        made, axes = figure(len(names), count, 1.5 * len(names) + 1.0, title, sharex="col")
         axes = axes.T  # a row a sequence, as below
     for sample, feature in np.ndindex(count, len(names)):
         ax, time = axes[sample, feature], run.time(sample)

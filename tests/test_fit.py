@@ -99,6 +99,10 @@ def test_a_frame_of_six_sensors_with_holes_and_unequal_lengths(tmp_path):
     assert len(run.table("series")) == 5
     assert run.table("series")["sequences"].tolist() == [1] * 5
     assert "USD" not in (tmp_path / "metrics.json").read_text()
+    with np.load(tmp_path / "samples.npz") as samples:
+        drawn = np.isfinite(samples["target"][:, :, 0]).sum(axis=1)
+    lengths = data.lengths[data.test.nonzero()[0]]
+    assert set(drawn.tolist()) <= set((lengths - 1).tolist())  # padding is not drawn
     figure = run.figure("reconstruction")
     names = [ax.get_ylabel() for ax in figure.axes]
     assert [name for name in names if name] == [f"sensor_{n}" for n in range(6)]

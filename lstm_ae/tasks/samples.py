@@ -37,10 +37,13 @@ def collect(evaluated: Evaluated) -> dict[str, np.ndarray]:
         made["prediction"] = output.prediction
     elif output.prediction is not None and data.classes:
         arrays["predicted_class"] = np.array(data.classes)[output.prediction.argmax(dim=1).numpy()]
+    inside = None if batch.lengths is None else dataclasses.replace(batch, observed=None).there
     for name, values in made.items():
         if values is not None:
-            shown = batch.there if values.shape == batch.inputs.shape and batch.lengths is not None else None
-            arrays[name] = _own_unit(subset, positions, values, shown if name == "reconstruction" else None)
+            padded = inside is not None and values.shape == inside.shape
+            arrays[name] = _own_unit(subset, positions, values, inside if padded else None)
+    if "prediction" in made and batch.target is not None:
+        arrays["target"] = _own_unit(subset, positions, batch.target, batch.target_observed)
     if data.image_shape is not None:
         for name in {"inputs", "target", "reconstruction"} & arrays.keys():
             arrays[name] = arrays[name].reshape(-1, *data.image_shape)
