@@ -182,6 +182,8 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
         ValueError: `fold` is out of range, a side is empty, or training overlaps with the test subset.
     """
     rest = np.flatnonzero(~data.test)
+    if not len(rest):
+        raise ValueError("`dataset` leaves nothing to train on: every sequence is in the test subset. Test fewer.")
     spans = np.zeros((len(rest), 0)) if data.spans is None else data.spans[rest]
     labels = None if data.labels is None else data.labels.numpy()[rest]
     groups = None if data.series is None else data.series[rest]
@@ -210,13 +212,14 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
             "split: holdout, walk_forward, group_kfold (whole series), or kfold with split.shuffle=false "
             "split.random_state=null."
         )
-    shared = int(data.sharing_steps(apart, np.flatnonzero(data.test)).sum())
-    if shared and not getattr(splitter, "allows_test_overlap", False):
-        raise ValueError(
-            f"`split` must keep training apart from the test subset, and {shared} of {len(apart)} training sequences "
-            "share time steps with it. Use dataset.test_part=latest, or split=overlapping to repeat the report's "
-            "protocol."
-        )
+    for name, side in (("training", apart), ("validation", validation)):
+        shared = int(data.sharing_steps(side, np.flatnonzero(data.test)).sum())
+        if shared and not getattr(splitter, "allows_test_overlap", False):
+            raise ValueError(
+                f"`split` must keep {name} apart from the test subset, and {shared} of {len(side)} {name} sequences "
+                "share time steps with it. Use dataset.test_part=latest, or split=overlapping to repeat the report's "
+                "protocol."
+            )
     return apart, validation, tuple(notes)
 
 

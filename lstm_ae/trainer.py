@@ -71,6 +71,7 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Returns everything as tensors and plain values."""
         parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+        parts["stopped"] = None if self.stopped is None else [str(self.stopped), self.stopped.state]
         return parts | {name: getattr(self, name) for name in self._plain}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -79,6 +80,7 @@ class Training:
             getattr(self, name).load_state_dict(state[name])
         for name in self._plain:
             setattr(self, name, state[name])
+        self.stopped = StopTraining(*state["stopped"]) if state["stopped"] else None
 
     _plain = ("history", "best_epoch", "best_metrics", "best_weights", "diverged")
 
@@ -144,8 +146,8 @@ class Trainer:
     def place(self, model: nn.Module) -> nn.Module:
         """Returns the model on the trainer's device, its layers set to the trainer's choice of kernel."""
         for module in model.modules():
-            if hasattr(module, "kernel"):
-                module.kernel = self.kernel  # type: ignore[assignment]  # of a layer, no submodule
+            if isinstance(module, nn.LSTM) and hasattr(module, "kernel"):  # of `lstm_ae.models.kernel`
+                module.kernel = self.kernel
         return model.to(self.device)
 
     def updates(self, subset: Subset) -> int:
@@ -341,7 +343,8 @@ class Pool:
         if loss is not None:
             parts["loss"] = loss, count
         for name, one in parts.items():
-            self._measured.setdefault(name, []).append(one)
+            kept: Any = tuple(part.detach() if isinstance(part, Tensor) else part for part in one)
+            self._measured.setdefault(name, []).append(kept)
 
     def means(self, loss_weights: Mapping[str, float]) -> dict[str, float]:
         """Returns `loss`, the metrics, and the model's own losses by name, summed in double precision.
@@ -358,8 +361,8 @@ class Pool:
     def _pooled(self, name: str, parts: Sequence[Measured]) -> float:
         function = self._functions.get(name)
         if callable(function):
-            return float(function(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))))
-        values = torch.stack([part[0].detach() for part in parts]).cpu().double()
+            return float(function(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))))
+        values = torch.stack([part[0] for part in parts]).cpu().double()
         weights = torch.tensor([float(part[1]) for part in parts], dtype=torch.float64)
         weight = weights.sum()
         return float(values @ weights / weight) if weight else math.nan

@@ -443,7 +443,11 @@ def answering(model: nn.Module) -> Callable[[Batch], Output]:
 
     def answer(batch: Batch) -> Output:
         made = model(batch.inputs, **{name: getattr(batch, name) for name in names})
-        return made if isinstance(made, Output) else Output(reconstruction=made)
+        if isinstance(made, Output):
+            return made
+        if not isinstance(made, Tensor):
+            raise ValueError(f"`forward` must return a tensor or an Output, got {type(made).__name__}. Mend the model.")
+        return Output(reconstruction=made)
 
     return answer
 

@@ -108,8 +108,9 @@ def test_a_padded_batch_is_scored_as_its_sequences_are_by_themselves(steps):
         own = task.prepare(Batch(inputs, scale=torch.full((1, 2), 2.0)), training=False)
         own_score, own_errors = task.score(own, persistence_plus(own)), task.errors(own, persistence_plus(own))
         kept = length - 1 if steps == "all" else 1
-        assert torch.allclose(errors[row, :kept], own_errors[0], atol=1e-6)
-        assert not errors[row, kept:].any()
+        assert torch.allclose(errors[row, : length - 1], own_errors[0], atol=1e-6)
+        assert not errors[row, length - 1 :].any()
+        assert (errors[row].sum(dim=1) > 0).sum() == kept  # each error stands at the step that it is of
         for name, (mean, _) in own_score.metrics.items():
             counts = {"reconstruction_mse": (length - 1) * 2, "direction_accuracy": kept * 2}.get(name, kept * 2)
             sums[name] = sums.get(name, 0) + float(mean) * counts

@@ -73,13 +73,14 @@ def from_frame(
         raise ValueError(f"`series` must name the series of every row, and row {row} has none. Mend {series!r}.")
     if not len(frame):
         raise ValueError("`frame` must have rows, got none. Name a table that holds some.")
-    order = [key for key in (series, time) if key is not None]
-    tidy = frame.sort_values(order, kind="stable") if order else frame
+    clock = None if time is None else _parsed(frame, time)
+    rows = _in_order(frame, series, clock)
+    tidy, clock = frame.iloc[rows], None if clock is None else clock[rows]
     keys = np.zeros(len(tidy), dtype=str) if series is None else tidy[series].astype(str).to_numpy()
     series_names, of_step = np.unique(keys, return_inverse=True)
     begins = np.flatnonzero(np.diff(of_step, prepend=-1))
     ends = np.append(begins[1:], len(tidy))
-    time_of_step, times = _times(tidy, time, begins, ends)
+    time_of_step, times = _times(tidy, time, clock, begins, ends)
     if window is None:
         starts, lengths = begins, ends - begins
     else:
@@ -108,7 +109,7 @@ def from_frame(
         series_names=() if series is None else tuple(series_names.tolist()),
         time_of_step=time_of_step,
         times=times,
-        feature_names=tuple(names),
+        feature_names=tuple(str(name) for name in names),
         unit=unit,
         missing=missing,
         notes=_left_out(series_names, ends - begins, window),
@@ -177,9 +178,9 @@ def _require_column(frame: pd.DataFrame, argument: str, column: str | None) -> N
         raise ValueError(f"`{argument}` must name a column of the table, got {column!r}. {cure}")
 
 
-def _features(frame: pd.DataFrame, features: Sequence[str] | None, taken: set[str | None]) -> list[str]:
+def _features(frame: pd.DataFrame, features: Sequence[Any] | None, taken: set[Any]) -> list[Any]:
     if features is None:
-        found = [str(name) for name in frame.select_dtypes("number").columns if name not in taken]
+        found = [name for name in frame.select_dtypes("number").columns if name not in taken]
         if not found:
             raise ValueError("`features` must name numeric columns, and the table has none to spare. Name some.")
         return found
@@ -195,20 +196,36 @@ def _features(frame: pd.DataFrame, features: Sequence[str] | None, taken: set[st
     return list(features)
 
 
+def _parsed(frame: pd.DataFrame, time: str) -> np.ndarray:
+    """Returns the times as numbers, or as dates without a zone (in UTC where they have one)."""
+    column = frame[time]
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    elif not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column):
+        numbers = pd.to_numeric(column, errors="coerce")
+        column = numbers if numbers.notna().all() else pd.to_datetime(column, errors="coerce", utc=True)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if column.isna().any():
+        row = frame.index[column.isna()][0]
+        raise ValueError(f"`time` must be a date or a number in every row, and row {row} has {frame[time][row]!r}.")
+    return np.asarray(column.to_numpy())
+
+
+def _in_order(frame: pd.DataFrame, series: str | None, clock: np.ndarray | None) -> np.ndarray:
+    """Returns the places of the rows, series by series, each in the order of time."""
+    keys = [] if clock is None else [clock]  # np.lexsort sorts by the last key first
+    keys += [] if series is None else [frame[series].astype(str).to_numpy()]
+    return np.lexsort(keys) if keys else np.arange(len(frame))
+
+
 def _times(
-    tidy: pd.DataFrame, time: str | None, begins: np.ndarray, ends: np.ndarray
+    tidy: pd.DataFrame, time: str | None, clock: np.ndarray | None, begins: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the place of each row on the time axis, and the axis; without a time, the row's place in its series."""
-    if time is None:
+    if clock is None or time is None:
         return np.concatenate([np.arange(e - b) for b, e in zip(begins, ends, strict=True)]), None
-    column = tidy[time]
-    if not pd.api.types.is_numeric_dtype(column):
-        column = pd.to_datetime(column, errors="coerce", format="ISO8601") if column.dtype == object else column
-        column = pd.to_datetime(column, errors="coerce")
-    if column.isna().any():
-        row = tidy.index[column.isna()][0]
-        raise ValueError(f"`time` must be a date or a number in every row, and row {row} has {tidy[time][row]!r}.")
-    times, place = np.unique(column.to_numpy(), return_inverse=True)
+    times, place = np.unique(clock, return_inverse=True)
     same = np.flatnonzero(place[1:] == place[:-1])
     same = same[~np.isin(same + 1, begins)]
     if len(same):

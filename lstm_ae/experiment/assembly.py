@@ -114,8 +114,9 @@ def assemble(recipe: Recipe) -> Components:
     trainer: Trainer = make("trainer", recipe.trainer)
     try:
         train, validation, notes = splits.select(splitter, recipe.fold, data)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    except (ValueError, TypeError, IndexError, StopIteration) as error:
+        known = isinstance(error, ValueError)
+        raise ConfigError(str(error) if known else f"In `split` ({named(recipe.split)}): {error!r}") from error
     if not data.test.any():
         raise ConfigError("`dataset` leaves no test sequences. Use a larger dataset.test_share or more data.")
     scaling = data.fit_scaling(train)
@@ -167,8 +168,8 @@ def named(factory: Factory) -> str:
 
 def open_parameters(factory: Factory) -> set[str]:
     """Returns the parameters that a factory has and was not given."""
-    target, bound = (factory.func, factory.keywords) if isinstance(factory, functools.partial) else (factory, {})
-    return set(inspect.signature(target).parameters) - set(bound)
+    bound = factory.keywords if isinstance(factory, functools.partial) else {}
+    return set(inspect.signature(factory).parameters) - set(bound)
 
 
 def _model(

@@ -88,8 +88,11 @@ def code_hash(modules: Iterable[str]) -> str:
     Args:
         modules: Where a job's components come from.
     """
-    files = {sys.modules[name].__file__ for name in modules if not name.startswith("lstm_ae.") and name in sys.modules}
-    own = [path for path in files if path and "site-packages" not in path]
+    names = [name for name in modules if not name.startswith("lstm_ae.")]
+    files = {getattr(sys.modules.get(name), "__file__", None) for name in names}
+    own = [
+        path for path in files if path and "site-packages" not in path and Path(path).is_file()
+    ]  # a notebook has none
     digest = hashlib.blake2b(_package_hash().encode(), digest_size=16)
     for path in sorted(own):
         digest.update(Path(path).read_bytes())

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lstm_ae.baselines import skill
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
-from lstm_ae.experiment.assembly import Components, make, named, open_parameters
+from lstm_ae.experiment.assembly import Components, make, open_parameters
 from lstm_ae.tasks import samples
 from lstm_ae.trainer import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.types import Baseline, Batch, Output, Report, Subset, Task, answering
@@ -109,6 +110,11 @@ class Outputs:
         self._answers: dict[str, Callable[[Batch], Output]] = {"model": model, **self.baselines}
 
     def __getitem__(self, subset: str) -> OutputsOfSubset:
+        if subset not in self._subsets:
+            raise ValueError(
+                f"`evaluated` has {', '.join(self._subsets)}, got {subset!r}: evaluate_test=false leaves test data "
+                "alone. Use evaluated[evaluated.judged]."
+            )
         return self._of[subset]
 
     @functools.cached_property
@@ -171,7 +177,10 @@ def compared(evaluated: Outputs, metrics: Mapping[str, Mapping[str, float]], tas
         return 1 - of[task.primary_metric] if higher else of[task.primary_metric]
 
     baselines = {name: dict(of) for name, of in metrics.items() if name != "model"}
-    skills = {name: skill(error(metrics["model"]), error(of)) for name, of in baselines.items()}
+    skills = {
+        name: skill(error(metrics["model"]), error(of)) if task.primary_metric in of else None
+        for name, of in baselines.items()
+    }
     left_out = dict.fromkeys(name for name in task.baselines if name not in baselines)
     found: dict[str, Any] = {"baseline": baselines, "skill": skills | left_out}
     return found | ({"copies": evaluated.copies} if left_out else {})
@@ -190,12 +199,15 @@ def try_out(components: Components, objective: str) -> None:
             score = Pool(components.task).checked(components.task.score(batch, outputs["model"]))
             components.task.errors(batch, outputs["model"])
         metrics = subset.metrics["model"]
-        components.task.report(evaluated)
+        _check_report(components.task.report(evaluated))
         samples.collect(evaluated)
     except Exception as error:
         raise ValueError(f"A trial on {TRIAL_SIZE} sequences failed, before training: {_said(error)}") from error
     known = {metric.name for metric in components.task.metrics}
     unknown = set(score.metrics) - known
+    taken = {"loss"} & known or {"loss", *known} & set(outputs["model"].losses)
+    if taken:
+        raise ValueError(f"A metric, or a loss of the model, must not be called {sorted(taken)[0]!r}, which there is.")
     if unknown:
         raise ValueError(f"`metrics` of the task must list {sorted(unknown)}, which `score` returns. Add a Metric.")
     if components.task.primary_metric not in metrics:
@@ -205,6 +217,17 @@ def try_out(components: Components, objective: str) -> None:
         )
     if objective not in metrics:
         raise ValueError(f"`objective` must be one of {', '.join(metrics)}, got {objective!r}. Use objective=loss.")
+
+
+def _check_report(report: Report) -> None:
+    """Refuses a report that could not be written after training."""
+    for name, table in report.tables.items():
+        lengths = {column: len(values) for column, values in table.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The columns of the table `{name}` must be equally long, got {lengths}.")
+    for name, array in {**report.arrays, **report.fitted}.items():
+        if np.asarray(array).dtype == object:
+            raise ValueError(f"`{name}` of the report must be an array of numbers or texts, got objects.")
 
 
 def _said(error: Exception) -> str:
@@ -230,7 +253,7 @@ class _Kept:
 
     data: SequenceData | None = None
     inputs: str = ""
-    baselines: dict[str, Baseline] = field(default_factory=dict)
+    baselines: dict[Any, Baseline] = field(default_factory=dict)
 
 
 _kept = _Kept()
@@ -254,9 +277,9 @@ def _baselines(
         needs_latent = "latent" in open_parameters(factory)
         if needs_latent and latent is None:
             continue
-        key = repr(
-            (named(factory), getattr(factory, "keywords", None), latent if needs_latent else None, components.seed)
-        )
+        target = factory.func if isinstance(factory, functools.partial) else factory  # itself: a cell may redefine it
+        given = (getattr(factory, "args", ()), getattr(factory, "keywords", {}))
+        key = (target, pickle.dumps(given), latent if needs_latent else None, components.seed)
         if key not in kept.baselines:
             baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **sizes)
             baseline.fit(train, validation, components.seed)
@@ -270,7 +293,7 @@ def _fingerprint(train: Prepared, validation: Prepared) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for prepared in (train, validation):
         digest.update(np.ascontiguousarray(prepared.subset.index).data)
-        batch = prepared.batch(torch.arange(min(8, len(prepared))))
-        for values in (batch.inputs, batch.target, batch.observed):
+        batch = prepared.batch(torch.arange(min(TRIAL_SIZE, len(prepared))))
+        for values in (batch.inputs, batch.target, batch.observed, batch.target_observed, batch.lengths, batch.labels):
             digest.update(b"-" if values is None else values.contiguous().numpy().tobytes())
     return digest.hexdigest()

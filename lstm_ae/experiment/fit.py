@@ -183,6 +183,8 @@ def _node(group: str, factory: Any) -> dict[str, Any]:
             f"`{group}` must be a class or a functools.partial of one, got {target!r}. Use functools.partial("
             f"{type(target).__name__}, ...), so that it is built after the seed is set and its arguments are recorded."
         )
+    if "<" in named(factory):
+        raise ConfigError(f"`{group}` must have a name of its own, got {named(factory)}. Define it at a module's top.")
     arguments = {}
     if isinstance(factory, functools.partial):
         names = list(inspect.signature(target).parameters)

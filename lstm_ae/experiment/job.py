@@ -17,7 +17,7 @@ import torch
 from lstm_ae import terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, named
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named
 from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.run_dir import (
     CHECKPOINT,
@@ -174,7 +174,8 @@ def _run(job: Job) -> float:
     if job.figures:
         draw(job, components.task.figures)
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
-    run_dir.end(state, **({"reused": str(reused)} if reused else {}))
+    more = {"reused": str(reused)} if reused else {"reason": str(training.stopped)} if training.stopped else {}
+    run_dir.end(state, **more)
     run_dir.remove(CHECKPOINT)
     if job.single:
         terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
@@ -197,7 +198,7 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     if before is not None and before != code:
         log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")
     if job.figures and not (job.run_dir / "figures").exists():
-        draw(job, recipe.task().figures)
+        draw(job, make("task", recipe.task, unit=recipe.data.unit).figures)
     return job.run_dir.score(recipe.objective) or 0.0
 
 
@@ -212,7 +213,7 @@ def _train(job: Job, components: Components, objective: str) -> None:
     """Trains from the last checkpoint, or from the start, and leaves a checkpoint every few epochs."""
     run_dir, training, trainer = job.run_dir, components.training, components.trainer
     if (run_dir / CHECKPOINT).exists():
-        training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location=trainer.device, weights_only=True))
+        training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location="cpu", weights_only=True))
         log.info("Resumed after epoch %d", len(training.history))
     shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=job.single)
     slow = SlowEpochs()
@@ -223,7 +224,7 @@ def _train(job: Job, components: Components, objective: str) -> None:
         ):
             shown.show(row)
             slow.see(row["seconds"])
-            if row["epoch"] % trainer.checkpoint_every == 0:
+            if row["epoch"] % trainer.checkpoint_every == 0 or training.stopped is not None:
                 run_dir.write(CHECKPOINT, lambda file: torch.save(training.state_dict(), file))
                 run_dir.write_history(training.history)
     if training.stopped is not None:

@@ -30,6 +30,7 @@ from lstm_ae.types import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHORTEST_PREDICTED = 2  # steps
 SHORTEST_HALVED = 5  # steps: two to read, one to predict, and a target each
 MOST_SERIES = 20  # in the figure of last steps
 
@@ -152,12 +153,19 @@ class Prediction(Task):
                 "The task predicts what comes next, and nothing comes after an image. "
                 "Use dataset=sp500 or dataset=toy, or task=classification."
             )
+        if data.shortest < SHORTEST_PREDICTED:
+            raise ValueError(
+                f"Each sequence must have at least {SHORTEST_PREDICTED} steps, one to read and one to predict, and one "
+                f"has {data.shortest}. Leave short sequences out, or cut windows (dataset.window)."
+            )
         if self.multi_step and (data.shortest != data.length or data.length < SHORTEST_HALVED):
             lengths = f"{data.length}" if data.shortest == data.length else f"{data.shortest} to {data.length}"
             raise ValueError(
                 f"`dataset.window` must be at least {SHORTEST_HALVED}, and the same for all sequences, to be halved by "
                 f"task.multi_step=true, got {lengths}. Use dataset.window=30."
             )
+        if self.multi_step and any(one.batch(torch.arange(1)).observed is not None for one in subsets.values()):
+            raise ValueError("task.multi_step=true needs data without missing values. Use task.multi_step=false.")
 
     def prepare(self, batch: Batch, training: bool) -> Batch:
         """Returns all steps but the last as inputs, and the step after each as its target."""
@@ -195,9 +203,15 @@ class Prediction(Task):
         return Score(terms | {"prediction": term}, metrics)
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each prediction that counts."""
+        """Returns the squared error of each prediction, 0 for those that do not count."""
         predicted, target, _, counted = self.compared(batch, output)
-        return measures.squared_errors(predicted, target, counted)
+        errors = measures.squared_errors(predicted, target, counted)
+        if self.steps == "all":
+            return errors
+        last = batch.inputs.shape[1] if batch.lengths is None else batch.lengths
+        time = batch.inputs.shape[1]
+        place = (torch.arange(time, device=errors.device) == _column(last) - 1).view(-1, time, 1)
+        return errors * place  # (batch, target time, features)
 
     def report(self, evaluated: Evaluated) -> Report:
         """Returns intervals over time, a table by series, and where asked for the errors by horizon."""
@@ -324,6 +338,10 @@ def _directions(predicted: Tensor, target: Tensor, before: Tensor, counted: Tens
     """Returns where the direction was predicted, and where there was one, (batch, steps, features)."""
     moved = target != before if counted is None else (target != before) & counted
     return (torch.sign(predicted - before) == torch.sign(target - before)) & moved, moved
+
+
+def _column(last: int | Tensor) -> int | Tensor:
+    return last.unsqueeze(1) if isinstance(last, Tensor) else last
 
 
 def _last(values: Tensor, lengths: Tensor | None) -> Tensor:

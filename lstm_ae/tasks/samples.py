@@ -27,7 +27,7 @@ def collect(evaluated: Evaluated) -> dict[str, np.ndarray]:
     batch, output = pick(judged, positions)
     arrays: dict[str, Any] = {
         "names": names(subset, positions),
-        "is_image": np.array(data.image_shape is not None),
+        "is_image": np.array(data.image_shape is not None and batch.inputs[0].numel() == np.prod(data.image_shape)),
         "unit": np.array(data.unit),
         "feature_names": np.array(data.feature_names),
         "inputs": _own_unit(subset, positions, batch.inputs, batch.there),
@@ -37,16 +37,20 @@ def collect(evaluated: Evaluated) -> dict[str, np.ndarray]:
         made["prediction"] = output.prediction
     elif output.prediction is not None and data.classes:
         arrays["predicted_class"] = np.array(data.classes)[output.prediction.argmax(dim=1).numpy()]
+    whole = subset.batch(positions).there  # of the sequences as they are, before the task hid or added anything
     inside = None if batch.lengths is None else dataclasses.replace(batch, observed=None).there
     for name, values in made.items():
         if values is not None:
-            padded = inside is not None and values.shape == inside.shape
-            arrays[name] = _own_unit(subset, positions, values, inside if padded else None)
+            shown = whole if name == "target" else inside
+            fits = shown is not None and values.shape == shown.shape
+            arrays[name] = _own_unit(subset, positions, values, shown if fits else None)
     if "prediction" in made and batch.target is not None:
         arrays["target"] = _own_unit(subset, positions, batch.target, batch.target_observed)
     if data.image_shape is not None:
         for name in {"inputs", "target", "reconstruction"} & arrays.keys():
-            arrays[name] = arrays[name].reshape(-1, *data.image_shape)
+            height, width = data.image_shape
+            if arrays[name][0].size == height * width:
+                arrays[name] = arrays[name].reshape(-1, height, width)
     times = getattr(data, "times", None)
     if times is not None and data.time_of_step is not None:
         starts = present(batch.starts, "starts").numpy()
