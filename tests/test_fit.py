@@ -257,3 +257,66 @@ def test_a_metrics_own_direction_chooses_weights_and_stands_in_metrics_json(tmp_
     assert run.metrics["skill"]["pca"] == pytest.approx(1 - (1 - model) / (1 - baseline))
     with np.load(tmp_path / "task.npz") as fitted:
         assert fitted["scale"].tolist() == [1, 1]
+
+
+def test_a_stop_by_a_callback_is_in_the_checkpoint(tmp_path, monkeypatch):
+    """A run that could not write its results after it was stopped does not train on."""
+
+    def stop(row):
+        if row["epoch"] == 2:
+            raise lstm_ae.StopTraining("enough", state="pruned")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lstm_ae.experiment.job._write", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=6, run_dir=tmp_path, callbacks=[stop])
+    run = lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=6, run_dir=tmp_path, callbacks=[stop])
+    assert run.metrics["epochs"] == 2
+    assert RunDir(run.path).status()["reason"] == "enough"
+
+
+class Constant:
+    """Reconstructs one value."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def fit(self, train, validation, seed):
+        pass
+
+    def __call__(self, batch):
+        from lstm_ae.types import Output
+
+        return Output(reconstruction=torch.full_like(batch.targets, self.value))
+
+
+def test_baselines_are_kept_by_what_they_are_and_were_given(tmp_path):
+    errors = []
+    for value in (0.0, 100.0):
+        task = functools.partial(Reconstruction, baselines={"constant": functools.partial(Constant, value)})
+        run = lstm_ae.fit(from_arrays(waves()), SMALL, task, epochs=1, run_dir=tmp_path / str(value))
+        errors.append(run.metrics["baseline"]["constant"]["reconstruction_mse"])
+    assert errors[1] > 1000 * errors[0]
+
+
+class Unequal(Reconstruction):
+    def report(self, evaluated):
+        return Report(tables={"odd": {"a": [1, 2], "b": [1]}})
+
+
+class CalledLoss(Reconstruction):
+    metrics = (*Reconstruction.metrics, Metric("loss", "none"))
+
+    def score(self, batch, output):
+        score = super().score(batch, output)
+        return Score(score.terms, {**score.metrics, "loss": score.metrics["reconstruction_mse"]})
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [(Unequal, "columns of the table `odd` must be equally long"), (CalledLoss, "must not be called 'loss'")],
+)
+def test_what_could_not_be_written_is_refused_before_training(tmp_path, task, message, monkeypatch):
+    monkeypatch.setattr(lstm_ae.Trainer, "_epoch", None)
+    with pytest.raises(ValueError, match=message):
+        lstm_ae.fit(from_arrays(waves()), SMALL, task, epochs=1, run_dir=tmp_path)

@@ -175,3 +175,23 @@ def test_a_dataset_checks_itself(change, message):
     parts = {"values": torch.ones(6, 1), "starts": torch.tensor([0, 3]), "lengths": 3, "test": np.zeros(2, dtype=bool)}
     with pytest.raises(ValueError, match=message):
         SequenceData(**parts | change)
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d %b %Y", "%Y-%m-%d %H:%M:%S+02:00"])
+def test_rows_are_in_the_order_of_time_however_it_is_written(form):
+    days = pd.date_range("2020-01-28", periods=40)
+    frame = pd.DataFrame({"day": days.strftime(form), "heat": np.arange(40.0)}).sample(frac=1, random_state=0)
+    data = from_frame(frame, time="day", window=3, scaling="none")
+    assert data.values[:, 0].tolist() == list(range(40))
+    assert data.times.dtype.kind == "M"
+
+
+def test_times_with_a_zone_are_kept_in_utc_and_numbers_may_be_texts():
+    zoned = pd.DataFrame({"at": pd.date_range("2020-01-01", periods=9, tz="Europe/Berlin"), "heat": np.arange(9.0)})
+    assert str(from_frame(zoned, time="at", window=2).times[0])[:19] == "2019-12-31T23:00:00"
+    texts = pd.DataFrame({"at": [str(n) for n in range(12)], "heat": np.arange(12.0)})
+    assert from_frame(texts, time="at", window=2, scaling="none").values[:, 0].tolist() == list(range(12))
+
+
+def test_columns_may_be_numbers():
+    assert from_frame(pd.DataFrame(np.random.default_rng(0).random((9, 3))), window=2).feature_names == ("0", "1", "2")

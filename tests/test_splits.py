@@ -166,3 +166,19 @@ def test_whole_trains_on_all_that_is_not_test(prices):
     assert list(train) == list(validation) == list(np.flatnonzero(~prices.test))
     with pytest.raises(ValueError, match="`fold` must be null"):
         select(Whole(), 0, prices)
+
+
+def test_validation_may_not_overlap_with_the_test_subset_either():
+    import dataclasses
+
+    from lstm_ae.data.frames import from_arrays
+
+    windows = from_arrays(np.zeros((1, 100)))
+    starts = TOY.starts[:0].new_tensor(range(91))
+    test = np.zeros(91, dtype=bool)
+    test[85::2] = True
+    data = dataclasses.replace(
+        windows, starts=starts, lengths=10, test=test, time_of_step=np.arange(100), values=windows.values
+    )
+    with pytest.raises(ValueError, match="must keep validation apart from the test subset"):
+        select(Holdout(0.2), None, data)
