@@ -14,7 +14,7 @@ from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 from tests.test_experiment import read, results
 
-LONG = (*SMALL, "dataset.sequences=2000", "trainer.epochs=100")  # seconds: it must not end before it is stopped
+LONG = (*SMALL, "dataset.sequences=2000", "trainer.epochs=60")  # seconds: it must not end before it is stopped
 
 
 def start(*arguments, **options):
