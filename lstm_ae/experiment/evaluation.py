@@ -112,8 +112,8 @@ class Outputs:
     def __getitem__(self, subset: str) -> OutputsOfSubset:
         if subset not in self._subsets:
             raise ValueError(
-                f"`evaluated` has {', '.join(self._subsets)}, got {subset!r}: evaluate_test=false leaves test data "
-                "alone. Use evaluated[evaluated.judged]."
+                f"`evaluated` has {', '.join(self._subsets)}, got {subset!r}: evaluate_test=false does not use "
+                "test data. Use evaluated[evaluated.judged]."
             )
         return self._of[subset]
 

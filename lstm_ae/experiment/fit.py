@@ -184,7 +184,10 @@ def _node(group: str, factory: Any) -> dict[str, Any]:
             f"{type(target).__name__}, ...), so that it is built after the seed is set and its arguments are recorded."
         )
     if "<" in named(factory):
-        raise ConfigError(f"`{group}` must have a name of its own, got {named(factory)}. Define it at a module's top.")
+        raise ConfigError(
+            f"`{group}` must be defined at the top of a module, so that it can be recorded, got {named(factory)}. "
+            "Move it there."
+        )
     arguments = {}
     if isinstance(factory, functools.partial):
         names = list(inspect.signature(target).parameters)
