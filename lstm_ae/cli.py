@@ -53,9 +53,9 @@ ConfigStore.instance().store(name="run_keys", node=RunKeys)
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _main(config: DictConfig) -> float:
     """Runs one job and returns its score, which a sweeper compares."""
-    gc.enable()
     from lstm_ae.experiment.configured import run
 
+    gc.enable()
     return run(config)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,10 +13,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
-from lstm_ae.types import Measured, Output, Score, Subset, Task, answering, total
+from lstm_ae.optimizers import Gradients, without_compiler
+from lstm_ae.pooling import Pool, evaluate, loss_weights
+from lstm_ae.types import Subset, Task, answering, total
 
-#: Sequences a batch where nothing is learnt: larger is faster, until it no longer fits the processor's cache.
-EVALUATION_BATCH = 1024
 #: One thread cannot collapse: OpenMP's threads spin while they wait for each other, and where other work runs, two of
 #: them take 5 to 50 times as long as by themselves, for 1.0 to 1.5 times the speed of one on an idle machine.
 DEFAULT_THREADS = 1
@@ -70,14 +70,16 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything as tensors and plain values."""
-        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+        with without_compiler():
+            parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scheduler")}
         parts["stopped"] = None if self.stopped is None else [str(self.stopped), self.stopped.state]
         return parts | {name: getattr(self, name) for name in self._plain}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` returned."""
-        for name in ("model", "optimizer", "scheduler"):
-            getattr(self, name).load_state_dict(state[name])
+        with without_compiler():
+            for name in ("model", "optimizer", "scheduler"):
+                getattr(self, name).load_state_dict(state[name])
         for name in self._plain:
             setattr(self, name, state[name])
         self.stopped = StopTraining(*state["stopped"]) if state["stopped"] else None
@@ -185,7 +187,7 @@ class Trainer:
         """
         torch.set_num_threads(self.threads)
         higher = {metric.name: metric.higher_is_better for metric in task.metrics}.get(objective, False)
-        weights, warm_up = _loss_weights(training.model), int(getattr(training.model, "warm_up", 0))
+        weights, warm_up = loss_weights(training.model), int(getattr(training.model, "warm_up", 0))
         plan = [lesson for lesson in lessons for _ in range(lesson[2])]
         chosen, present = (train, validation), (train.to(self.device), validation.to(self.device))
         while not self._done(training):
@@ -233,9 +235,10 @@ class Trainer:
             loss.backward()
             if self.gradient_clipping is not None:
                 gradients.clip(self.gradient_clipping)
-            optimizer.step()
-            if every_update:
-                scheduler.step()
+            with without_compiler():
+                optimizer.step()
+                if every_update:
+                    scheduler.step()
             pool.add(score, output, len(batch), loss.detach())
         return pool.means({})
 
@@ -244,133 +247,6 @@ class Trainer:
         since_best = epoch - max(training.best_epoch, self.first_epochs)
         out_of_patience = self.patience is not None and since_best >= self.patience
         return training.diverged or training.stopped is not None or epoch >= self.epochs or out_of_patience
-
-
-class Gradients:
-    """The gradients of parameters as views of one tensor: clearing and clipping them is one operation each.
-
-    Args:
-        parameters: What is trained.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
-        alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-        for parameter in parameters:
-            if parameter.requires_grad:
-                alike.setdefault((parameter.device, parameter.dtype), []).append(parameter)
-        self._flat = []
-        for (device, dtype), group in alike.items():
-            flat = torch.zeros(sum(parameter.numel() for parameter in group), device=device, dtype=dtype)
-            for parameter, part in zip(group, torch.split(flat, [one.numel() for one in group]), strict=True):
-                parameter.grad = part.view_as(parameter)  # backward adds to it in place
-            self._flat.append(flat)
-
-    def clear(self) -> None:
-        """Sets all to zero."""
-        for flat in self._flat:
-            flat.zero_()
-
-    @torch.no_grad()
-    def clip(self, largest: float) -> None:
-        """Scales all so that their global norm is at most `largest` (Pascanu et al. 2013).
-
-        Source: https://proceedings.mlr.press/v28/pascanu13.html
-        """
-        norms = [flat.norm() for flat in self._flat]
-        norm = norms[0] if len(norms) == 1 else torch.stack([one.to(norms[0].device) for one in norms]).norm()
-        scale = (largest / (norm + 1e-6)).clamp(max=1.0)
-        for flat in self._flat:
-            flat.mul_(scale.to(flat.device))
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, task: Task, subset: Subset) -> dict[str, float]:
-    """Returns the loss and the metrics of a model on a subset, pooled over all its sequences.
-
-    Args:
-        model: In evaluation mode, on the subset's device.
-        task: Gives the score.
-        subset: The sequences.
-    """
-    answer, pool = answering(model), Pool(task)
-    for positions in torch.split(torch.arange(len(subset)), EVALUATION_BATCH):
-        batch = task.prepare(subset.batch(positions), training=False)
-        output = answer(batch)
-        pool.add(pool.checked(task.score(batch, output)), output, len(batch))
-    return pool.means(_loss_weights(model))
-
-
-class Pool:
-    """Pools the scores of batches into those of a subset; kept on the device so that no step waits for a number.
-
-    Args:
-        task: What gave the scores.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self._functions = {metric.name: metric.pool for metric in task.metrics if metric.pool != "mean"}
-        self._factors = task.factors
-        self._measured: dict[str, list[Measured]] = {}
-
-    def checked(self, score: Score) -> Score:
-        """Returns the score of a model.
-
-        Raises:
-            ValueError: it lacks a term of the loss.
-        """
-        missing = [name for name, factor in self._factors.items() if factor and name not in score.terms]
-        if missing:
-            name = missing[0]
-            raise ValueError(
-                f"The model must return what the term `{name}` of the task's loss needs, and does not. Choose another "
-                f"model, or give the term no weight (with {name}=reconstruction: task.reconstruction_dominance=0, or "
-                "model.reconstruct=true)."
-            )
-        return score
-
-    def add(self, score: Score, output: Output, count: int, loss: Tensor | None = None) -> None:
-        """Adds a batch.
-
-        Args:
-            score: Of the batch.
-            output: What was scored.
-            count: Its sequences.
-            loss: What was minimised; None: `means` computes it.
-        """
-        parts: dict[str, Measured] = {f"term {name}": one for name, one in score.terms.items()}
-        parts |= {f"loss {name}": (one.detach(), count) for name, one in output.losses.items()}
-        parts |= score.metrics
-        if loss is not None:
-            parts["loss"] = loss, count
-        for name, one in parts.items():
-            kept: Any = tuple(part.detach() if isinstance(part, Tensor) else part for part in one)
-            self._measured.setdefault(name, []).append(kept)
-
-    def means(self, loss_weights: Mapping[str, float]) -> dict[str, float]:
-        """Returns `loss`, the metrics, and the model's own losses by name, summed in double precision.
-
-        Args:
-            loss_weights: Of the model's own losses.
-        """
-        pooled = {name: self._pooled(name, parts) for name, parts in self._measured.items()}
-        terms = {name.removeprefix("term "): pooled.pop(name) for name in [*pooled] if name.startswith("term ")}
-        losses = {name.removeprefix("loss "): pooled.pop(name) for name in [*pooled] if name.startswith("loss ")}
-        loss = pooled.pop("loss") if "loss" in pooled else total(terms, self._factors, losses, loss_weights)
-        return {"loss": loss, **pooled, **losses}
-
-    def _pooled(self, name: str, parts: Sequence[Measured]) -> float:
-        function = self._functions.get(name)
-        if callable(function):
-            return float(function(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))))
-        values = torch.stack([part[0] for part in parts]).cpu().double()
-        weights = torch.tensor([float(part[1]) for part in parts], dtype=torch.float64)
-        weight = weights.sum()
-        return float(values @ weights / weight) if weight else math.nan
-
-
-def _loss_weights(model: nn.Module) -> Mapping[str, float]:
-    weights: Mapping[str, float] = getattr(model, "loss_weights", {})
-    return weights
 
 
 def _keep_if_best(

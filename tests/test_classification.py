@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from lstm_ae.pooling import Pool
 from lstm_ae.tasks import Classification
-from lstm_ae.trainer import Pool
 from lstm_ae.types import Batch, Output, total
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from lstm_ae.experiment import configured
 from lstm_ae.experiment.assembly import assemble
-from lstm_ae.trainer import evaluate
+from lstm_ae.pooling import evaluate
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

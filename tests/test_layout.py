@@ -18,7 +18,9 @@ ALLOWED = {
     "statistics": set(),
     "baselines": {"types"},
     "tasks": {"types", "metrics", "baselines", "statistics", "drawing", "run_dir"},
-    "trainer": {"types", "metrics"},
+    "pooling": {"types"},
+    "optimizers": set(),
+    "trainer": {"types", "metrics", "pooling", "optimizers"},
     "run_dir": {"metrics"},
     "terminal": set(),
     "drawing": set(),
@@ -29,8 +31,8 @@ ALLOWED = {
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
-    "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "trainer", "run_dir",
-    "terminal", "plots",
+    "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "pooling", "optimizers",
+    "trainer", "run_dir", "terminal", "plots",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.

@@ -13,8 +13,9 @@ from torch import nn
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.data.toy import load_toy
 from lstm_ae.models import Autoencoder, BottleneckAutoencoder, VariationalAutoencoder
+from lstm_ae.pooling import Pool, evaluate
 from lstm_ae.tasks import Reconstruction
-from lstm_ae.trainer import Pool, StopTraining, Trainer, Training, choose_device, epoch_seed, evaluate
+from lstm_ae.trainer import StopTraining, Trainer, Training, choose_device, epoch_seed
 from lstm_ae.types import Metric, Output, Score, total
 
 DATA = load_toy(sequences=60, length=40, seed=0, test_share=0.2)
@@ -217,7 +218,7 @@ RAGGED = holed(np.random.default_rng(1).integers(4, 30, 50))
 
 
 def test_means_of_masked_values_are_over_values_and_not_over_batches(monkeypatch):
-    monkeypatch.setattr("lstm_ae.trainer.EVALUATION_BATCH", 8)
+    monkeypatch.setattr("lstm_ae.pooling.EVALUATION_BATCH", 8)
     model = Autoencoder(features=1, hidden_size=2).eval()
     errors = []
     with torch.no_grad():
@@ -328,7 +329,7 @@ class TestPooling:
             return Score(terms, {"largest": (errors, torch.full_like(errors, batch.inputs[0].numel()))})
 
     def test_a_metric_of_all_sequences_together_sees_them_all(self, monkeypatch):
-        monkeypatch.setattr("lstm_ae.trainer.EVALUATION_BATCH", 8)
+        monkeypatch.setattr("lstm_ae.pooling.EVALUATION_BATCH", 8)
         model = Autoencoder(features=1, hidden_size=2).eval()
         batch = VALIDATION.batch(torch.arange(20))
         with torch.no_grad():

@@ -15,6 +15,7 @@ from lstm_ae import splits
 from lstm_ae.checks import ConfigError
 from lstm_ae.data.scaling import FittedScaling
 from lstm_ae.data.sequences import SequenceData, SequenceSubset, coarser
+from lstm_ae.optimizers import without_compiler
 from lstm_ae.trainer import Lesson, Trainer, Training
 from lstm_ae.types import Batch, Task
 
@@ -132,9 +133,10 @@ def assemble(recipe: Recipe) -> Components:
     sizes = {"features": data.features, "time": batch.inputs.shape[1], "classes": len(data.classes)}
     model, more = _model(recipe, task, data, batch, sizes)
     model = trainer.place(model)
-    optimizer = make("optimizer", recipe.optimizer, params=model.parameters())
     updates = trainer.updates(subsets["train"])
-    scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=trainer.epochs)
+    with without_compiler():
+        optimizer = make("optimizer", recipe.optimizer, params=model.parameters())
+        scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=trainer.epochs)
     training = Training(model, optimizer, scheduler)
     given = {name: size for name, size in sizes.items() if name in open_parameters(recipe.model)}
     notes = (*data.notes, *notes, *more)

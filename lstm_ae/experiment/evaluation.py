@@ -14,8 +14,8 @@ from torch import Tensor
 from lstm_ae.baselines import skill
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.experiment.assembly import Components, make, open_parameters
+from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.tasks import samples
-from lstm_ae.trainer import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.types import Baseline, Batch, Output, Report, Subset, Task, answering
 
 TRIAL_SIZE = 64  # sequences on which everything is tried before training
