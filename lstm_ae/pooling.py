@@ -21,12 +21,20 @@ def evaluate(model: nn.Module, task: Task, subset: Subset) -> dict[str, float]:
         model: In evaluation mode, on the subset's device.
         task: Gives the score.
         subset: The sequences.
+
+    Raises:
+        ValueError: nothing of the subset counts in the loss.
     """
     answer, pool = answering(model), Pool(task)
     for positions in torch.split(torch.arange(len(subset)), EVALUATION_BATCH):
         batch = task.prepare(subset.batch(positions), training=False)
         output = answer(batch)
         pool.add(pool.checked(task.score(batch, output)), output, len(batch))
+    if pool.is_empty:
+        raise ValueError(
+            f"The loss must count at least one value, and none of {len(subset)} sequences counts. Use a larger share "
+            "(with task=imputation: task.hidden_share), or more data."
+        )
     return pool.means(loss_weights(model))
 
 
@@ -75,6 +83,12 @@ class Pool:
         for name, one in parts.items():
             kept: Any = tuple(part.detach() if isinstance(part, Tensor) else part for part in one)
             self._measured.setdefault(name, []).append(kept)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a term of the loss counts nothing."""
+        terms = [parts for name, parts in self._measured.items() if name.startswith("term ")]
+        return any(not sum(float(part[1]) for part in parts) for parts in terms)
 
     def means(self, loss_weights: Mapping[str, float]) -> dict[str, float]:
         """Returns `loss`, the metrics, and the model's own losses by name, summed in double precision.

@@ -12,7 +12,6 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -21,9 +20,23 @@ from hydra.core.hydra_config import HydraConfig  # noqa: E402
 from omegaconf import DictConfig, open_dict  # noqa: E402
 
 from lstm_ae import cli  # noqa: E402, F401  # registers the types of the run-level keys
+from tests.zygote import ROOT, Zygote  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
 SMALL = ("dataset.sequences=60", "model.hidden_size=3", "trainer.epochs=3", "trainer.batch_size=16", "figures=false")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kernel", choices=("auto", "true", "false"), default="auto", help="`trainer.kernel` of all tests"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has all layers of this process use the kernel wherever they can, or never, if that is asked for."""
+    if config.getoption("--kernel") != "auto":
+        from lstm_ae.models.kernel import LSTM
+
+        LSTM._pays = lambda self, input: config.getoption("--kernel") == "true"  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)
@@ -90,11 +103,36 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session")
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """A function that calls `python run.py` as a user does."""
+def command(pytestconfig: pytest.Config) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """A function that calls `python run.py` as a user does, with the imports done before.
 
-    def call(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    A sweep runs its jobs in one process, unless the words name a launcher or `hydra.launcher.n_jobs`: workers take
+    longer to start than such small jobs to run.
+    """
+    zygote = Zygote()
+    script = str(ROOT / "run.py")
+
+    def call(
+        *arguments: object, cwd: Path = ROOT, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        words = [str(argument) for argument in arguments]
+        sweep = any(word == "--multirun" or word.startswith("sweep=") for word in words)
+        if sweep and not any(word.startswith(("hydra.launcher.", "hydra/launcher=")) for word in words):
+            words.append("hydra.launcher.n_jobs=1")
+        if (kernel := pytestconfig.getoption("--kernel")) != "auto":
+            words.append(f"trainer.kernel={kernel}")
+        return zygote.run([script, *words], cwd, env)
+
+    yield call
+    zygote.close()
+
+
+@pytest.fixture(scope="session")
+def fresh_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same in a new interpreter."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
-        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False, **options)
+        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
 
     return call

@@ -110,6 +110,18 @@ def test_a_frame_of_six_sensors_with_holes_and_unequal_lengths(tmp_path):
     assert len(figure.legends[0].texts) == 2
 
 
+def test_the_callers_threads_and_generators_are_left_as_they_were(tmp_path):
+    torch.set_num_threads(2)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    try:
+        lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=1, run_dir=tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+
+
 def test_a_fold_of_a_splitter_given_as_a_partial(tmp_path):
     run = lstm_ae.fit(
         from_arrays(waves()), SMALL, Reconstruction, split=functools.partial(KFold, n_splits=3), fold=1, epochs=1,

@@ -36,7 +36,7 @@ def expected(command, tmp_path_factory):
 
 
 def test_joblib(command, tmp_path, expected):
-    done = command("--multirun", *GRID, f"hydra.sweep.dir={tmp_path}/sweep")
+    done = command("--multirun", *GRID, "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
     assert scores(tmp_path / "sweep") == expected
     assert len({json.loads(path.read_text())["pid"] for path in tmp_path.glob("sweep/*/status.json")}) > 1

@@ -37,8 +37,8 @@ def wait_for_epoch(path, epoch, process):
     pytest.fail("no checkpoint within a minute")
 
 
-def test_a_run_ends_with_its_result_and_plain_lines(command, tmp_path):
-    done = command(*SMALL, "model=bottleneck", f"hydra.run.dir={tmp_path}/run")
+def test_a_run_ends_with_its_result_and_plain_lines(fresh_command, tmp_path):
+    done = fresh_command(*SMALL, "model=bottleneck", f"hydra.run.dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "reconstruction_mse: pca test" in done.stdout

@@ -301,7 +301,8 @@ def test_a_job_whose_worker_is_always_killed_fails_and_other_jobs_do_not(command
      ("Raises", "RuntimeError: shapes do not fit"), ("Nothing", "Nothing")],
 )  # fmt: skip
 def test_an_error_while_building_a_users_model_is_reported_for_its_job(command, tmp_path, model, message):
-    done = command("--multirun", *SMALL, f"{AUTOENCODER},tests.deadly.{model}", f"hydra.sweep.dir={tmp_path}/sweep")
+    done = command("--multirun", *SMALL, f"{AUTOENCODER},tests.deadly.{model}", f"hydra.sweep.dir={tmp_path}/sweep",
+                   "hydra.launcher.n_jobs=2")  # fmt: skip
     assert done.returncode == 1
     assert re.search(rf"No job was started because some cannot run:\n  job 1 .*{re.escape(message)}", done.stderr)
     assert "job 0" not in done.stderr

@@ -14,7 +14,7 @@ from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.data.toy import load_toy
 from lstm_ae.models import Autoencoder, BottleneckAutoencoder, VariationalAutoencoder
 from lstm_ae.pooling import Pool, evaluate
-from lstm_ae.tasks import Reconstruction
+from lstm_ae.tasks import Imputation, Reconstruction
 from lstm_ae.trainer import StopTraining, Trainer, Training, choose_device, epoch_seed
 from lstm_ae.types import Metric, Output, Score, total
 
@@ -215,6 +215,11 @@ def holed(lengths):
 
 
 RAGGED = holed(np.random.default_rng(1).integers(4, 30, 50))
+
+
+def test_a_subset_of_which_nothing_counts_is_no_divergence_but_an_error():
+    with pytest.raises(ValueError, match="must count at least one value, and none of 20 sequences counts"):
+        go(start(), Trainer(epochs=1), task=Imputation(hidden_share=1e-9))
 
 
 def test_means_of_masked_values_are_over_values_and_not_over_batches(monkeypatch):

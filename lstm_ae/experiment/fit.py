@@ -1,13 +1,16 @@
 """A job without Hydra: `lstm_ae.fit` goes the same way as one that is configured."""
 
+import contextlib
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import ConstantLR
 
@@ -158,8 +161,22 @@ def fit(
     recipe = Recipe(data=data, config=config, **cast(dict[str, Any], factories), **keys)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-    job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
+    with _as_it_was():
+        job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
     return Run(path, getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {}))
+
+
+@contextlib.contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Leaves the number of threads and the global generators, which a job sets, as the caller had them."""
+    threads, drawn, numpys = torch.get_num_threads(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        random.setstate(drawn)
+        np.random.set_state(numpys)  # noqa: NPY002
 
 
 def _target(factory: Any) -> Any:

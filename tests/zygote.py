@@ -1,0 +1,98 @@
+"""A process that has imported what `python run.py` needs, and forks into each command line of the tests.
+
+Importing takes four of the five seconds of a small run. The command line itself is a process of its own, as a user's.
+"""
+
+import atexit
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MESSAGE = 1 << 20
+
+
+class Zygote:
+    """Runs `python run.py ...` in forks of one prepared process."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT
+        )
+        theirs.close()
+
+    def run(
+        self, words: Sequence[str], cwd: Path | str, env: dict[str, str] | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Returns the outcome of a command line, as `subprocess.run` does."""
+        request = {"words": list(words), "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
+            answer = self._socket.recv(64)
+            assert answer, "the prepared process has ended"
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(list(words), int(answer), out.read(), err.read())
+
+    def close(self) -> None:
+        """Ends the prepared process."""
+        self._socket.close()
+        self._process.wait(timeout=60)
+
+
+def serve(connection: socket.socket) -> None:
+    """Forks for each request, one at a time, and answers with its exit code."""
+    import lstm_ae.cli
+    import lstm_ae.experiment.configured
+    import lstm_ae.plots
+    import lstm_ae.tasks  # noqa: F401
+
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE, 2)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            _become(json.loads(message), *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(request: dict[str, object], out: int, err: int) -> None:
+    """Runs a command line in this process, and ends it."""
+    os.setsid()
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.environ.clear()
+    os.environ.update(request["env"])  # type: ignore[call-overload]
+    os.chdir(str(request["cwd"]))
+    sys.argv = list(request["words"])  # type: ignore[call-overload]
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    code: object = 0
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
