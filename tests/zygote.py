@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
 
         traceback.print_exc()
         code = 1
+    threading._shutdown()  # the order in which an interpreter ends
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
