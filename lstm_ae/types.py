@@ -175,12 +175,20 @@ class Metric:
         unit: What it is measured in.
         higher_is_better: Its direction.
         pool: "mean", or a function from all sequences' tensors to the number (AUC), see `Score`.
+        proportion: Whether it is a share of the sequences, and so a multiple of 1/n: tests then know its rounding.
     """
 
     name: str
     unit: str
     higher_is_better: bool = False
     pool: Literal["mean"] | Callable[..., float] = "mean"
+    proportion: bool = False
+
+    @property
+    def recorded(self) -> dict[str, str | bool]:
+        """What metrics.json holds of it."""
+        about: dict[str, str | bool] = {"unit": self.unit, "higher_is_better": self.higher_is_better}
+        return about | ({"proportion": True} if self.proportion else {})
 
 
 @dataclass(frozen=True)

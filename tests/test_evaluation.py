@@ -103,8 +103,28 @@ def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
     run_in(tmp_path, "dataset=digits", "task=classification", "model=v1", "figures=false", *QUICK)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics["metrics"]) == set(metrics["test"])
-    assert metrics["metrics"]["accuracy"] == {"unit": "share of the sequences", "higher_is_better": True}
+    assert metrics["metrics"]["accuracy"] == {
+        "unit": "share of the sequences",
+        "higher_is_better": True,
+        "proportion": True,
+    }
     assert {name for name, about in metrics["metrics"].items() if about["higher_is_better"]} == {"accuracy"}
+
+
+def test_the_subsets_are_recorded_so_that_the_same_split_is_seen(run_in, tmp_path):
+    """A seed draws other training sequences, the test subset stays, and is described where it is not judged, too."""
+    small = ("dataset=digits", "model.hidden_size=3", "figures=false", *QUICK)
+    runs = {"first": (), "longer": ("trainer.batch_size=500", "evaluate_test=false"), "redrawn": ("seed=1",)}
+    found = {}
+    for name, more in runs.items():
+        run_in(tmp_path / name, *small, *more)
+        found[name] = json.loads((tmp_path / name / "metrics.json").read_text())["subsets"]
+    assert {name: one["sequences"] for name, one in found["first"].items()} == {
+        "train": 1078, "validation": 359, "test": 360,
+    }  # fmt: skip
+    assert found["first"] == found["longer"]
+    assert found["redrawn"]["test"] == found["first"]["test"]
+    assert all(found["redrawn"][part]["digest"] != found["first"][part]["digest"] for part in ("train", "validation"))
 
 
 @pytest.mark.parametrize(

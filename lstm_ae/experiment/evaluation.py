@@ -16,10 +16,10 @@ from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.experiment.assembly import Components, make, open_parameters
 from lstm_ae.tasks import samples
 from lstm_ae.trainer import EVALUATION_BATCH, Pool, evaluate
-from lstm_ae.types import Baseline, Batch, Output, Report, Subset, Task, answering
+from lstm_ae.types import Baseline, Batch, Metric, Output, Report, Subset, Task, answering
 
 TRIAL_SIZE = 64  # sequences on which everything is tried before training
-LOSS_UNIT = "loss"
+LOSS = Metric("loss", "loss")
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,8 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
     reasons = {name: one for name, one in report.intervals.items() if isinstance(one, str)}
     metrics |= {"interval_reason": reasons} if reasons else {}
     metrics |= {
-        "metrics": {
-            "loss": {"unit": LOSS_UNIT, "higher_is_better": False},
-            **{one.name: {"unit": one.unit, "higher_is_better": one.higher_is_better} for one in task.metrics},
-        },
+        "metrics": {one.name: one.recorded for one in (LOSS, *task.metrics)},
+        "subsets": described(components),
         "best_epoch": training.best_epoch,
         "epochs": len(training.history),
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
@@ -167,6 +165,14 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
     }
     arrays = {**samples.collect(evaluated), **report.arrays}
     return metrics, Report(tables=report.tables, arrays=arrays, fitted=report.fitted)
+
+
+def described(components: Components) -> dict[str, dict[str, int | str]]:
+    """Returns how many sequences each subset holds, and a hash of them: two runs had the same split where it agrees."""
+    data = components.data
+    index = {name: components.subsets[name].index for name in ("train", "validation")}
+    index["test"] = np.flatnonzero(data.test)  # also where it is left alone
+    return {name: {"sequences": len(one), "digest": data.digest(one)} for name, one in index.items()}
 
 
 def compared(evaluated: Outputs, metrics: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, Any]:
