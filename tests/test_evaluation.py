@@ -48,15 +48,25 @@ def test_a_classifier_leaves_a_confusion_matrix_and_the_accuracy_of_each_class(r
         ("prediction", "residual_predictor", {"prediction", "multi_step"}),
     ],
 )
-def test_a_predictor_is_set_against_persistence_and_drift_series_by_series(
+def test_a_predictor_is_set_against_what_needs_no_network_series_by_series(
     run_in, tmp_path, prices, task, model, figures
 ):
     more = ["task.multi_step=true"] if "multi_step" in figures else []
     run_in(tmp_path / "run", *prices, f"task={task}", f"model={model}", *QUICK, *more)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert set(metrics["skill"]) == {"persistence", "drift"}
-    assert set(metrics["interval"]) == {"direction_accuracy", "skill.persistence", "skill.drift"}
-    for name in ("persistence", "drift"):
+    assert list(metrics["skill"]) == ["persistence", "drift", "prevailing_direction", "autoregression"]
+    directions = {"direction_accuracy", "last_step_direction_accuracy"}
+    gains = {f"direction_gain.{name}" for name in metrics["skill"]}
+    assert set(metrics["interval"]) == directions | gains | {f"skill.{name}" for name in metrics["skill"]}
+    assert set(metrics["metrics"]) == set(metrics["test"])  # each with its unit and direction
+    assert metrics["baseline"]["persistence"]["direction_accuracy"] is None
+    assert metrics["test"]["direction_gain.persistence"] is None
+    assert metrics["interval_reason"]["direction_gain.persistence"] == "persistence predicts no movement"
+    for name in ("drift", "prevailing_direction", "autoregression"):
+        less = metrics["baseline"][name]["direction_accuracy"]
+        gain = metrics["test"]["direction_accuracy"] - less
+        assert metrics["test"][f"direction_gain.{name}"] == pytest.approx(gain, abs=1e-6)
+    for name in metrics["skill"]:
         low, high = metrics["interval"][f"skill.{name}"] or (None, None)
         assert (low is None) == (f"skill.{name}" in metrics.get("interval_reason", {}))
         assert low is None or low <= metrics["skill"][name] <= high
@@ -81,6 +91,7 @@ def test_the_error_by_horizon_begins_where_one_step_does(run_in, tmp_path, price
     # The one-step model has read the same days up to the first prediction, and nothing else.
     assert table["multi_step_mse"][0] == pytest.approx(table["one_step_mse"][0], rel=1e-5)
     assert table["persistence_mse"].is_monotonic_increasing
+    assert {"drift_mse", "prevailing_direction_mse", "autoregression_mse"} < set(table)
 
 
 def test_a_model_whose_latent_is_no_smaller_than_the_sequence_is_said_to_copy(run_in, tmp_path):

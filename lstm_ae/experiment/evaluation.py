@@ -156,7 +156,7 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
     reasons = {name: one for name, one in report.intervals.items() if isinstance(one, str)}
     metrics |= {"interval_reason": reasons} if reasons else {}
     metrics |= {
-        "metrics": {one.name: one.recorded for one in (LOSS, *task.metrics)},
+        "metrics": {one.name: one.recorded for one in (LOSS, *task.metrics, *task.reported)},
         "subsets": described(components),
         "best_epoch": training.best_epoch,
         "epochs": len(training.history),
@@ -205,7 +205,7 @@ def try_out(components: Components, objective: str) -> None:
             score = Pool(components.task).checked(components.task.score(batch, outputs["model"]))
             components.task.errors(batch, outputs["model"])
         metrics = subset.metrics["model"]
-        _check_report(components.task.report(evaluated))
+        _check_report(components.task, components.task.report(evaluated))
         samples.collect(evaluated)
     except Exception as error:
         raise ValueError(f"A trial on {TRIAL_SIZE} sequences failed, before training: {_said(error)}") from error
@@ -225,8 +225,11 @@ def try_out(components: Components, objective: str) -> None:
         raise ValueError(f"`objective` must be one of {', '.join(metrics)}, got {objective!r}. Use objective=loss.")
 
 
-def _check_report(report: Report) -> None:
-    """Refuses a report that could not be written after training."""
+def _check_report(task: Task, report: Report) -> None:
+    """Refuses a report that could not be written, or not be read, after training."""
+    unknown = sorted(set(report.metrics) - {metric.name for metric in task.reported})
+    if unknown:
+        raise ValueError(f"`reported` of the task must list {unknown}, which `report` returns. Add a Metric.")
     for name, table in report.tables.items():
         lengths = {column: len(values) for column, values in table.items()}
         if len(set(lengths.values())) > 1:
