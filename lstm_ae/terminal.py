@@ -104,10 +104,8 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
                 "%s: %s %s", primary_metric, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None)
             )
     judged = metrics["test"] or metrics["validation"]
-    others = [name for name in metrics.get("interval", {}) if not name.startswith("skill.")]
-    intervals = [
-        f"{name}: {_with_interval(metrics, name, judged[name])}" for name in others if judged.get(name) is not None
-    ]
+    named = [name for name in metrics.get("interval", {}) if judged.get(name) is not None]  # skills are in the table
+    intervals = [f"{name}: {_with_interval(metrics, name, judged[name])}" for name in named]
     copies = [f"The model {metrics['copies']}: no skill over a baseline that compresses"] if "copies" in metrics else []
     figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
