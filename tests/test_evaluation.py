@@ -96,7 +96,7 @@ def test_the_error_by_horizon_begins_where_one_step_does(run_in, tmp_path, price
 
 def test_a_model_whose_latent_is_no_smaller_than_the_sequence_is_said_to_copy(run_in, tmp_path):
     """Of a model that compresses there is a skill over PCA of the same budget, and nothing is said of copying."""
-    small = ("dataset.sequences=60", "figures=false", *QUICK)
+    small = ("experiment=toy_reconstruction", "dataset.sequences=60", "figures=false", *QUICK)
     run_in(tmp_path / "copies", *small)
     run_in(tmp_path / "compresses", *small, "model=bottleneck")
     copies, compresses = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in
@@ -141,13 +141,14 @@ def test_the_subsets_are_recorded_so_that_the_same_split_is_seen(run_in, tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task=classification", "model=v4"],
+        (["dataset=toy", "task=classification", "model=v4"],
          r"`task` \(.*Classification\) does not fit the dataset: The task needs classes, and the dataset has none"),
         (["task=prediction", "dataset=digits"], "nothing comes after an image. Use dataset=sp500 or dataset=toy"),
-        (["model=v1"], r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits"),
-        (["task=prediction", "model=autoencoder"],
+        (["dataset=toy", "model=v1"],
+         r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits"),
+        (["dataset=toy", "task=prediction", "model=autoencoder"],
          "the task accepts next_sequence, and the model produces only a reconstruction. Use model=predictor_v3 with t"),
-        (["task=prediction", "model=predictor_v1"],
+        (["dataset=toy", "task=prediction", "model=predictor_v1"],
          "the task accepts next_sequence, and the model produces next_step. .* or model=predictor_v1 with task=last_d"),
         (["task=classification", "dataset=digits", "model=v4", "task.reconstruction_dominance=2"],
          r"`reconstruction_dominance` must lie in \[0, 1\], got 2"),
@@ -187,9 +188,9 @@ def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequenc
     runs = [
         ["task=classification", "model=v1", "model.hidden_size=3"],
         ["task=classification", "model=v3", "model.hidden_size=4"],
-        ["model.hidden_size=3"],
-        ["model.hidden_size=4", "optimizer.lr=0.1"],
-        ["model.hidden_size=4"],
+        ["model.latent_size=3"],
+        ["model.latent_size=4", "optimizer.lr=0.1"],
+        ["model.latent_size=4"],
         ["task=classification", "model=v1", "seed=1"],  # which draws another training part
         ["task=classification", "model=v1", "model.hidden_size=3"],
     ]

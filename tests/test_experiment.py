@@ -73,7 +73,7 @@ class TestDirectory:
         expected = 1 - metrics["test"]["reconstruction_mse"] / metrics["baseline"]["pca"]["reconstruction_mse"]
         assert metrics["skill"] == {"pca": pytest.approx(expected)}
         assert metrics["epochs"] == 3
-        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 4 * 3 * (3 + 3 + 2) + 3 * 1 + 1
+        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 3 * 8 + 8 + 4 * 3 * (8 + 3 + 2) + 3 * 1 + 1
 
     def test_the_model_is_described_so_that_it_is_built_again_without_the_data(self, path):
         described = read(path, "model.json")
