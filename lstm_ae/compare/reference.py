@@ -41,8 +41,9 @@ class Row:
 
 
 ROWS = (
+    Row("digits: the default", "experiment=digits_reconstruction", "test.reconstruction_mse", "digits_reconstruction"),
     Row("toy: the report's best", "experiment=origin_toy", "validation.loss", "origin_toy/3", "toy_0.1_16_5"),
-    Row("toy: default", "experiment=toy_reconstruction", "test.reconstruction_mse", "toy_reconstruction"),
+    Row("toy: reconstruction", "experiment=toy_reconstruction", "test.reconstruction_mse", "toy_reconstruction"),
     Row("MNIST rows: reconstruction", "experiment=mnist_reconstruction", "test.reconstruction_mse",
         "mnist_reconstruction"),
     *(Row(f"MNIST rows: the report's {variant}", f"experiment=origin_mnist model={variant}", "test.accuracy",
@@ -53,8 +54,7 @@ ROWS = (
     Row("MNIST pixels: ours", "experiment=mnist_pixels", "test.accuracy", "mnist_pixels"),
     Row("S&P 500: reconstruction", "experiment=sp500_reconstruction", "test.reconstruction_mse",
         "sp500_reconstruction"),
-    Row("S&P 500: next day, the report's protocol", "experiment=origin_sp500", "test.loss", "origin_sp500",
-        "sp500_prediction"),
+    Row("S&P 500: next day, the report's protocol", "experiment=origin_sp500", "test.loss", "origin_sp500"),
     Row("S&P 500: next day", "experiment=sp500_prediction", "test.prediction_mse", "sp500_prediction"),
     Row("S&P 500: last day only", "experiment=sp500_last_day", "test.prediction_mse", "sp500_last_day"),
     Row("S&P 500: multi-step", "experiment=sp500_multi_step", "test.prediction_mse", "sp500_multi_step"),
