@@ -4,6 +4,7 @@ Constructors name what they need to know: `latent` (the shape of what the model 
 `time` (input steps), `features`, `classes`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lstm_ae import checks
 from lstm_ae.types import Batch, Output, PreparedSubset, present
+
+Examples = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, their targets, which targets count (None: all)
 
 
 def everything(subset: PreparedSubset) -> Batch:
@@ -65,17 +69,10 @@ class LinearRegression:
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
         """Fits one model for each penalty and keeps the best."""
-        from sklearn.linear_model import Ridge
-
         batch, judge = everything(train), everything(validation)
         self._mean = _observed_mean(batch)
-        rows, targets, counted = self._rows(batch), _targets(batch), _counted(batch)
-        if counted is not None and not counted.all():
-            targets = _completed(Ridge(self.penalties[1]), rows, targets, counted)
-        fitted = [Ridge(alpha).fit(rows, targets) for alpha in self.penalties]
-        counts = 1.0 if _counted(judge) is None else _counted(judge)
-        errors = [np.square((model.predict(self._rows(judge)) - _targets(judge)) * counts).sum() for model in fitted]
-        self._model = fitted[int(np.argmin(errors))]
+        examples = [(self._rows(one), _targets(one), _counted(one)) for one in (batch, judge)]
+        self._model = _best_ridge(self.penalties, *examples)
 
     def __call__(self, batch: Batch) -> Output:
         """Returns the target as the inputs give it."""
@@ -149,9 +146,7 @@ class Drift:
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
         """Takes the mean step of training."""
-        batch = everything(train)
-        steps = present(batch.target, "targets") - batch.inputs  # (batch, time, features)
-        counted = _both(batch.there, batch.target_observed)
+        steps, counted = _changes(everything(train))
         if counted is None:
             self._step = steps.mean(dim=(0, 1))  # (features,)
         else:
@@ -160,6 +155,68 @@ class Drift:
     def __call__(self, batch: Batch) -> Output:
         """Returns every step plus the mean step."""
         return Output(prediction=batch.inputs + self._step)
+
+
+class PrevailingDirection:
+    """Predicts the direction that most steps of training took: for prices, up.
+
+    Not literally up, so that it is as hard to beat where values mostly fall. The step that it adds is the median of the
+    steps of training that moved, whose sign is that direction.
+    """
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Takes the median step of each feature."""
+        steps, counted = _changes(everything(train))
+        moved = (steps != 0) if counted is None else (steps != 0) & counted
+        medians = [np.median(steps[..., one][moved[..., one]].numpy() if moved[..., one].any() else [0.0])
+            for one in range(steps.shape[2])]  # fmt: skip
+        self._step = torch.tensor(np.array(medians), dtype=steps.dtype)  # (features,)
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns every step plus the median step."""
+        return Output(prediction=batch.inputs + self._step)
+
+
+class Autoregression:
+    """Ridge regression of the next change on the last changes of all features, the same at every step.
+
+    A change from before the first step, or next to a missing value, is taken for 0. Source of the penalty: the best of
+    a few on the validation subset.
+
+    Args:
+        lags: How many changes are read.
+    """
+
+    penalties = LinearRegression.penalties
+    most_examples = 500_000  # steps of windows; more change nothing in a few coefficients
+
+    def __init__(self, lags: int = 5) -> None:
+        checks.at_least("lags", lags, 1)
+        self.lags = lags
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Fits one model for each penalty and keeps the best."""
+        self._model = _best_ridge(self.penalties, self._examples(train), self._examples(validation))
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns every step plus the change that the regression expects."""
+        changes = self._model.predict(self._rows(batch)).reshape(batch.inputs.shape)
+        return Output(prediction=batch.inputs + torch.from_numpy(changes).to(batch.inputs.dtype))
+
+    def _examples(self, subset: PreparedSubset) -> Examples:
+        count = max(1, self.most_examples // subset.batch(torch.arange(1)).inputs.shape[1])
+        batch = subset.batch(torch.linspace(0, len(subset) - 1, min(count, len(subset))).long())
+        changes, counted = _changes(batch)
+        flat = None if counted is None else counted.flatten(0, 1).numpy()
+        return self._rows(batch), changes.flatten(0, 1).numpy(), flat
+
+    def _rows(self, batch: Batch) -> np.ndarray:
+        """Returns the last changes before each step, (batch x time, features x lags)."""
+        changes, there = batch.inputs.diff(dim=1), batch.there
+        if there is not None:
+            changes = changes * (there[:, 1:] & there[:, :-1])
+        padded = torch.cat([changes.new_zeros(len(changes), self.lags, changes.shape[2]), changes], dim=1)
+        return padded.unfold(1, self.lags, 1).flatten(2).flatten(0, 1).numpy()
 
 
 class Identity:
@@ -232,6 +289,25 @@ def _filled(batch: Batch, mean: Float[Tensor, "time features"]) -> Float[Tensor,
     """Returns the inputs with means in place of what is missing."""
     there = batch.there
     return batch.inputs if there is None else torch.where(there, batch.inputs, mean)
+
+
+def _changes(batch: Batch) -> tuple[Float[Tensor, "batch time features"], Tensor | None]:
+    """Returns the steps from inputs to targets, and which are between values that are there; None: all."""
+    return present(batch.target, "targets") - batch.inputs, _both(batch.there, batch.target_observed)
+
+
+def _best_ridge(penalties: Sequence[float], train: Examples, judge: Examples) -> Any:
+    """Returns the ridge regression with the penalty that does best on other examples."""
+    from sklearn.linear_model import Ridge
+
+    rows, targets, counted = train
+    if counted is not None and not counted.all():
+        targets = _completed(Ridge(penalties[:2][-1]), rows, targets, counted)
+    fitted = [Ridge(alpha).fit(rows, targets) for alpha in penalties]
+    rows, targets, counted = judge
+    counts = 1.0 if counted is None else counted
+    errors = [np.square((model.predict(rows).reshape(targets.shape) - targets) * counts).sum() for model in fitted]
+    return fitted[int(np.argmin(errors))]
 
 
 def _counted(batch: Batch) -> np.ndarray | None:

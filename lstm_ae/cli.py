@@ -32,7 +32,7 @@ class RunKeys:
     seed: int = MISSING
     fold: int | None = None
     objective: str = MISSING
-    evaluate_test: bool = True
+    evaluate_test: bool | None = None
     figures: bool | None = None
     dry_run: bool = False
     retry_failed: bool = False

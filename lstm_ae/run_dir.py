@@ -21,10 +21,12 @@ from filelock import FileLock, Timeout
 
 from lstm_ae.metrics import higher_is_better, worst
 
-#: Settings that cannot change a result and are left out of the signature.
+#: Settings that cannot change a result, and are left out of the signature.
+#: A missing test part is added to a finished run.
 NOT_SIGNED = frozenset(
     {
         "dry_run",
+        "evaluate_test",
         "figures",
         "retry_failed",
         "fail_fast",

@@ -87,7 +87,7 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
         )
     ]
     for name, baseline in metrics["baseline"].items():
-        value, skill = baseline.get(primary_metric), metrics["skill"][name]
+        value, skill = baseline.get(primary_metric), _with_interval(metrics, f"skill.{name}", metrics["skill"][name])
         on_judged = (None, value) if metrics["test"] else (value, None)
         rows.append((name, None, None, *on_judged, skill))
     if console.is_terminal:
@@ -103,9 +103,13 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
             log.info(
                 "%s: %s %s", primary_metric, name, ", ".join(f"{key} {_text(v)}" for key, v in shown if v is not None)
             )
+    judged = metrics["test"] or metrics["validation"]
+    named = [name for name in metrics.get("interval", {}) if judged.get(name) is not None]  # skills are in the table
+    intervals = [f"{name}: {_with_interval(metrics, name, judged[name])}" for name in named]
     copies = [f"The model {metrics['copies']}: no skill over a baseline that compresses"] if "copies" in metrics else []
     figures = [f"Figures:       {path / 'figures'}"] if (path / "figures").exists() else []
     for line in (
+        *intervals,
         *copies,
         f"Run directory: {path}",
         *figures,
@@ -129,5 +133,15 @@ def quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def _with_interval(metrics: Mapping[str, Any], name: str, value: float | None) -> str | None:
+    """Returns a number with its 95 % interval, where there is one."""
+    low, high = metrics.get("interval", {}).get(name) or (None, None)
+    if value is None or low is None:
+        return None if value is None else _text(value)
+    return f"{_text(value)} ({_text(low)} to {_text(high)})"
+
+
+def _text(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -175,12 +175,20 @@ class Metric:
         unit: What it is measured in.
         higher_is_better: Its direction.
         pool: "mean", or a function from all sequences' tensors to the number (AUC), see `Score`.
+        proportion: Whether it is a share of the sequences, and so a multiple of 1/n: tests then know its rounding.
     """
 
     name: str
     unit: str
     higher_is_better: bool = False
     pool: Literal["mean"] | Callable[..., float] = "mean"
+    proportion: bool = False
+
+    @property
+    def recorded(self) -> dict[str, str | bool]:
+        """What metrics.json holds of it."""
+        about: dict[str, str | bool] = {"unit": self.unit, "higher_is_better": self.higher_is_better}
+        return about | ({"proportion": True} if self.proportion else {})
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ class Report:
     """What a task has to say of a trained model beyond its metrics.
 
     Attributes:
-        metrics: More numbers of the judged subset.
+        metrics: More numbers of the judged subset, those that the task lists as `reported`.
         intervals: 95 % intervals by the name of a metric, or `skill.BASELINE`; a text says why there is none.
         tables: Columns by name for each CSV file, which is named without its ending.
         arrays: What the task's figures draw, for samples.npz.
@@ -380,6 +388,7 @@ class Task(Protocol):
     Attributes:
         metrics: The metrics that `score` returns.
         primary_metric: The one by which a model is compared with its baselines.
+        reported: The metrics that only `report` returns, so that their units and directions are recorded.
         factors: What each term of the loss is multiplied by.
         accepts: What a model may produce beyond a reconstruction (`classes`, `next_step`, `next_sequence`, `horizon`,
             or a word of your own): it fits where this is empty or the two intersect.
@@ -389,6 +398,7 @@ class Task(Protocol):
 
     metrics: tuple[Metric, ...]
     primary_metric: str
+    reported: tuple[Metric, ...] = ()
     factors: Mapping[str, float]
     accepts: frozenset[str] = frozenset()
     baselines: Baselines = {}

@@ -22,7 +22,10 @@ from omegaconf import DictConfig, open_dict  # noqa: E402
 from lstm_ae import cli  # noqa: E402, F401  # registers the types of the run-level keys
 from tests.zygote import ROOT, Zygote  # noqa: E402
 
-SMALL = ("dataset.sequences=60", "model.hidden_size=3", "trainer.epochs=3", "trainer.batch_size=16", "figures=false")
+SMALL = (
+    "experiment=toy_reconstruction", "dataset.sequences=60", "model.hidden_size=3", "trainer.epochs=3",
+    "trainer.batch_size=16", "figures=false",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

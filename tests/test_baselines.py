@@ -1,11 +1,14 @@
 """Baselines: PCA is the best linear latent of its layout, masks are honoured, and skill reads as it should."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from lstm_ae import baselines
 from lstm_ae.baselines import (
+    Autoregression,
     Drift,
     Identity,
     Interpolation,
@@ -14,6 +17,7 @@ from lstm_ae.baselines import (
     MostFrequentClass,
     Pca,
     Persistence,
+    PrevailingDirection,
     TrainingMean,
     skill,
 )
@@ -158,6 +162,45 @@ class TestTime:
             expected = changes[..., feature][both[..., feature]].mean()
             assert torch.allclose(step[..., feature], expected, atol=1e-6)
 
+    def test_the_prevailing_direction_is_that_of_most_steps_whatever_their_sum(self):
+        """Three small steps up and a large one down; of the second feature the other way round; some do not move."""
+        steps = torch.tensor([[0.1, -0.1], [0.1, -0.2], [0.2, -0.1], [-9.0, 9.0], [0.0, 0.0], [0.0, 0.0]])
+        inputs = torch.zeros(6, 1, 2)
+        batch = Batch(inputs, target=steps.unsqueeze(1))
+        made = fitted(PrevailingDirection(), batch)(batch).prediction
+        assert torch.equal(torch.sign(made - inputs)[0, 0], torch.tensor([1.0, -1.0]))
+        assert torch.equal(torch.sign(fitted(Drift(), batch)(batch).prediction)[0, 0], torch.tensor([-1.0, 1.0]))
+
+    def test_where_nothing_ever_moves_the_prevailing_direction_is_none(self):
+        batch = Batch(torch.ones(3, 2, 1), target=torch.ones(3, 2, 1))
+        assert torch.equal(fitted(PrevailingDirection(), batch)(batch).prediction, batch.inputs)
+
+    def test_autoregression_finds_the_weights_of_the_last_changes_and_reads_no_step_ahead(self):
+        changes = torch.randn(200, 40, 1, generator=torch.Generator().manual_seed(0))
+        for step in range(2, 40):
+            changes[:, step] = 0.5 * changes[:, step - 1] - 0.3 * changes[:, step - 2] + 0.01 * changes[:, step]
+        batch = Batch(changes.cumsum(dim=1)).shifted(1)
+        ridge = fitted(Autoregression(lags=2), batch)
+        assert ridge._model.coef_.ravel() == pytest.approx([-0.3, 0.5], abs=0.01)  # the oldest change first
+        later = dataclasses.replace(batch, inputs=batch.inputs.clone())
+        later.inputs[:, 20:] += 1
+        assert torch.equal(ridge(batch).prediction[:, :20], ridge(later).prediction[:, :20])
+
+    def test_autoregression_learns_nothing_from_padding_and_holes(self):
+        whole = Batch(random(300, 8, 1).cumsum(dim=1)).shifted(1)
+        longer = {name: torch.cat([getattr(whole, name), torch.full((300, 3, 1), 9.0)], dim=1) for name in
+            ("inputs", "target")}  # fmt: skip
+        padded = Batch(**longer, lengths=torch.full((300,), 7))
+        expected = fitted(Autoregression(lags=3), whole)(whole).prediction
+        made = fitted(Autoregression(lags=3), padded)(padded).prediction[:, :7]
+        assert torch.allclose(made, expected, atol=1e-3)
+        holes = ragged().shifted(1)
+        assert fitted(Autoregression(lags=3), holes)(holes).prediction.isfinite().all()
+
+    def test_autoregression_needs_a_lag(self):
+        with pytest.raises(ValueError, match="`lags` must be at least 1, got 0"):
+            Autoregression(lags=0)
+
     def test_identity_returns_the_inputs(self):
         batch = Batch(torch.rand(2, 3, 1), target=torch.rand(2, 3, 1))
         assert torch.equal(fitted(Identity(), batch)(batch).reconstruction, batch.inputs)
@@ -190,7 +233,8 @@ def test_every_baseline_is_one_that_others_can_be_written_like():
     """Each is built from what its constructor names alone, and answers whole batches."""
     made = {
         Pca: Pca((3,)), LogisticRegression: LogisticRegression(2), MostFrequentClass: MostFrequentClass(2),
-        **{kind: kind() for kind in (LinearRegression, Persistence, Drift, Identity, TrainingMean, Interpolation)},
+        **{kind: kind() for kind in (LinearRegression, Persistence, Drift, Identity, TrainingMean, Interpolation,
+            PrevailingDirection, Autoregression)},
     }  # fmt: skip
     classes = {
         one for one in vars(baselines).values() if isinstance(one, type) and one.__module__ == baselines.__name__

@@ -46,7 +46,7 @@ def build(config):
     """The components of a composed configuration."""
     with open_dict(config):
         del config["hydra"]
-    return assemble(configured._recipe(config, OmegaConf.to_container(config, resolve=True)))
+    return assemble(configured._recipe(config, OmegaConf.to_container(config, resolve=True), single=True))
 
 
 def few(subset):

@@ -1,5 +1,7 @@
 """Datasets: what they hold, what a scaler may see, what bad files say."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -445,3 +447,12 @@ def test_the_fingerprint_sees_a_changed_value():
     before = data.fingerprint()
     data.values[3] += 1
     assert data.fingerprint() != before
+
+
+def test_the_digest_of_a_subset_sees_its_sequences_and_their_values_but_no_scaling():
+    data, other = (load_toy(sequences=10, length=50, seed=seed, test_share=0.2) for seed in (0, 1))
+    digest = data.digest(np.array([1, 4]))
+    assert digest == data.digest(np.array([4, 1]))
+    assert digest == dataclasses.replace(data, scaling=Scaling("standard")).digest(np.array([1, 4]))
+    assert digest != data.digest(np.array([1, 5]))
+    assert digest != other.digest(np.array([1, 4]))

@@ -48,15 +48,25 @@ def test_a_classifier_leaves_a_confusion_matrix_and_the_accuracy_of_each_class(r
         ("prediction", "residual_predictor", {"prediction", "multi_step"}),
     ],
 )
-def test_a_predictor_is_set_against_persistence_and_drift_series_by_series(
+def test_a_predictor_is_set_against_what_needs_no_network_series_by_series(
     run_in, tmp_path, prices, task, model, figures
 ):
     more = ["task.multi_step=true"] if "multi_step" in figures else []
     run_in(tmp_path / "run", *prices, f"task={task}", f"model={model}", *QUICK, *more)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert set(metrics["skill"]) == {"persistence", "drift"}
-    assert set(metrics["interval"]) == {"direction_accuracy", "skill.persistence", "skill.drift"}
-    for name in ("persistence", "drift"):
+    assert list(metrics["skill"]) == ["persistence", "drift", "prevailing_direction", "autoregression"]
+    directions = {"direction_accuracy", "last_step_direction_accuracy"}
+    gains = {f"direction_gain.{name}" for name in metrics["skill"]}
+    assert set(metrics["interval"]) == directions | gains | {f"skill.{name}" for name in metrics["skill"]}
+    assert set(metrics["metrics"]) == set(metrics["test"])  # each with its unit and direction
+    assert metrics["baseline"]["persistence"]["direction_accuracy"] is None
+    assert metrics["test"]["direction_gain.persistence"] is None
+    assert metrics["interval_reason"]["direction_gain.persistence"] == "persistence predicts no movement"
+    for name in ("drift", "prevailing_direction", "autoregression"):
+        less = metrics["baseline"][name]["direction_accuracy"]
+        gain = metrics["test"]["direction_accuracy"] - less
+        assert metrics["test"][f"direction_gain.{name}"] == pytest.approx(gain, abs=1e-6)
+    for name in metrics["skill"]:
         low, high = metrics["interval"][f"skill.{name}"] or (None, None)
         assert (low is None) == (f"skill.{name}" in metrics.get("interval_reason", {}))
         assert low is None or low <= metrics["skill"][name] <= high
@@ -81,11 +91,12 @@ def test_the_error_by_horizon_begins_where_one_step_does(run_in, tmp_path, price
     # The one-step model has read the same days up to the first prediction, and nothing else.
     assert table["multi_step_mse"][0] == pytest.approx(table["one_step_mse"][0], rel=1e-5)
     assert table["persistence_mse"].is_monotonic_increasing
+    assert {"drift_mse", "prevailing_direction_mse", "autoregression_mse"} < set(table)
 
 
 def test_a_model_whose_latent_is_no_smaller_than_the_sequence_is_said_to_copy(run_in, tmp_path):
     """Of a model that compresses there is a skill over PCA of the same budget, and nothing is said of copying."""
-    small = ("dataset.sequences=60", "figures=false", *QUICK)
+    small = ("experiment=toy_reconstruction", "dataset.sequences=60", "figures=false", *QUICK)
     run_in(tmp_path / "copies", *small)
     run_in(tmp_path / "compresses", *small, "model=bottleneck")
     copies, compresses = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in
@@ -103,20 +114,41 @@ def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
     run_in(tmp_path, "dataset=digits", "task=classification", "model=v1", "figures=false", *QUICK)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics["metrics"]) == set(metrics["test"])
-    assert metrics["metrics"]["accuracy"] == {"unit": "share of the sequences", "higher_is_better": True}
+    assert metrics["metrics"]["accuracy"] == {
+        "unit": "share of the sequences",
+        "higher_is_better": True,
+        "proportion": True,
+    }
     assert {name for name, about in metrics["metrics"].items() if about["higher_is_better"]} == {"accuracy"}
+
+
+def test_the_subsets_are_recorded_so_that_the_same_split_is_seen(run_in, tmp_path):
+    """A seed draws other training sequences, the test subset stays, and is described where it is not judged, too."""
+    small = ("dataset=digits", "model.hidden_size=3", "figures=false", *QUICK)
+    runs = {"first": (), "longer": ("trainer.batch_size=500", "evaluate_test=false"), "redrawn": ("seed=1",)}
+    found = {}
+    for name, more in runs.items():
+        run_in(tmp_path / name, *small, *more)
+        found[name] = json.loads((tmp_path / name / "metrics.json").read_text())["subsets"]
+    assert {name: one["sequences"] for name, one in found["first"].items()} == {
+        "train": 1078, "validation": 359, "test": 360,
+    }  # fmt: skip
+    assert found["first"] == found["longer"]
+    assert found["redrawn"]["test"] == found["first"]["test"]
+    assert all(found["redrawn"][part]["digest"] != found["first"][part]["digest"] for part in ("train", "validation"))
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task=classification", "model=v4"],
+        (["dataset=toy", "task=classification", "model=v4"],
          r"`task` \(.*Classification\) does not fit the dataset: The task needs classes, and the dataset has none"),
         (["task=prediction", "dataset=digits"], "nothing comes after an image. Use dataset=sp500 or dataset=toy"),
-        (["model=v1"], r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits"),
-        (["task=prediction", "model=autoencoder"],
+        (["dataset=toy", "model=v1"],
+         r"`model` \(.*InputClassifier\) needs classes, and the dataset has none. Use dataset=digits"),
+        (["dataset=toy", "task=prediction", "model=autoencoder"],
          "the task accepts next_sequence, and the model produces only a reconstruction. Use model=predictor_v3 with t"),
-        (["task=prediction", "model=predictor_v1"],
+        (["dataset=toy", "task=prediction", "model=predictor_v1"],
          "the task accepts next_sequence, and the model produces next_step. .* or model=predictor_v1 with task=last_d"),
         (["task=classification", "dataset=digits", "model=v4", "task.reconstruction_dominance=2"],
          r"`reconstruction_dominance` must lie in \[0, 1\], got 2"),
@@ -156,9 +188,9 @@ def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequenc
     runs = [
         ["task=classification", "model=v1", "model.hidden_size=3"],
         ["task=classification", "model=v3", "model.hidden_size=4"],
-        ["model.hidden_size=3"],
-        ["model.hidden_size=4", "optimizer.lr=0.1"],
-        ["model.hidden_size=4"],
+        ["model.latent_size=3"],
+        ["model.latent_size=4", "optimizer.lr=0.1"],
+        ["model.latent_size=4"],
         ["task=classification", "model=v1", "seed=1"],  # which draws another training part
         ["task=classification", "model=v1", "model.hidden_size=3"],
     ]

@@ -73,7 +73,7 @@ class TestDirectory:
         expected = 1 - metrics["test"]["reconstruction_mse"] / metrics["baseline"]["pca"]["reconstruction_mse"]
         assert metrics["skill"] == {"pca": pytest.approx(expected)}
         assert metrics["epochs"] == 3
-        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 4 * 3 * (3 + 3 + 2) + 3 * 1 + 1
+        assert metrics["parameters"] == 4 * 3 * (1 + 3 + 2) + 3 * 8 + 8 + 4 * 3 * (8 + 3 + 2) + 3 * 1 + 1
 
     def test_the_model_is_described_so_that_it_is_built_again_without_the_data(self, path):
         described = read(path, "model.json")
@@ -319,3 +319,38 @@ def test_an_epoch_that_takes_many_times_the_median_is_said_once(caplog):
     assert [record.message for record in caplog.records] == [
         "Epoch 5 took 9 s, 20 times the median: other work slows this machine down. trainer.threads=1 suffers least."
     ]
+
+
+class TestMissingTestPart:
+    """A sweep's jobs leave the test part alone; it is added to a finished run without training."""
+
+    def test_it_is_added_from_the_weights_and_nothing_else_changes(self, run_in, tmp_path, monkeypatch):
+        score = run_in(tmp_path / "run", *RUN, "evaluate_test=false")
+        run_in(tmp_path / "whole", *RUN)
+        before = read(tmp_path / "run", "metrics.json")
+        assert before["test"] == {}
+        monkeypatch.setattr(Trainer, "train", None)
+        assert run_in(tmp_path / "run", *RUN) == score
+        assert results(tmp_path / "run") == results(tmp_path / "whole")
+        assert read(tmp_path / "run", "metrics.json")["validation"] == before["validation"]
+        with np.load(tmp_path / "run" / "samples.npz") as one, np.load(tmp_path / "whole" / "samples.npz") as other:
+            assert all(np.array_equal(one[name], other[name]) for name in other)
+        assert read(tmp_path / "run", "status.json")["state"] == "finished"
+
+    def test_without_weights_it_says_so(self, run_in, tmp_path):
+        run_in(tmp_path / "run", *RUN, "evaluate_test=false")
+        (tmp_path / "run" / "model.pt").unlink()
+        with pytest.raises(JobError, match=r"`evaluate_test=true` needs the weights of the run, .* no model.pt in "):
+            run_in(tmp_path / "run", *RUN)
+
+    @pytest.mark.parametrize(
+        ("mode", "given", "tested"),
+        [("RUN", "null", True), ("MULTIRUN", "null", False), ("MULTIRUN", "true", True), ("RUN", "false", False)],
+    )
+    def test_by_default_a_single_run_evaluates_it_and_a_sweeps_job_does_not(
+        self, run_in, tmp_path, mode, given, tested
+    ):
+        run_in(tmp_path / "run", *RUN, f"hydra.mode={mode}", f"evaluate_test={given}")
+        metrics = read(tmp_path / "run", "metrics.json")
+        assert bool(metrics["test"]) == tested
+        assert metrics["validation"]["loss"] > 0

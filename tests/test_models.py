@@ -25,7 +25,7 @@ VARIANTS = {
     "autoencoder": lambda features: Autoencoder(features, hidden_size=5),
     "bottleneck": lambda features: BottleneckAutoencoder(features, hidden_size=5),
     "bottleneck, all options": lambda features: BottleneckAutoencoder(
-        features, hidden_size=5, num_layers=2, bidirectional=True, dropout=0.2, forget_bias=1.0, reverse_target=True
+        features, hidden_size=5, latent_size=3, num_layers=2, bidirectional=True, dropout=0.2, reverse_target=True
     ),
     "variational": lambda features: VariationalAutoencoder(features, hidden_size=5, latent_size=3),
 }
@@ -185,8 +185,10 @@ def test_the_latent_is_all_that_the_decoder_is_given():
     output = everything(inputs)
     assert output.latent.shape == (3, 6, 4)
     assert torch.equal(everything.decode(output.latent), output.reconstruction)
-    for dropping in (BottleneckAutoencoder(features=2, hidden_size=4, dropout=0.5), VARIANTS["variational"](2)):
+    narrow = BottleneckAutoencoder(features=2, hidden_size=4, latent_size=3, dropout=0.5)
+    for dropping in (narrow, VARIANTS["variational"](2)):
         output = dropping.train()(inputs)  # what is dropped or drawn is so in the latent that is returned
+        assert output.latent.shape == (3, 3)
         assert torch.allclose(dropping.decode(output.latent, time=6), output.reconstruction)
 
 
@@ -225,6 +227,7 @@ def test_the_forget_bias_is_set_once_and_moves_nothing_else():
     ("options", "message"),
     [
         ({"hidden_size": 0}, "`hidden_size` must be at least 1, got 0"),
+        ({"hidden_size": 2, "latent_size": 0}, "`latent_size` must be at least 1, got 0"),
         ({"hidden_size": 2, "num_layers": 0}, "`num_layers` must be at least 1, got 0"),
         ({"hidden_size": 2, "dropout": 1.0}, r"`dropout` must lie in \[0, 1\), got 1.0. Use dropout=0"),
     ],

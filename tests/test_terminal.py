@@ -14,7 +14,7 @@ METRICS = {
     "train": {"reconstruction_mse": 0.1}, "validation": {"reconstruction_mse": 0.2},
     "test": {"reconstruction_mse": 0.3},
     "baseline": {"pca": {"reconstruction_mse": 0.6}}, "skill": {"pca": 0.5}, "parameters": 1292, "epochs": 5,
-    "best_epoch": 4, "seconds": 1.0,
+    "best_epoch": 4, "seconds": 1.0, "interval": {"skill.pca": [0.4, 0.6], "reconstruction_mse": [0.29, 0.31]},
 }  # fmt: skip
 
 
@@ -65,7 +65,8 @@ def test_the_result_is_shown_with_its_baseline_the_path_and_what_to_type_next(ca
         "pca",
         "0.3",
         "0.6",
-        "0.5",
+        "0.5 (0.4 to 0.6)",
+        "reconstruction_mse: 0.3 (0.29 to 0.31)",
         "multirun/run",
         "python run.py optimizer.lr=0.003",
     ):

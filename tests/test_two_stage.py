@@ -15,6 +15,7 @@ from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from lstm_ae.run_dir import RunDir
+from lstm_ae.statistics import mean_interval
 from tests.conftest import ROOT, SMALL, write_mnist
 from tests.run_dirs import METRICS
 
@@ -96,8 +97,7 @@ def arguments():
     grid = [f"{key}={','.join(values)}" for key, values in GRID.items()]
     return [
         "sweep=two_stage_kfold",
-        *SMALL[0:1],
-        *SMALL[2:],
+        *(word for word in SMALL if not word.startswith("model.")),
         "split.n_splits=3",
         "hydra.sweeper.two_stage.keep=2",
         *grid,
@@ -122,12 +122,14 @@ def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, comman
     assert (
         sum(entry["dropped"].endswith("of 6 in stage one") for one, entry in settings.items() if one not in kept) == 4
     )
-    config = json.loads((folder / "final" / str(summary["winner"]) / "config.json").read_text())
-    assert config["trainer"]["epochs"] == epochs
-    assert config["split"]["_target_"] == "lstm_ae.splits.Whole"
+    finals = [json.loads((folder / "final" / f"{summary['winner']}_{place}" / "config.json").read_text()) for place in
+        range(3)]  # fmt: skip
+    assert [config["seed"] for config in finals] == [0, 1, 2]
+    assert {config["trainer"]["epochs"] for config in finals} == {epochs}
+    assert {config["split"]["_target_"] for config in finals} == {"lstm_ae.splits.Whole"}
     assert "outcome" in done.stdout
     assert f"More: python -m lstm_ae.compare {folder}" in done.stdout
-    assert len((folder / "comparison.csv").read_text().splitlines()) == 1 + 6 + 2 * 3 + 1
+    assert len((folder / "comparison.csv").read_text().splitlines()) == 1 + 6 + 2 * 3 + 3
 
 
 def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments):
@@ -139,8 +141,14 @@ def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments)
         if json.loads(path.read_text())["test"]
     }
     summary = json.loads((folder / "two_stage.json").read_text())
-    assert tested == {f"final/{summary['winner']}"}
-    assert summary["test"] == json.loads((folder / f"final/{summary['winner']}/metrics.json").read_text())["test"]
+    finals = [f"final/{summary['winner']}_{place}" for place in range(3)]
+    assert tested == set(finals) == set(summary["final"]["jobs"])
+    losses = [json.loads((folder / path / "metrics.json").read_text())["test"]["loss"] for path in finals]
+    found = summary["final"]["test"]["loss"]
+    assert summary["test"]["loss"] == found["mean"] == pytest.approx(statistics.fmean(losses))
+    assert (found["n"], found["std"]) == (3, pytest.approx(statistics.stdev(losses)))
+    interval = mean_interval(losses)
+    assert found["interval"] == [pytest.approx(interval.low), pytest.approx(interval.high)]
     assert summary["stage_one"]["random_state"] != summary["stage_two"]["random_state"]
 
 
@@ -153,7 +161,7 @@ def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments)
     ],
 )
 def test_killed_in_any_stage_and_started_again_it_selects_the_same(command, tmp_path, killed_at):
-    grid = ["sweep=two_stage_kfold", *SMALL[1:], "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
+    grid = ["sweep=two_stage_kfold", *SMALL, "dataset.sequences=200", "trainer.epochs=12", "split.n_splits=3",
             "optimizer.lr=0.1,0.001"]  # fmt: skip
     assert command(*grid, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
     folder = tmp_path / "killed"
@@ -219,6 +227,20 @@ def test_a_diverged_job_has_the_worst_score(tmp_path):
     assert [results.test_metrics(tmp_path, job) for job in jobs] == [{"loss": 0.5}, None, None]
 
 
+def test_the_test_metrics_over_seeds_say_how_many_and_without_two_no_interval(tmp_path):
+    for place, (state, loss) in enumerate((("finished", 0.4), ("finished", 0.6), ("diverged", 9.0))):
+        run = RunDir(tmp_path / str(place))
+        run.write_json("status.json", {"state": state})
+        run.write_json("metrics.json", {"metrics": METRICS, "test": {"loss": loss, "accuracy": None}})
+    jobs = [Job(str(place), ()) for place in range(3)]
+    found = results.over_seeds(tmp_path, jobs)
+    assert (found["loss"]["mean"], found["loss"]["n"]) == (0.5, 2)
+    assert results.said(found["loss"]).startswith("0.5 ± 0.14 (95 % interval -0.7")
+    assert "accuracy" not in found  # no job has it
+    single = results.over_seeds(tmp_path, jobs[:1])["loss"]
+    assert (single["interval"], single["std"], results.said(single)) == (None, None, "0.4")
+
+
 def test_fail_fast_starts_no_more_jobs(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
     (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
@@ -230,11 +252,11 @@ def test_fail_fast_starts_no_more_jobs(command, tmp_path, arguments):
 
 def test_if_the_last_training_fails_the_winner_has_no_test_score(command, tmp_path, arguments):
     for number in range(6):
-        (tmp_path / "sweep" / "final" / str(number) / "history.csv").mkdir(parents=True)
-    done = command(*arguments, f"hydra.sweep.dir={tmp_path}/sweep")
+        (tmp_path / "sweep" / "final" / f"{number}_0" / "history.csv").mkdir(parents=True)
+    done = command(*arguments, "hydra.sweeper.two_stage.final_seeds=1", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
     summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
-    assert f"{tmp_path}/sweep/final/{summary['winner']}: failed" in done.stderr
+    assert f"{tmp_path}/sweep/final/{summary['winner']}_0: failed" in done.stderr
     assert summary["winner"] == summary["combinations"][0]["number"]
     assert summary["test"] is None
 
@@ -257,6 +279,7 @@ def test_seeds_repeat_a_combination(command, tmp_path):
         (["split=holdout"], "`split` must have folds for two stages"),
         (["hydra.sweeper.two_stage.folds=[5]"], "folds` must be folds in 0..4, each once, got [5]. Use [0]."),
         (["hydra.sweeper.two_stage.folds=[0,0]"], "folds` must be folds in 0..4, each once, got [0, 0]. Use [0]."),
+        (["hydra.sweeper.two_stage.final_seeds=0"], "final_seeds` must be at least 1, got 0. The default is 3."),
         (["hydra.sweeper.two_stage.keep=0"], "keep` must be a count, a share below 1, or one_standard_error, got 0"),
         (["model.hidden_size=3,0"], "No job was started because some cannot run:\n  job stage_one/1_0"),
     ],
@@ -276,8 +299,7 @@ def test_prices_with_walk_forward_folds(command, tmp_path):
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
     assert summary["stage_two"] == {"folds": [0, 1, 2], "random_state": None}
-    figures = tmp_path / "sweep" / "final" / str(summary["winner"]) / "figures"
-    assert (figures / "reconstruction.png").exists()
+    assert len(list((tmp_path / "sweep").glob("final/*/figures/reconstruction.png"))) == 1  # of the best seed
 
 
 def test_list_jobs_shows_both_stages_and_the_last_training(command, tmp_path):

@@ -1,13 +1,14 @@
 """Reads the outcomes and scores of a sweep's jobs from their directories."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
 from lstm_ae.metrics import higher_is_better as direction
 from lstm_ae.run_dir import CONFIG, METRICS, RunDir
+from lstm_ae.statistics import mean_interval
 
 
 def status_of(folder: Path, job: Job) -> dict[str, Any]:
@@ -46,10 +47,36 @@ def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
     return max(1, round(statistics.fmean(best)))
 
 
-def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
+def test_metrics(folder: Path, job: Job) -> dict[str, float | None] | None:
     """Returns the job's metrics on the test part, None if it failed or diverged."""
     run = RunDir(folder / job.path)
     return run.read_json(METRICS)["test"] if run.status().get("state") == "finished" else None
+
+
+def over_seeds(folder: Path, jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+    """Returns mean, standard deviation, 95 % interval and n of each test metric over the jobs that finished.
+
+    The jobs differ only in their seed, so that the interval is that of the mean over seeds, on these data.
+    """
+    tested = [found for found in (test_metrics(folder, job) for job in jobs) if found is not None]
+    summary: dict[str, dict[str, Any]] = {}
+    for name in tested[0] if tested else ():
+        values = [value for one in tested if (value := one[name]) is not None]
+        if not values:
+            continue
+        found = mean_interval(values)
+        std = statistics.stdev(values) if len(values) > 1 else None
+        interval = None if found.reason else [found.low, found.high]
+        summary[name] = {"mean": found.estimate, "std": std, "interval": interval, "n": len(values)}
+    return summary
+
+
+def said(summary: Mapping[str, Any]) -> str:
+    """Returns mean, standard deviation and interval of a metric over seeds, for a line of text."""
+    if summary["interval"] is None:
+        return f"{summary['mean']:.4g}"
+    low, high = summary["interval"]
+    return f"{summary['mean']:.4g} ± {summary['std']:.2g} (95 % interval {low:.4g} to {high:.4g})"
 
 
 def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:

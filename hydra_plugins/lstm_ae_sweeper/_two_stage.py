@@ -1,6 +1,7 @@
 """Two-stage KFold: a few folds drop bad combinations, all folds select the winner, only the winner is tested."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,10 @@ class TwoStage:
     """Selects among combinations as described in the report, with the same folds for every combination.
 
     Stage one scores all combinations on a few folds, and drops those that diverged or are not among the best. Stage two
-    scores the others on all folds of a new random split; the best mean validation score wins. The winner is retrained
-    on all training data for the mean of its best epochs. Only this last training is evaluated on the test data. A list
-    of seeds repeats each combination, like folds.
+    scores the others on all folds of a new random split, or of the same one where nothing is drawn (walk-forward); the
+    best mean validation score wins. The winner is retrained on all training data, with several seeds, for the mean of
+    its best epochs. Only this last training is evaluated on the test data. A list of seeds repeats each combination,
+    like folds.
 
     Args:
         sweep: The sweep.
@@ -26,13 +28,20 @@ class TwoStage:
         folds: The folds of stage one.
         overrides: Overrides only for stage one, such as `['trainer.epochs=5']`.
         random_state: Random state of the split in stage two, if it has one; None: that of stage one plus one.
+        final_seeds: How many seeds the last training has: the first seed of the sweep, and those that follow it.
 
     Raises:
-        SweepError: the split has no folds, or `folds` is not valid for it.
+        SweepError: the split has no folds, `folds` is not valid for it, or `final_seeds` is below 1.
     """
 
     def __init__(
-        self, sweep: Sweep, keep: float | str, folds: Sequence[int], overrides: Sequence[str], random_state: int | None
+        self,
+        sweep: Sweep,
+        keep: float | str,
+        folds: Sequence[int],
+        overrides: Sequence[str],
+        random_state: int | None,
+        final_seeds: int,
     ) -> None:
         if "n_splits" not in sweep.config.split:
             raise SweepError(
@@ -45,9 +54,13 @@ class TwoStage:
                 f"`hydra.sweeper.two_stage.folds` must be folds in 0..{self._n_splits - 1}, each once, got "
                 f"{list(folds)}. Use [0]."
             )
+        if final_seeds < 1:
+            raise SweepError(
+                f"`hydra.sweeper.two_stage.final_seeds` must be at least 1, got {final_seeds}. The default is 3."
+            )
         first_state = sweep.config.split.get("random_state")
         default_state = None if first_state is None else first_state + 1
-        self._sweep, self._keep, self._overrides = sweep, keep, list(overrides)
+        self._sweep, self._keep, self._overrides, self._final_seeds = sweep, keep, list(overrides), final_seeds
         self._stages = {
             "stage_one": (list(folds), first_state),
             "stage_two": (list(range(self._n_splits)), default_state if random_state is None else random_state),
@@ -77,7 +90,7 @@ class TwoStage:
             stages.check_keep(self._keep, len(first) // len(combinations))
         except ValueError as error:
             raise SweepError(str(error)) from error
-        finals = [self._final(combination, epochs=1) for combination in combinations]
+        finals = [job for combination in combinations for job in self._finals(combination, epochs=1)]
         self._sweep.check([*first, *second], [*first, *second, *finals])
         with self._sweep.running():
             return self._run(combinations)
@@ -90,18 +103,22 @@ class TwoStage:
         kept = stages.survivors(combinations, self._keep, higher)
         log.info("Stage one keeps %d of %d combinations", len(kept), len(combinations))
         failed += self._score("stage_two", kept)
-        winner, test = stages.choose(kept, higher), None
+        winner, tested, settings = stages.choose(kept, higher), dict[str, dict[str, Any]](), self._settings()
         if winner is not None:
-            final = self._final(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
-            outcomes = sweep.run([final], "last training")
-            scored = outcomes[0].score is not None
-            failed += self._fail([final], outcomes)
+            finals = self._finals(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
+            outcomes = sweep.run(finals, "last training")
+            failed += self._fail(finals, outcomes)
             if sweep.config.figures is None:
-                closing.draw_best(sweep.folder, [final], outcomes, sweep.objective)
-            test = results.test_metrics(sweep.folder, final) if scored else None
-            if scored and test is None:
-                log.warning("The last training diverged: the winner has no test score")
-        closing.close_stages(sweep.folder, combinations, sweep.objective, higher, self._settings(), test)
+                closing.draw_best(sweep.folder, finals, outcomes, sweep.objective)
+            diverged = sum(end.score is not None and not math.isfinite(end.score) for end in outcomes)
+            if diverged:
+                log.warning("%d of %d last trainings diverged and have no test score", diverged, len(finals))
+            tested = results.over_seeds(sweep.folder, finals)
+            settings["final"] = {"jobs": [job.path for job in finals], "test": tested}
+        means = {name: one["mean"] for name, one in tested.items()} or None
+        closing.close_stages(sweep.folder, combinations, sweep.objective, higher, settings, means)
+        for name, one in tested.items():
+            log.info("Test %s over %d seeds: %s", name, one["n"], results.said(one))
         if winner is None:
             failed.append("No combination has a finite score in every job. See two_stage.json for the reasons.")
         if failed:
@@ -133,10 +150,18 @@ class TwoStage:
                 jobs.append((each, Job(path, (*each.overrides, *repeat, f"fold={fold}", *more))))
         return jobs
 
-    def _final(self, winner: stages.Combination, epochs: int) -> Job:
-        """Returns the job that trains the winner on all training data and evaluates it on the test data."""
-        kept = [word for word in winner.overrides if not word.lstrip("+~").startswith(("split=", "split."))]
-        return Job(f"final/{winner.number}", (*kept, *winner.repeats[0], "split=whole", f"trainer.epochs={epochs}"))
+    def _finals(self, winner: stages.Combination, epochs: int) -> list[Job]:
+        """Returns the jobs, one a seed, that train the winner on all training data and evaluate it on the test data."""
+        # First, so that evaluate_test=false on the command line still leaves it alone.
+        kept = ["evaluate_test=true"]
+        kept += [word for word in winner.overrides if not word.lstrip("+~").startswith(("split=", "split."))]
+        given = [word.partition("=")[2] for word in winner.repeats[0]]  # `seed`, where the sweep has it
+        first = int(given[0] if given else self._sweep.config.seed)
+        more = ("split=whole", f"trainer.epochs={epochs}")
+        return [
+            Job(f"final/{winner.number}_{place}", (*kept, f"seed={first + place}", *more))
+            for place in range(self._final_seeds)
+        ]
 
     def _settings(self) -> dict[str, Any]:
         shown = {stage: {"folds": folds, "random_state": state} for stage, (folds, state) in self._stages.items()}

@@ -20,6 +20,7 @@ class TwoStageConf:
     folds: list[int] = field(default_factory=lambda: [0])
     overrides: list[str] = field(default_factory=list)
     random_state: int | None = None
+    final_seeds: int = 3
 
 
 @dataclass
@@ -85,7 +86,8 @@ class GridSweeper(Sweeper):
         from hydra_plugins.lstm_ae_sweeper._two_stage import TwoStage
 
         rules = self._two_stage
-        two_stage = TwoStage(self._sweep, rules.keep, rules.folds, rules.overrides, rules.random_state)
+        stages = rules.keep, rules.folds, rules.overrides, rules.random_state, rules.final_seeds
+        two_stage = TwoStage(self._sweep, *stages)
         return two_stage.run(combinations)
 
     def _grid(self, combinations: list[tuple[str, ...]]) -> list[float | None] | None:

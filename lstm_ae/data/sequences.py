@@ -181,6 +181,13 @@ class SequenceData:
         digest.update(repr(rest).encode())
         return digest.hexdigest()
 
+    def digest(self, index: np.ndarray) -> str:
+        """Returns a short hash of the sequences at `index`, in any order: of their places and unscaled values."""
+        ordered = np.sort(np.asarray(index, dtype=np.int64))
+        digest = hashlib.sha256(ordered.tobytes())
+        digest.update(np.ascontiguousarray(self.values[torch.from_numpy(self.steps_of(ordered))].numpy()).data)
+        return digest.hexdigest()[:12]
+
     def _check(self) -> None:
         steps, count = len(self.values), len(self.starts)
         _require(count > 0, "starts", "name at least one sequence", count, "Use more data, or shorter sequences")

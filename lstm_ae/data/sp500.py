@@ -31,7 +31,8 @@ def load_sp500(
     a company without one whole window is left out; both are named in `notes`. The test part is the latest stretch of
     days; windows that reach from before it into it belong to no part.
 
-    Source of the default: the closing prices of twenty S&P 500 companies, 1990 to 2022, that ship with skfolio.
+    Source of the default: the adjusted closing prices of twenty S&P 500 companies, 1990 to 2022, that ship with
+    skfolio. All of them survived these years, so that their mean rise is not that of companies picked in 1990.
 
     Args:
         path: A long CSV with the columns `date` (year-month-day), `symbol` or `Name`, and prices; None: skfolio's.

@@ -60,7 +60,7 @@ def run(config: DictConfig) -> float:
     def recipe() -> Recipe:
         if multirun:
             _check_sweep(config, run_dir)
-        return _recipe(config, resolved)
+        return _recipe(config, resolved, single=not multirun)
 
     try:
         score = job.run(
@@ -90,7 +90,7 @@ def check(config: DictConfig) -> None:
     Raises:
         ValueError: a value cannot be used.
     """
-    job.try_before(_recipe(config, cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))))
+    job.try_before(_recipe(config, cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)), single=False))
     _keep_imports(len(sys.modules))
 
 
@@ -113,7 +113,7 @@ def _keep_imports(modules: int) -> None:
     gc.freeze()
 
 
-def _recipe(config: DictConfig, resolved: Mapping[str, Any]) -> Recipe:
+def _recipe(config: DictConfig, resolved: Mapping[str, Any], single: bool) -> Recipe:
     torch.manual_seed(config.seed)  # of modules that are nodes within the model's
     factories = {group: _factory(group, config[group]) for group in GROUPS}
     return Recipe(
@@ -123,7 +123,7 @@ def _recipe(config: DictConfig, resolved: Mapping[str, Any]) -> Recipe:
         seed=config.seed,
         fold=config.fold,
         objective=config.objective,
-        evaluate_test=config.evaluate_test,
+        evaluate_test=single if config.evaluate_test is None else config.evaluate_test,
     )
 
 

@@ -16,10 +16,10 @@ from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.experiment.assembly import Components, make, open_parameters
 from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.tasks import samples
-from lstm_ae.types import Baseline, Batch, Output, Report, Subset, Task, answering
+from lstm_ae.types import Baseline, Batch, Metric, Output, Report, Subset, Task, answering
 
 TRIAL_SIZE = 64  # sequences on which everything is tried before training
-LOSS_UNIT = "loss"
+LOSS = Metric("loss", "loss")
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,8 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
     reasons = {name: one for name, one in report.intervals.items() if isinstance(one, str)}
     metrics |= {"interval_reason": reasons} if reasons else {}
     metrics |= {
-        "metrics": {
-            "loss": {"unit": LOSS_UNIT, "higher_is_better": False},
-            **{one.name: {"unit": one.unit, "higher_is_better": one.higher_is_better} for one in task.metrics},
-        },
+        "metrics": {one.name: one.recorded for one in (LOSS, *task.metrics, *task.reported)},
+        "subsets": described(components),
         "best_epoch": training.best_epoch,
         "epochs": len(training.history),
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
@@ -167,6 +165,14 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
     }
     arrays = {**samples.collect(evaluated), **report.arrays}
     return metrics, Report(tables=report.tables, arrays=arrays, fitted=report.fitted)
+
+
+def described(components: Components) -> dict[str, dict[str, int | str]]:
+    """Returns how many sequences each subset holds, and a hash of them: two runs had the same split where it agrees."""
+    data = components.data
+    index = {name: components.subsets[name].index for name in ("train", "validation")}
+    index["test"] = np.flatnonzero(data.test)  # also where it is left alone
+    return {name: {"sequences": len(one), "digest": data.digest(one)} for name, one in index.items()}
 
 
 def compared(evaluated: Outputs, metrics: Mapping[str, Mapping[str, float]], task: Task) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def try_out(components: Components, objective: str) -> None:
             score = Pool(components.task).checked(components.task.score(batch, outputs["model"]))
             components.task.errors(batch, outputs["model"])
         metrics = subset.metrics["model"]
-        _check_report(components.task.report(evaluated))
+        _check_report(components.task, components.task.report(evaluated))
         samples.collect(evaluated)
     except Exception as error:
         raise ValueError(f"A trial on {TRIAL_SIZE} sequences failed, before training: {_said(error)}") from error
@@ -219,8 +225,11 @@ def try_out(components: Components, objective: str) -> None:
         raise ValueError(f"`objective` must be one of {', '.join(metrics)}, got {objective!r}. Use objective=loss.")
 
 
-def _check_report(report: Report) -> None:
-    """Refuses a report that could not be written after training."""
+def _check_report(task: Task, report: Report) -> None:
+    """Refuses a report that could not be written, or not be read, after training."""
+    unknown = sorted(set(report.metrics) - {metric.name for metric in task.reported})
+    if unknown:
+        raise ValueError(f"`reported` of the task must list {unknown}, which `report` returns. Add a Metric.")
     for name, table in report.tables.items():
         lengths = {column: len(values) for column, values in table.items()}
         if len(set(lengths.values())) > 1:

@@ -144,10 +144,7 @@ def _run(job: Job) -> float:
     code = environment.code_hash(_modules(recipe))
     if status.get("signature") == own and status["state"] in ENDED and job.reuse_below is None:
         return _ended_before(job, recipe, code)
-    check_seed(recipe.seed)
-    random.seed(recipe.seed)
-    np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
-    components = assemble(recipe)
+    components = _assembled(recipe)
     trainer, training = components.trainer, components.training
     if (run_dir / CHECKPOINT).exists():
         warning = environment.keep_kernel(trainer, run_dir.read_json(ENVIRONMENT).get("kernel"))
@@ -165,7 +162,8 @@ def _run(job: Job) -> float:
     steps = f"{data.length}" if data.shortest == data.length else f"{data.shortest} to {data.length}"
     log.info("%s sequences of %s steps with %d features", sizes, steps, data.features)
     if reused:
-        _reuse(components, reused)
+        log.info("Nothing is trained: the weights are those of %s", reused)
+        _reuse(components, RunDir(reused))
     else:
         if job.single:
             try_out(components, recipe.objective)
@@ -182,6 +180,14 @@ def _run(job: Job) -> float:
     return run_dir.score(recipe.objective) or 0.0
 
 
+def _assembled(recipe: Recipe) -> Components:
+    """Returns the components, built after every generator is seeded."""
+    check_seed(recipe.seed)
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
+    return assemble(recipe)
+
+
 def _modules(recipe: Recipe) -> list[str]:
     """Returns the modules that a job's components come from."""
     factories = (recipe.split, recipe.task, recipe.model, recipe.optimizer, recipe.scheduler, recipe.trainer)
@@ -191,15 +197,43 @@ def _modules(recipe: Recipe) -> list[str]:
 
 
 def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
-    """Returns the stored score of a run that has ended, and draws its figures if they are wanted and not there."""
-    state = job.run_dir.status()["state"]
-    log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, job.run_dir.path)
-    before = job.run_dir.read_json(ENVIRONMENT).get("code")
+    """Returns the stored score of a run that has ended, and adds what is wanted and not there: test part, figures."""
+    run_dir = job.run_dir
+    state = run_dir.status()["state"]
+    log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, run_dir.path)
+    before = run_dir.read_json(ENVIRONMENT).get("code")
     if before is not None and before != code:
         log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")
-    if job.figures and not (job.run_dir / "figures").exists():
-        draw(job, make("task", recipe.task, unit=recipe.data.unit).figures)
-    return job.run_dir.score(recipe.objective) or 0.0
+    added = recipe.evaluate_test and not run_dir.read_json(METRICS)["test"]
+    if added:
+        _add_test(run_dir, recipe)
+    if added or job.figures:
+        task = make("task", recipe.task, unit=recipe.data.unit)
+        if job.figures and (added or not (run_dir / "figures").exists()):
+            draw(job, task.figures)
+        if job.single and added:
+            terminal.show_result(run_dir.read_json(METRICS), task.primary_metric, run_dir.path)
+    return run_dir.score(recipe.objective) or 0.0
+
+
+def _add_test(run_dir: RunDir, recipe: Recipe) -> None:
+    """Evaluates the test part of a run that ended without it; its validation score stays as it is.
+
+    Raises:
+        ConfigError: its weights are gone.
+    """
+    if not (run_dir / WEIGHTS).exists():
+        raise ConfigError(
+            f"`evaluate_test=true` needs the weights of the run, and there is no {WEIGHTS} in {run_dir.path}. "
+            "Use evaluate_test=false, or train it again in another directory."
+        )
+    components = _assembled(recipe)
+    _reuse(components, run_dir)
+    reported = {metric.name for metric in components.task.reported}
+    validation = run_dir.read_json(METRICS)["validation"]
+    components.training.best_metrics = {name: one for name, one in validation.items() if name not in reported}
+    _write_measured(run_dir, components)
+    log.info("Its test part, which had not been evaluated, is added from %s", WEIGHTS)
 
 
 def draw(job: Job, figures: Mapping[str, Callable[..., Any]]) -> None:
@@ -253,15 +287,20 @@ class SlowEpochs:
 
 def _write(run_dir: RunDir, recipe: Recipe, components: Components) -> None:
     """Evaluates the best weights and writes what is left of a run; metrics.json comes last."""
-    metrics, report = measure(components)
-    for name, table in report.tables.items():
-        run_dir.write_table(name, table)
     run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
     run_dir.write_json(MODEL, _described(recipe, components))
     run_dir.write_arrays(SCALER, components.scaling.stored)
+    run_dir.write_history(components.training.history)
+    _write_measured(run_dir, components)
+
+
+def _write_measured(run_dir: RunDir, components: Components) -> None:
+    """Evaluates the best weights and writes tables, samples and metrics."""
+    metrics, report = measure(components)
+    for name, table in report.tables.items():
+        run_dir.write_table(name, table)
     if report.fitted:
         run_dir.write_arrays(TASK, report.fitted)
-    run_dir.write_history(components.training.history)
     run_dir.write_arrays(SAMPLES, report.arrays)
     run_dir.write_json(METRICS, metrics)
 
@@ -298,10 +337,9 @@ def _find(job: Job, own: str) -> Path:
     return found
 
 
-def _reuse(components: Components, found: Path) -> None:
+def _reuse(components: Components, source: RunDir) -> None:
     """Takes up the weights and the history of a finished run."""
-    log.info("Nothing is trained: the weights are those of %s", found)
-    source, training = RunDir(found), components.training
+    training = components.training
     training.best_weights = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -52,7 +52,8 @@ class Autoencoder(nn.Module):
 class BottleneckAutoencoder(nn.Module):
     """A true autoencoder: the encoder's last state is all that the decoder sees.
 
-    That state, the latent, enters the decoder at every step, and a linear layer turns the decoder's states into values.
+    That state, or a linear layer's few values of it, is the latent. It enters the decoder at every step, and a linear
+    layer turns the decoder's states into values.
 
     Source: the composite of Srivastava, Mansimov and Salakhutdinov 2015, https://arxiv.org/abs/1502.04681 (its
     unconditioned autoencoder, and the reversed target), and of Cho et al. 2014, https://arxiv.org/abs/1406.1078 (the
@@ -61,8 +62,9 @@ class BottleneckAutoencoder(nn.Module):
     Args:
         features: Values a time step.
         hidden_size: Units of the encoder and of the decoder, in each layer.
+        latent_size: Values of the latent; None: the last state itself.
         num_layers: Layers of the encoder and of the decoder.
-        bidirectional: Whether the encoder also reads backwards; the latent is then twice as long.
+        bidirectional: Whether the encoder also reads backwards; its last state is then twice as long.
         dropout: The share of the latent's values, and of those between layers, set to zero while training.
         forget_bias: Initial bias of the forget gates; 0 leaves PyTorch's initialisation as it is.
         reverse_target: Whether the decoder gives the last step first.
@@ -72,12 +74,15 @@ class BottleneckAutoencoder(nn.Module):
         >>> model = BottleneckAutoencoder(features=1, hidden_size=8, bidirectional=True)
         >>> model.encode(torch.zeros(4, 50, 1)).shape
         torch.Size([4, 16])
+        >>> BottleneckAutoencoder(features=1, hidden_size=8, latent_size=3).encode(torch.zeros(4, 50, 1)).shape
+        torch.Size([4, 3])
     """
 
     def __init__(
         self,
         features: int,
         hidden_size: int,
+        latent_size: int | None = None,
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -89,11 +94,13 @@ class BottleneckAutoencoder(nn.Module):
         checks.at_least("num_layers", num_layers, 1)
         checks.dropout(dropout)
         between = dropout if num_layers > 1 else 0.0  # nn.LSTM warns of dropout that has no place to go
-        latent_size = hidden_size * (2 if bidirectional else 1)
+        state_size = hidden_size * (2 if bidirectional else 1)
+        checks.at_least("latent_size", state_size if latent_size is None else latent_size, 1)
         self.encoder = LSTM(
             features, hidden_size, num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )
-        self.decoder = LSTM(latent_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.narrow = nn.Identity() if latent_size is None else nn.Linear(state_size, latent_size)
+        self.decoder = LSTM(latent_size or state_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.head = nn.Linear(hidden_size, features)
         self.dropout = nn.Dropout(dropout)
         self.reverse_target = reverse_target
@@ -104,8 +111,9 @@ class BottleneckAutoencoder(nn.Module):
     def encode(
         self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None
     ) -> Float[Tensor, "batch latent"]:
-        """Returns the latent: the last layer's last state, of both directions where there are two."""
-        return last_layer(self.encoder, run(self.encoder, inputs, lengths)[1])
+        """Returns the latent, of the last layer's last state, of both directions where there are two."""
+        latent: Tensor = self.narrow(last_layer(self.encoder, run(self.encoder, inputs, lengths)[1]))
+        return latent
 
     def decode(
         self, latent: Float[Tensor, "batch latent"], time: int, lengths: Lengths = None

@@ -56,7 +56,7 @@ class Classification(Task):
     metrics = (
         measures.RECONSTRUCTION_MSE,
         Metric("classification_loss", "nats"),
-        Metric("accuracy", "share of the sequences", higher_is_better=True),
+        Metric("accuracy", "share of the sequences", higher_is_better=True, proportion=True),
     )
     primary_metric = "accuracy"
     accepts = frozenset({"classes"})

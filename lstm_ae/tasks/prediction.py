@@ -1,5 +1,6 @@
 """Reconstruct, and predict the next step."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lstm_ae import checks, drawing, statistics
-from lstm_ae.baselines import Drift, Persistence
+from lstm_ae.baselines import Autoregression, Drift, Persistence, PrevailingDirection
+from lstm_ae.statistics import Interval
 from lstm_ae.tasks import measures, samples
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.types import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 SHORTEST_PREDICTED = 2  # steps
 SHORTEST_HALVED = 5  # steps: two to read, one to predict, and a target each
 MOST_SERIES = 20  # in the figure of last steps
+MOVED = "share of the values that moved"
 
 
 def draw_prediction(run_dir: drawing.Readable) -> "Figure":
@@ -103,18 +106,24 @@ class Prediction(Task):
     A window of T steps gives T - 1 inputs, and as targets the T - 1 steps that follow each.
 
     `direction_accuracy` is the share of the values that moved whose direction was predicted, over all features; an
-    answer that predicts no movement at all, such as persistence, has none.
+    answer that predicts no movement at all, such as persistence, has none. `direction_gain.BASELINE` is the model's
+    less a baseline's.
 
     Args:
         reconstruction_dominance: d, in [0, 1].
         steps: `all` predictions count, or the `last`, of the one step that no input has shown.
         multi_step: Whether the second half of a window is to be predicted from its first half, after training.
         unit: Of the data.
-        baselines: What a model must beat, by name; None: persistence and drift.
+        baselines: What a model must beat, by name; None: persistence, drift, the prevailing direction, autoregression.
     """
 
     primary_metric = "prediction_mse"
-    baselines: Baselines = {"persistence": Persistence, "drift": Drift}
+    baselines: Baselines = {
+        "persistence": Persistence,
+        "drift": Drift,
+        "prevailing_direction": PrevailingDirection,
+        "autoregression": Autoregression,
+    }
     figures: Figures = {
         "reconstruction": drawing.reconstruction,
         "prediction": draw_prediction,
@@ -141,10 +150,12 @@ class Prediction(Task):
             Metric("prediction_mse", "squared scaled value"),
             Metric("prediction_mae", "scaled value"),
             Metric("prediction_mae_unscaled", unit),
-            Metric("direction_accuracy", "share of the values that moved", higher_is_better=True),
+            Metric("direction_accuracy", MOVED, higher_is_better=True),
         )
         if baselines is not None:
             self.baselines = baselines
+        more = ("last_step_direction_accuracy", *(f"direction_gain.{name}" for name in self.baselines))
+        self.reported = tuple(Metric(name, MOVED, higher_is_better=True) for name in more)
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses images, which nothing follows, and windows too short to be halved."""
@@ -218,43 +229,46 @@ class Prediction(Task):
         judged = evaluated[evaluated.judged]
         found = self._gathered(judged)
         block = judged.subset.data.length  # windows of so many steps overlap
-        directions = statistics.interval_over_time(
-            _by_time(found, "right", "moved"), statistics.ratio, block, bounds=(0, 1)
-        )
-        intervals = {"direction_accuracy": measures.ends(directions)}
+        measured = {"direction_accuracy": _directed(found, block, "model")}
+        measured["last_step_direction_accuracy"] = _directed(_only(found, found["is_last"]), block, "model")
+        measured |= {f"direction_gain.{name}": _directed(found, block, "model", name) for name in self.baselines}
+        metrics = {metric.name: _number(measured[metric.name].estimate) for metric in self.reported}
         for name in self.baselines:
-            skill = statistics.interval_over_time(_by_time(found, "model", name), statistics.skill, block)
-            intervals[f"skill.{name}"] = measures.ends(skill)
-        last = found["is_last"] & (found["moved"] > 0)
-        share = float(found["right"][last].sum() / max(found["moved"][last].sum(), 1))
+            sums = _by_time(found, "error.model", f"error.{name}")
+            measured[f"skill.{name}"] = statistics.interval_over_time(sums, statistics.skill, block)
+        intervals = {name: measures.ends(one) for name, one in measured.items()}
         tables, arrays = {}, self._last_steps(judged)
         if judged.subset.data.series is not None:
-            tables["series"] = self._by_series(judged.subset.data.series_names, found)
+            tables["series"] = self._by_series(judged.subset.data.series_names, found, block)
         if self.multi_step:
             tables["multi_step"], arrays["multi_step"] = self._rolled_out(judged)
-        return Report({"last_step_direction_accuracy": share}, intervals, tables, arrays)
+        return Report(metrics, intervals, tables, arrays)
 
     def _gathered(self, judged: EvaluatedSubset) -> dict[str, np.ndarray]:
-        """Returns for each sequence and step that counts sums over its features: squared errors by name, directions."""
+        """Returns for each sequence and step that counts sums over its features.
+
+        Of the model and the baselines, by name: squared errors, right directions, and steps that they say move.
+        """
         data = judged.subset.data
         columns: dict[str, list[np.ndarray]] = {}
         for batch, outputs in judged.batches():
             compared = {name: self.compared(batch, output) for name, output in outputs.items()}
-            predicted, target, before, counted = compared["model"]
-            right, moved = _directions(predicted, target, before, counted)
+            _, target, before, counted = compared["model"]
             there = torch.ones(target.shape[:2], dtype=torch.bool) if counted is None else counted.any(dim=2)
             lengths = torch.tensor([batch.inputs.shape[1]]) if batch.lengths is None else batch.lengths
             last = lengths.unsqueeze(1) - 1  # (batch or 1, 1)
             offsets = last if self.steps == "last" else torch.arange(target.shape[1]).unsqueeze(0)
             of_step = present(batch.target_starts, "places of the targets").unsqueeze(1) + offsets  # (batch, steps)
             rows = of_step[there].numpy()
-            errors = {name: measures.squared_errors(made, target, counted) for name, (made, *_) in compared.items()}
+            sums = {}
+            for name, (made, *_) in compared.items():
+                sums[f"error.{name}"] = measures.squared_errors(made, target, counted)
+                sums[f"right.{name}"], sums["moved"] = _directions(made, target, before, counted)
+                sums[f"directed.{name}"] = made != before
             if batch.scale is not None:
-                errors["unscaled"] = errors["model"].sqrt() * batch.scale.abs().unsqueeze(1)
-            found = {name: values.sum(dim=2)[there].numpy() for name, values in errors.items()}
-            values = torch.full(target.shape[:2], target.shape[2]) if counted is None else counted.sum(dim=2)
-            found["values"] = values[there].numpy()
-            found |= {"right": right.sum(dim=2)[there].numpy(), "moved": moved.sum(dim=2)[there].numpy()}
+                sums["unscaled"] = sums["error.model"].sqrt() * batch.scale.abs().unsqueeze(1)
+            sums["values"] = torch.ones_like(target) if counted is None else counted
+            found = {name: values.sum(dim=2)[there].numpy() for name, values in sums.items()}
             found["time"] = rows if data.time_of_step is None else data.time_of_step[rows]
             found["is_last"] = (offsets == last).expand_as(there)[there].numpy()
             if data.series is not None:
@@ -264,30 +278,24 @@ class Prediction(Task):
                 columns.setdefault(name, []).append(column)
         return {name: np.concatenate(values) for name, values in columns.items()}
 
-    def _by_series(self, names: tuple[str, ...], found: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
+    def _by_series(self, names: tuple[str, ...], found: Mapping[str, np.ndarray], block: int) -> dict[str, list[Any]]:
         """Returns a row a series: its errors, skills, and the direction of last steps with its interval."""
         table: dict[str, list[Any]] = {}
         for series in np.unique(found["series"]):
-            own = found["series"] == series
-            last = own & found["is_last"]
-            right, moved = int(found["right"][last].sum()), int(found["moved"][last].sum())
-            interval = statistics.proportion_interval(right, moved)
-            values, last_values = found["values"][own].sum(), found["values"][last].sum()
-            error = float(found["model"][own].sum() / values)
-            row: dict[str, Any] = {"series": names[series], "sequences": int(last.sum()), "prediction_mse": error}
+            own = _only(found, found["series"] == series)
+            last = _only(own, own["is_last"])
+            values, last_values = own["values"].sum(), last["values"].sum()
+            error = float(own["error.model"].sum() / values)
+            row: dict[str, Any] = {"series": names[series], "sequences": len(last["time"]), "prediction_mse": error}
             for name in self.baselines:
-                row[f"{name}_mse"] = float(found[name][own].sum() / values)
+                row[f"{name}_mse"] = float(own[f"error.{name}"].sum() / values)
                 row[f"skill_{name}"] = 1 - error / row[f"{name}_mse"] if row[f"{name}_mse"] else None
             if "unscaled" in found:
-                row["last_step_mae_unscaled"] = (
-                    float(found["unscaled"][last].sum() / last_values) if last_values else None
-                )
-            share = right / moved if moved else None
-            row |= {
-                "last_step_direction_accuracy": share,
-                "direction_low": interval.low,
-                "direction_high": interval.high,
-            }
+                row["last_step_mae_unscaled"] = float(last["unscaled"].sum() / last_values) if last_values else None
+            direction = _directed(last, block, "model")
+            ends = {"direction_low": direction.low, "direction_high": direction.high}
+            row |= {"last_step_direction_accuracy": direction.estimate, **ends}
+            row = {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
             for name, value in row.items():
                 table.setdefault(name, []).append(value)
         return table
@@ -332,6 +340,27 @@ def _by_time(found: Mapping[str, np.ndarray], *names: str) -> np.ndarray:
     """Returns the sums (names, times) of all that belongs to a time, the times in order."""
     _, of_time = np.unique(found["time"], return_inverse=True)
     return np.stack([np.bincount(of_time, weights=found[name]) for name in names])
+
+
+def _only(found: Mapping[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns some rows of what was gathered."""
+    return {name: values[chosen] for name, values in found.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _directed(found: Mapping[str, np.ndarray], block: int, name: str, less: str | None = None) -> Interval:
+    """Returns the direction accuracy of an answer, or what it gains over another's, with its interval over time."""
+    for one in (name, less):
+        if one is not None and not found[f"directed.{one}"].any():
+            return Interval(math.nan, math.nan, math.nan, f"{one} predicts no movement")
+    if less is None:
+        sums = _by_time(found, f"right.{name}", "moved")
+        return statistics.interval_over_time(sums, statistics.ratio, block, bounds=(0, 1))
+    sums = _by_time(found, f"right.{name}", f"right.{less}", "moved")
+    return statistics.interval_over_time(sums, lambda sums: float((sums[0] - sums[1]) / sums[2]), block, bounds=(-1, 1))
 
 
 def _directions(predicted: Tensor, target: Tensor, before: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:

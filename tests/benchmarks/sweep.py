@@ -45,7 +45,8 @@ def launchers(folder: Path) -> None:
 
 def cost(folder: Path) -> None:
     """Prints the overhead of a job on a warm worker."""
-    sweep(folder, "--multirun", "seed=range(0,40)", "trainer.epochs=2", "hydra.launcher.n_jobs=1")
+    sweep(folder, "--multirun", "experiment=toy_reconstruction", "seed=range(0,40)", "trainer.epochs=2",
+        "hydra.launcher.n_jobs=1")  # fmt: skip
     runs = sorted(folder.glob("*/status.json"), key=lambda path: int(path.parent.name))[5:]
     times = [json.loads(path.read_text()) for path in runs]
     ends = [datetime.fromisoformat(status["end"]).timestamp() for status in times]
@@ -56,7 +57,8 @@ def cost(folder: Path) -> None:
 
 def memory(folder: Path) -> None:
     """Prints the memory of each worker early and late in a long sweep."""
-    process = subprocess.Popen([sys.executable, "run.py", "--multirun", f"seed=range(0,{JOBS})", "trainer.epochs=2",
+    process = subprocess.Popen([sys.executable, "run.py", "--multirun",
+        "experiment=toy_reconstruction", f"seed=range(0,{JOBS})", "trainer.epochs=2",
         "dataset.sequences=1000", f"hydra.sweep.dir={folder}"], cwd=ROOT, stdout=subprocess.DEVNULL)  # fmt: skip
     seen: dict[int, list[tuple[int, float]]] = {}
     while process.poll() is None:
