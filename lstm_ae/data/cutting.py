@@ -30,10 +30,9 @@ def cut(table: Rows, window: int | None, stride: int, short_series: str) -> tupl
             f"{lengths[shortest]} rows, from {table.named(int(table.begins[shortest]))} on. "
             f"Use window={lengths[shortest]}, or short_series=drop to leave short series out."
         )
-    counts = np.maximum((lengths - window) // stride + 1, 0)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    starts = np.repeat(table.begins, counts) + within * stride
-    return starts, np.full(len(starts), window)
+    stretches = zip(table.begins.tolist(), table.ends.tolist(), strict=True)
+    starts = np.concatenate([np.arange(begin, end - window + 1, stride) for begin, end in stretches])
+    return starts, np.broadcast_to(window, len(starts))
 
 
 def tested_part(column: pd.Series, place: Place) -> np.ndarray:

@@ -13,6 +13,7 @@ Place = Callable[[int], str]  # how an error names a row, from its position
 
 OFFSET = re.compile(r"\d(Z|[+-]\d\d:?\d\d)\s*$")
 DAYLIGHT_SAVING = 60  # minutes
+FEW = 100  # rows that are tried first: to find no number among many texts takes long
 
 
 class TimeReader:
@@ -66,8 +67,10 @@ class TimeReader:
             return None
         if pd.api.types.is_numeric_dtype(column):
             return column
-        numbers = None if self._number is False else pd.to_numeric(column, errors="coerce")
-        return numbers if numbers is not None and numbers.notna().all() else None
+        if self._number is False or pd.to_numeric(column.head(FEW), errors="coerce").isna().all():
+            return None
+        numbers = pd.to_numeric(column, errors="coerce")
+        return numbers if numbers.notna().all() else None
 
     def _dates(self, column: pd.Series, place: Place) -> np.ndarray:
         dates = column
