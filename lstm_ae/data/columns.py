@@ -58,7 +58,7 @@ def numbers(column: pd.Series, name: Any, place: Place) -> np.ndarray:
         texts = column.astype(object)
         found = np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float32))
         wrong = np.isnan(found) & texts.notna().to_numpy()
-        wrong |= texts.map(type).eq(bool).to_numpy()
+        wrong |= np.array([isinstance(one, bool) for one in texts])
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise ValueError(

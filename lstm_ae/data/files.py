@@ -31,13 +31,18 @@ class Places:
     Attributes:
         paths: The files.
         begins: The first row of each.
+        notes: On their times, for the log.
+        rows: The row of the files that each row of the table comes from; None: the same.
     """
 
     paths: list[Path] = field(default_factory=list)
     begins: list[int] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    rows: np.ndarray | None = None
 
     def __call__(self, row: int) -> str:
         """Returns what errors call a row: the header of a CSV is line 1."""
+        row = row if self.rows is None else int(self.rows[row])
         file = bisect.bisect_right(self.begins, row) - 1
         path, within = self.paths[file], row - self.begins[file]
         return f"row {within} of {path.name}" if _is_parquet(path) else f"line {within + 2} of {path.name}"
@@ -107,7 +112,7 @@ def read(
     features: Sequence[str],
     file_column: str | None = None,
 ) -> tuple[pd.DataFrame, Places]:
-    """Returns the columns that are asked for, of all files, and where each row stands.
+    """Returns the columns that are asked for, of all files, and where each row stands, with notes on its times.
 
     Files are read in stretches of `ROWS` rows, whose texts become codes, times dates, and numbers float32.
 
@@ -144,14 +149,20 @@ def read(
             rows += len(chunk)
         if rows == places.begins[-1]:
             raise ValueError(f"`path` must name files with rows, and {path} has only a header. Leave it out.")
+    places.notes = () if reader is None else reader.notes
     made: dict[str, Any] = {}
     for name in list(found):
         values = np.concatenate(found.pop(name))  # one column after the other: the pieces of each are then free
-        made[name] = pd.Categorical.from_codes(values, list(known[name])) if name in known else values
+        made[name] = named(values, list(known[name])) if name in known else values
     if file_column is not None:
         lengths = np.diff([*places.begins, rows])
-        made[file_column] = pd.Categorical.from_codes(np.repeat(np.arange(len(paths)), lengths), _stems(paths))
+        made[file_column] = named(np.repeat(np.arange(len(paths)), lengths), _stems(paths))
     return pd.DataFrame(made, copy=False), places
+
+
+def named(codes: np.ndarray, names: Sequence[Any]) -> pd.Categorical:
+    """Returns a column of names from the place of each row's name among them, -1 where it has none."""
+    return pd.Categorical.from_codes(codes.astype(np.int32), pd.Index(names, dtype=object))
 
 
 def _coded(column: pd.Series, known: dict[Any, int]) -> np.ndarray:

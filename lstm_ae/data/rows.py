@@ -49,7 +49,7 @@ def in_order(frame: pd.DataFrame, series: str | None, time: str | None, names: l
     """Returns the rows, series by series, each in the order of time."""
     reader = None if time is None else times.TimeReader(time)
     clock = None if reader is None or time is None else reader.read(frame[time], place)
-    of_step, series_names = np.zeros(len(frame), dtype=np.int32), ("",)
+    of_step, series_names = np.zeros(len(frame), dtype=np.int32), tuple[str, ...]([""])
     if series is not None:
         of_step, series_names = columns.codes(frame[series], "series", place)
     values = np.empty((len(frame), len(names)), dtype=np.float32)

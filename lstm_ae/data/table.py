@@ -1,7 +1,7 @@
 """The user's own table: CSV or Parquet, a measurement a row or a sequence a row, one file or a folder of files."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -81,7 +81,7 @@ def load_table(
     except ValueError as error:
         guessed = f" ({source.note})" if source.note else ""
         raise ValueError(f"{error}{guessed}") from error
-    return dataclasses.replace(data, notes=(*((source.note,) if source.note else ()), *data.notes))
+    return dataclasses.replace(data, notes=(*filter(None, [source.note]), *source.place.notes, *data.notes))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Source:
     frame: pd.DataFrame
     roles: _Roles
     features: Sequence[str]
-    place: Callable[[int], str]
+    place: files.Places
     note: str
 
 
@@ -115,7 +115,7 @@ def _long(
 ) -> _Source:
     """Reads a table with a measurement a row."""
     known = set(given.named)
-    roles, guessed = given, []
+    roles, guessed = given, list[str]()
     if given.time is None:
         roles = dataclasses.replace(roles, time=_only("time", "date", _dates(first, known), guessed))
     if given.series is None and not folder:
@@ -164,14 +164,14 @@ def _wide(
         frame[name] = table[name].array[of_row]
     series = given.series or "sequence"
     if series == "sequence":
-        frame[series] = pd.Categorical.from_codes(of_row, [str(row) for row in range(len(table))])
+        frame[series] = files.named(of_row, [str(row) for row in range(len(table))])
     elif table[series].duplicated().any():
         row = int(np.flatnonzero(table[series].duplicated())[0])
         raise ValueError(
             f"`series` must name each row's sequence once, and {place(row)} repeats {table[series][row]!r}."
         )
     roles = dataclasses.replace(given, series=series, time=None)
-    return _Source(frame, roles, names, lambda row: place(int(of_row[row])), _said(guessed))
+    return _Source(frame, roles, names, dataclasses.replace(place, rows=of_row), _said(guessed))
 
 
 def _features(

@@ -154,7 +154,7 @@ def irregular(clock: np.ndarray, begins: np.ndarray, ends: np.ndarray, names: Se
         ends: The row after its last.
         names: Of the series; one empty name where there is one series.
     """
-    several = np.flatnonzero(ends - begins > 2)
+    several = np.flatnonzero(ends - begins > 2).tolist()
     found = []
     for one in several:
         steps = np.diff(clock[begins[one] : ends[one]])
