@@ -1,5 +1,6 @@
 """The user's own table: what is read, what is guessed, and what bad input says."""
 
+import json
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from lstm_ae.data import files
 from lstm_ae.data.frames import from_frame
 from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.table import load_table
+from lstm_ae.experiment.configured import JobError
 from tests.tables import machines
 
 ROLES = {"series": "machine", "time": "timestamp", "features": ["temp", "vibration"]}
@@ -328,3 +330,42 @@ def test_batches_of_a_table_are_scaled_and_masked(write):
     known = batch.inputs[batch.target_observed.expand_as(batch.inputs)]
     assert known.isfinite().all()
     assert batch.inputs[~batch.observed].abs().max() == 0
+
+
+TASKS = {
+    "reconstruction": ["model=bottleneck"],
+    "denoising": ["model=bottleneck"],
+    "imputation": ["model=bottleneck"],
+    "prediction": ["model=residual_predictor"],
+    "classification": ["model=pooled_classifier", "dataset.label=state", "split=stratified"],
+}
+
+
+@pytest.mark.parametrize(("task", "window"), [*((task, "null") for task in TASKS), ("reconstruction", "12")])
+def test_every_task_works_on_a_table_with_holes(run_in, write, tmp_path, task, window):
+    path, drawn = write(machines(16, rows=20, holes=0.1)), task == "classification"
+    run_in(tmp_path / "run", "dataset=table", f"dataset.path={path}", "dataset.series=machine", f"task={task}",
+           "dataset.features=[temp,vibration]", "dataset.missing=mask", f"dataset.window={window}", *TASKS[task],
+           "model.hidden_size=3", "trainer=smoke", f"figures={drawn}")  # fmt: skip
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert np.isfinite(metrics["test"]["loss"])
+    assert all(np.isfinite(value) for of in metrics["baseline"].values() for value in of.values() if value is not None)
+    if drawn:
+        table = pd.read_csv(tmp_path / "run" / "confusion.csv")
+        assert list(table["class"]) == list(table.columns[1:]) == ["good", "worn, badly"]
+        assert {"balanced_accuracy", "macro_f1"} <= set(metrics["test"]) & set(
+            metrics["baseline"]["logistic_regression"]
+        )
+        assert {"data.png", "loss.png", "confusion.png"} <= {
+            one.name for one in (tmp_path / "run" / "figures").iterdir()
+        }
+
+
+def test_a_table_that_cannot_be_used_ends_the_run_before_anything_is_made(run_in, write, tmp_path):
+    frame = machines().astype({"temp": object})
+    frame.loc[7, "temp"] = "hot"
+    with pytest.raises(JobError, match=r"line 9 of machines.csv of 'temp' holds 'hot'"):
+        run_in(tmp_path / "run", "dataset=table", f"dataset.path={write(frame)}", "dataset.label=state")
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left <= {"status.json", "run.log", ".lock"}
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "failed"
