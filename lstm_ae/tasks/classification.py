@@ -162,14 +162,10 @@ class Classification(Task):
         """Returns the accuracy's interval, the confusion matrix and the accuracy of each class."""
         judged = evaluated[evaluated.judged]
         classes = judged.subset.data.classes
-        confusion = sum(
-            confused(
-                present(batch.labels, "labels"),
-                present(outputs["model"].prediction, "class scores").argmax(dim=1),
-                len(classes),
-            )
-            for batch, outputs in judged.batches()
-        )
+        pairs = [(present(batch.labels, "labels"), present(outputs["model"].prediction, "class scores"))
+                 for batch, outputs in judged.batches()]  # fmt: skip
+        every = [confused(labels, scores.argmax(dim=1), len(classes)) for labels, scores in pairs]
+        confusion = torch.stack(every).sum(dim=0)
         right, count = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
         found = [statistics.proportion_interval(k, n) for k, n in zip(right, count, strict=True)]
         by_class = {
