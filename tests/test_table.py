@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lstm_ae.data import files
-from lstm_ae.data.frames import from_frame
+from lstm_ae.data.frames import from_arrays, from_frame
 from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.table import load_table
 from lstm_ae.experiment.configured import JobError
@@ -118,6 +118,11 @@ def test_missing_values_are_passed_over_or_filled_in_within_their_series(write, 
     }[missing]
     assert np.allclose(data.values.numpy(), expected.to_numpy(), equal_nan=True, atol=1e-4)
     assert data.has_holes == (missing != "interpolate")
+
+
+def test_arrays_are_filled_in_each_by_itself():
+    data = from_arrays([np.array([1, np.nan, 3]), np.array([np.nan, 7])], missing="forward", scaling="none")
+    assert data.values[:, 0].nan_to_num(-1).tolist() == [1, 1, 3, -1, 7]
 
 
 def test_interpolation_goes_by_time_and_never_across_the_border_of_the_test_subset():

@@ -60,6 +60,25 @@ def drawn(count: int, share: float, classes: np.ndarray | None = None) -> np.nda
     return test
 
 
+def tested_rows(
+    table: Rows,
+    part: pd.Series | None,
+    test_by: str,
+    test_share: float,
+    time_of_step: np.ndarray,
+    class_of_step: np.ndarray | None,
+) -> np.ndarray:
+    """Returns which rows are the test subset's: those a column says, whole series, or the latest times."""
+    if part is not None:
+        return tested_part(table.of(part), table.named)
+    if test_by == "series":
+        classes = None if class_of_step is None else class_of_step[table.begins]
+        tested: np.ndarray = drawn(len(table.begins), test_share, classes)[table.series_of_step]
+    else:
+        tested = time_of_step >= round((int(time_of_step.max()) + 1) * (1 - test_share))
+    return tested
+
+
 def on_one_side(
     tested: np.ndarray, starts: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 
 from lstm_ae import checks
 from lstm_ae.data import columns
-from lstm_ae.data.cutting import cut, drawn, left_out, on_one_side, tested_part
+from lstm_ae.data.cutting import cut, drawn, left_out, on_one_side, tested_rows
 from lstm_ae.data.missing import MISSING, filled
 from lstm_ae.data.rows import in_order, time_axis
 from lstm_ae.data.scaling import Scaling
@@ -90,13 +90,15 @@ def from_frame(
     time_of_step, axis = time_axis(table, frame, time)
     starts, lengths = cut(table, window, stride, short_series)
     labels = None if label is None else columns.codes(table.of(frame[label]), "label", table.named)
-    if part is not None:
-        tested = tested_part(table.of(frame[part]), table.named)
-    elif (test_by or ("series" if window is None else "time")) == "series":
-        tested = drawn(len(table.begins), test_share, None if labels is None else labels[0][table.begins])
-        tested = tested[table.series_of_step]
-    else:
-        tested = time_of_step >= round((int(time_of_step.max()) + 1) * (1 - test_share))
+    by = test_by or ("series" if window is None else "time")
+    tested = tested_rows(
+        table,
+        None if part is None else frame[part],
+        by,
+        test_share,
+        time_of_step,
+        None if labels is None else labels[0],
+    )
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)
     starts, lengths, test = on_one_side(tested, starts, lengths)
@@ -139,7 +141,7 @@ def from_arrays(
         x: The values; without a last axis they have one feature. The arrays of a list may differ in length.
         y: The class of each sequence, numbers or names.
         test: Which sequences are the test subset; None: `test_share` of them, drawn.
-        missing: `error`: a missing value (NaN) is refused; `mask`: it is passed over.
+        missing: What becomes of missing values (NaN), see `from_frame`.
         scaling: `none`, `standard`, `minmax` or `relative`; one scaler for all sequences.
         test_share: See `test`.
         feature_names: The names of the features.
@@ -163,9 +165,10 @@ def from_arrays(
         raise ValueError(f"`y` must hold a class for each sequence, got {len(y)} for {len(parts)}. Give one for each.")
     lengths = np.array([len(one) for one in parts], dtype=np.int64)
     classes, labels = ((), None) if y is None else _classes(np.asarray(y))
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     return SequenceData(
-        values=torch.from_numpy(np.ascontiguousarray(np.concatenate(parts))),
-        starts=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)),
+        values=torch.from_numpy(filled(np.concatenate(parts), starts, missing)),
+        starts=torch.from_numpy(starts),
         lengths=lengths,
         test=drawn(len(parts), test_share) if test is None else np.asarray(test, dtype=bool),
         scaling=Scaling(scaling),

@@ -73,7 +73,8 @@ class Scaling:
         """Returns the scalers of all sequences, fitted on the rows of the table that `seen` marks.
 
         `stored` holds `method`, the pooled `shift` and `scale` (features,), and with a scaler a series
-        `series_shift` and `series_scale` (series, features).
+        `series_shift` and `series_scale` (series, features), and where a new series gets a scaler of its own first
+        rows, their number `first_rows`.
 
         Raises:
             ValueError: nothing was seen, or the first step of a sequence is 0 where the method is `relative`.
@@ -96,6 +97,7 @@ class Scaling:
         row = torch.zeros_like(starts)
         if len(shift) > 1 and series_of_step is not None:
             stored |= {"series_shift": shift[:-1], "series_scale": scale[:-1]}
+            stored |= {"first_rows": np.array(self.first_rows)} if self.first_rows else {}
             row = torch.from_numpy(np.asarray(series_of_step, dtype=np.int64))[starts]
         return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), row, stored)
 
