@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 
 from lstm_ae.data import files
 from lstm_ae.data.frames import from_arrays, from_frame
 from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.data.table import load_table
 from lstm_ae.experiment.configured import JobError
+from lstm_ae.splits import Holdout, WalkForward, select
 from tests.tables import machines
 
 ROLES = {"series": "machine", "time": "timestamp", "features": ["temp", "vibration"]}
@@ -208,6 +210,31 @@ def test_short_series_may_be_left_out(write):
     data = load_table(write(frame), **ROLES, window=10, short_series="drop")
     assert "m0 is left out: its 5 rows hold no window of 10." in data.notes
     assert set(data.series) == {1, 2}
+
+
+SPLITS = {
+    "holdout": (Holdout(), None),
+    "walk_forward": (WalkForward(4, embargo=8), 3),
+    "group_kfold": (GroupKFold(3), 1),
+    "group_holdout": (GroupShuffleSplit(1, test_size=0.25, random_state=0), None),
+    "kfold": (KFold(3), 1),
+}
+
+
+@pytest.mark.parametrize("test_by", ["time", "series"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_windows_of_a_series_that_overlap_never_stand_on_two_sides(split, test_by):
+    frame = machines(8)
+    data = from_frame(frame, **ROLES, window=8, test_by=test_by)
+    splitter, fold = SPLITS[split]
+    train, validation, _ = select(splitter, fold, data)
+    test = np.flatnonzero(data.test)
+    for one, other in ((train, validation), (train, test), (validation, test)):
+        assert not data.sharing_steps(one, other).any()
+    if split.startswith("group"):
+        assert not set(data.series[train]) & set(data.series[validation])
+    if split == "walk_forward":
+        assert data.spans[train].max() + 8 < data.spans[validation].min()
 
 
 def edited(row, column, value):
