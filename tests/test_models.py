@@ -40,7 +40,9 @@ CLASSIFIERS = {
     "v3_experimental": lambda features: StateClassifier(features, encoders=1, **SIZES),
     "v4_experimental": lambda features: StateClassifier(features, encoders=2, **SIZES),
     "pooled": lambda features: PooledClassifier(features, time=7, **SIZES),
-    "pooled, mean": lambda features: PooledClassifier(features, time=7, pooling="mean", input_noise=0.5, **SIZES),
+    "pooled, mean": lambda features: PooledClassifier(
+        features, time=7, pooling="mean", input_noise=0.5, input_offset=0.5, **SIZES
+    ),
     "pooled, one direction": lambda features: PooledClassifier(
         features, time=7, bidirectional=False, pooling="both", dropout=0.1, chrono=True, **SIZES
     ),

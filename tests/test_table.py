@@ -196,6 +196,30 @@ def test_times_of_a_zone_with_daylight_saving_are_kept_in_utc_and_said_so(write)
     )
 
 
+@pytest.mark.parametrize(
+    ("form", "read"),
+    [
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M"),
+        ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M"),
+        ("%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M %p"),
+        ("%Y-%m-%d %H:%M", None),
+    ],
+)
+def test_dates_are_read_in_the_format_that_fits_all_rows(write, form, read):
+    frame = machines(2, rows=400).drop(columns="state")
+    data = load_table(write(frame.assign(timestamp=frame["timestamp"].dt.strftime(form))), **ROLES, window=4)
+    assert np.array_equal(data.times, np.sort(frame["timestamp"].unique()))
+    assert data.notes == (() if read is None else (
+        f"The dates of 'timestamp' are read as {read}; write 2024-12-31 if that is wrong.",
+    ))  # fmt: skip
+
+
+def test_an_index_that_was_written_with_the_table_is_no_feature(write, tmp_path):
+    machines().to_csv(tmp_path / "indexed.csv")
+    data = load_table(str(tmp_path / "indexed.csv"), label="state", series="machine")
+    assert data.feature_names == ("temp", "vibration")
+
+
 def test_irregular_sampling_is_said(write):
     frame = machines(3).drop(columns="state").drop(index=[5, 6])
     notes = load_table(write(frame), **ROLES, window=4).notes
@@ -269,7 +293,7 @@ def edited(row, column, value):
         (edited(7, "timestamp", "soon"), {}, "line 9 of machines.csv has 'soon' in 'timestamp'"),
         (edited(7, "timestamp", "2024-01-01T07:00+02:00"), {},
          "time zone in every row of 'timestamp' or in none, and line 9 of machines.csv has +02:00 where line 2"),
-        (lambda frame: frame.assign(temp=5.0), {}, "'temp' is 5 from line 2 of machines.csv to line 406 of"),
+        (lambda frame: frame.assign(temp=5.0), {}, "'temp' is 5 in single precision from line 2 of machines.csv to"),
         (lambda frame: frame.assign(temp=np.nan), {}, "'temp' is all missing, from line 2 of machines.csv to line 406"),
         (lambda frame: frame.assign(part="dev"), {"part": "part"}, "line 2 of machines.csv holds 'dev'. Mend"),
         (lambda frame: frame[:0], {}, "machines.csv has only a header"),
@@ -303,9 +327,13 @@ def test_paths_that_hold_no_table_are_named(write, tmp_path):
         str(tmp_path / "empty"): "the folder .*empty has no .csv",
         str(tmp_path / "empty.csv"): "empty.csv is empty",
         str(tmp_path / "bytes.csv"): "bytes.csv cannot be read as one",
+        str(tmp_path / "more.csv"): "more.csv cannot be read as one",
+        str(tmp_path / "longer.csv"): "longer.csv cannot be read as one: its rows have more cells than the header's 2",
     }
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "more.csv").write_text("a,b\n1,2\n3,4,5\n")
+    (tmp_path / "longer.csv").write_text("a,b\nx,1,2\nx,4,5\n")
     (tmp_path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe\x00,1\n")
     for path, message in cases.items():
         with pytest.raises(ValueError, match=message):

@@ -116,8 +116,8 @@ def check_filled(values: np.ndarray, names: Sequence[Any], place: Place, missing
         lowest = np.nanmin(known)
         if len(known) > 1 and lowest == np.nanmax(known):
             raise ValueError(
-                f"`features` must vary, and {name!r} is {lowest:g} from {place(0)} to {place(len(values) - 1)}. "
-                "Leave it out."
+                f"`features` must vary, and {name!r} is {lowest:g} in single precision from {place(0)} to "
+                f"{place(len(values) - 1)}. Leave it out, or subtract a constant from it."
             )
 
 

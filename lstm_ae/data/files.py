@@ -3,7 +3,6 @@
 import bisect
 import csv
 import difflib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ SEPARATORS = ",;\t|"
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 #: What an empty cell of numbers or times may say; a name (of a series, a class) may be NA.
 EMPTY = ["", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "<NA>", "#N/A"]
+UNNAMED = "Unnamed: "  # how pandas calls a column without a name, such as an index that was written with a table
 FILE = "file"  # the column that names the series of a folder's rows
 
 
@@ -82,7 +82,8 @@ def header(path: Path) -> list[str]:
     else:
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                names = next(csv.reader(file, delimiter=_separator(path)), [])
+                line = next(csv.reader(file, delimiter=_separator(path)), [])
+                names = [name or f"{UNNAMED}{place}" for place, name in enumerate(line)]
         except (UnicodeDecodeError, csv.Error, OSError) as error:
             raise _unreadable(path, error) from error
     if not names:
@@ -208,12 +209,16 @@ def _stretches(path: Path, names: Sequence[str], texts: Sequence[str], rows: int
             yield frame
         return
     empty = {name: [""] if name in texts else EMPTY for name in names}
+    chosen = None if set(names) == set(header(path)) else list(names)  # None: rows with too many cells are refused
     try:
         with pd.read_csv(
-            path, sep=_separator(path), usecols=list(names), dtype=dict.fromkeys(texts, str), na_values=empty,
+            path, sep=_separator(path), usecols=chosen, dtype=dict.fromkeys(texts, str), na_values=empty,
             keep_default_na=False, chunksize=rows, low_memory=False, encoding="utf-8-sig",
         ) as reader:  # fmt: skip
-            yield from (chunk.reset_index(drop=True) for chunk in itertools.chain(reader))
+            for chunk in reader:
+                if not pd.api.types.is_integer_dtype(chunk.index) or chunk.index.nlevels > 1:
+                    raise pd.errors.ParserError(f"its rows have more cells than the header's {len(header(path))} names")
+                yield chunk.reset_index(drop=True)
     except pd.errors.EmptyDataError:
         return
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -246,7 +251,9 @@ def _parquet(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"`path` must name a table, and {path} cannot be read as one: {error}. Mend the file.")
+    return ValueError(
+        f"`path` must name a table, and {path} cannot be read as one: {str(error).strip()}. Mend the file."
+    )
 
 
 def _names(folder: Path) -> list[str]:

@@ -180,7 +180,8 @@ def _features(
     """Returns the columns of values; those that were guessed are added to `guessed`."""
     if features is not None:
         return columns.matching(first.columns, features, taken)
-    found = [name for name in first.columns if name not in taken and name and _is_number(first[name])]
+    found = [name for name in first.columns if name not in taken and _is_number(first[name])]
+    found = [name for name in found if not name.startswith(files.UNNAMED)]
     if not found:
         raise ValueError(
             f"`features` must name columns of numbers, and the table has none to spare among "

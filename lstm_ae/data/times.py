@@ -54,13 +54,16 @@ class TimeReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What became of time zones, for the log."""
+        """How dates were read, and what became of time zones, for the log."""
+        notes = []
+        if self._format is not None and "%d" in self._format and "%m" in self._format:
+            notes.append(f"The dates of {self.name!r} are read as {self._format}; write 2024-12-31 if that is wrong.")
         offsets = sorted(offset for offset in self._offsets if offset is not None)
-        if not offsets or offsets == [0]:
-            return ()
-        written = " and ".join(_offset(one) for one in offsets)
-        what = f"{written}, one zone with daylight saving" if len(offsets) > 1 else written
-        return (f"The times of {self.name!r} are kept in UTC (written with {what}).",)
+        if offsets and offsets != [0]:
+            written = " and ".join(_offset(one) for one in offsets)
+            what = f"{written}, one zone with daylight saving" if len(offsets) > 1 else written
+            notes.append(f"The times of {self.name!r} are kept in UTC (written with {what}).")
+        return tuple(notes)
 
     def _numbers(self, column: pd.Series) -> pd.Series | None:
         if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_bool_dtype(column):
@@ -89,13 +92,11 @@ class TimeReader:
         """Returns texts as dates, by the format of the first rows; NaT for what cannot be read."""
         text = column.astype("str") if column.dtype == object else column
         text = text.where(column.notna())
-        if self._format is None:
-            first = next(iter(text.dropna()), "")
-            self._format = "ISO8601"
-            if not _reads(first, "ISO8601"):
-                self._format = guess_datetime_format(first) or "mixed"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a day that might be a month
+            if self._format is None:
+                candidates = [*_formats(text), "mixed"]
+                self._format = next((one for one in candidates if _reads(text, one)), candidates[0])
             try:
                 dates = pd.to_datetime(text, format=self._format)
                 zone = dates.dtype.tz if isinstance(dates.dtype, pd.DatetimeTZDtype) else None
@@ -141,8 +142,11 @@ def is_dates(column: pd.Series) -> bool:
     """Says whether a column of texts, or of dates, holds dates."""
     if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
         return True
-    texts = [one for one in column.dropna() if isinstance(one, str)]
-    return bool(texts) and all(_reads(one, "ISO8601") or guess_datetime_format(one) for one in texts[:20])
+    texts = column.dropna().head(FEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        known = len(texts) > 0 and all(isinstance(one, str) for one in texts)
+        return known and any(_reads(texts, form) for form in _formats(texts))
 
 
 def irregular(clock: np.ndarray, begins: np.ndarray, ends: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
@@ -174,9 +178,21 @@ def _duration(step: np.generic) -> str:
     return str(pd.Timedelta(step)) if isinstance(step, np.timedelta64) else f"{step}"
 
 
-def _reads(text: str, form: str) -> bool:
+def _formats(text: pd.Series) -> list[str]:
+    """Returns the formats that the first rows may be in, the likeliest first: of 3/4/2024 that of the month first, and
+    of 3.4.2024 that of the day first; all rows then decide.
+    """  # noqa: D205
+    found = []
+    for one in text.dropna().head(20):
+        found += ["ISO8601"] if _reads(pd.Series([one]), "ISO8601") else []
+        for day_first in (True, False) if re.match(r"\d+\.\d+\.", one) else (False, True):
+            found += [guess_datetime_format(one, dayfirst=day_first)]
+    return [one for one in dict.fromkeys(found) if one is not None]
+
+
+def _reads(text: pd.Series, form: str) -> bool:
     try:
-        pd.to_datetime(text, format=form)
+        pd.to_datetime(text, format=form, utc=True)
     except ValueError:
         return False
     return True

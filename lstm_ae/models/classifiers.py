@@ -138,7 +138,8 @@ class PooledClassifier(nn.Module):
             of the first two.
         dropout: The share of what it sees that is set to zero while training.
         input_noise: Standard deviation of normal noise on the scaled inputs while training, against overfitting; none
-            is added to padding and to missing values.
+            is added to missing values.
+        input_offset: The same of noise that is the same at all steps of a sequence: another sensor, or another session.
         chrono: Whether the gates begin with memories as long as the sequence, see `set_chrono_bias`; else the forget
             gates begin at 1.
         reconstruct: Whether a decoder LSTM(hidden -> features) reconstructs from the encoder's states, as in
@@ -157,6 +158,7 @@ class PooledClassifier(nn.Module):
         pooling: Literal["last", "max", "mean", "both"] = "max",
         dropout: float = 0.0,
         input_noise: float = 0.0,
+        input_offset: float = 0.0,
         chrono: bool = False,
         reconstruct: bool = True,
     ) -> None:
@@ -164,11 +166,12 @@ class PooledClassifier(nn.Module):
         checks.at_least("hidden_size", hidden_size, 1)
         checks.one_of("pooling", pooling, ("last", "max", "mean", "both"))
         checks.at_least("input_noise", input_noise, 0)
+        checks.at_least("input_offset", input_offset, 0)
         checks.dropout(dropout)
         self.encoder = LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
         pooled_size = width * (2 if pooling == "both" else 1)
-        self.pooling, self.input_noise = pooling, input_noise
+        self.pooling, self.input_noise, self.input_offset = pooling, input_noise, input_offset
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(pooled_size, classes)
         self.decoder = LSTM(width, features, batch_first=True) if reconstruct else None
@@ -184,8 +187,8 @@ class PooledClassifier(nn.Module):
         observed: Bool[Tensor, "batch time features"] | None = None,
     ) -> Output:
         """Returns the classes' scores (batch, classes), and the reconstruction where there is a decoder."""
-        if self.training and self.input_noise:
-            noise = self.input_noise * torch.randn_like(inputs)
+        if self.training and (self.input_noise or self.input_offset):
+            noise = self.input_noise * torch.randn_like(inputs) + self.input_offset * torch.randn_like(inputs[:, :1])
             inputs = inputs + (noise if observed is None else noise * observed)  # no layer reads padding
         keep_states = self.decoder is not None or self.pooling == "mean"
         states, last, max_state = last_and_max(self.encoder, inputs, lengths, keep_states)
