@@ -182,7 +182,7 @@ def _formats(text: pd.Series) -> list[str]:
     """Returns the formats that the first rows may be in, the likeliest first: of 3/4/2024 that of the month first, and
     of 3.4.2024 that of the day first; all rows then decide.
     """  # noqa: D205
-    found = []
+    found: list[str | None] = []
     for one in text.dropna().head(20):
         found += ["ISO8601"] if _reads(pd.Series([one]), "ISO8601") else []
         for day_first in (True, False) if re.match(r"\d+\.\d+\.", one) else (False, True):
