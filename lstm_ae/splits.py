@@ -132,14 +132,13 @@ class WalkForward:
 
     Args:
         n_splits: How many folds.
-        embargo: Times left out, at least 0.
+        embargo: Times left out, at least 0; None (of a dataset without windows): 0.
     """
 
-    def __init__(self, n_splits: int = 5, embargo: int = 0) -> None:
+    def __init__(self, n_splits: int = 5, embargo: int | None = 0) -> None:
+        self.n_splits, self.embargo = n_splits, embargo or 0
         checks.at_least("n_splits", n_splits, 1)
-        checks.at_least("embargo", embargo, 0)
-        self.n_splits = n_splits
-        self.embargo = embargo
+        checks.at_least("embargo", self.embargo, 0)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Returns the number of folds."""

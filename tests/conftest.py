@@ -68,6 +68,18 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session")
+def small_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A CSV of machines, which `LSTM_AE_TABLE` names."""
+    from tests.tables import machines
+
+    path = tmp_path_factory.mktemp("table") / "machines.csv"
+    machines(24, rows=20).to_csv(path, index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSTM_AE_TABLE", str(path))
+        yield path
+
+
 def write_mnist(raw: Path) -> dict[str, str]:
     """Writes random images in MNIST's format, 240 to train and 120 to test, and returns the files' MD5 sums."""
     raw.mkdir(parents=True)

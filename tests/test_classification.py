@@ -1,10 +1,18 @@
 """Classification: the loss is what its name says."""
 
+import warnings
+
+import numpy as np
 import pytest
 import torch
+from sklearn import metrics
+from sklearn.utils.class_weight import compute_class_weight
 
+from lstm_ae.data.frames import from_arrays
+from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.pooling import Pool
 from lstm_ae.tasks import Classification
+from lstm_ae.tasks.classification import balanced_accuracy, macro_f1
 from lstm_ae.types import Batch, Output, total
 
 
@@ -62,3 +70,61 @@ def test_a_dominance_beyond_0_and_1_is_named(dominance):
         ValueError, match=rf"`reconstruction_dominance` must lie in \[0, 1\], got {dominance}. Use task"
     ):
         Classification(reconstruction_dominance=dominance)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_balanced_accuracy_and_macro_f1_are_scikit_learns(seed):
+    """Also where a class is never predicted, or predicted and not there."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 4, (50,), generator=generator)
+    predicted = torch.randint(0 if seed % 2 else 2, 6, (50,), generator=generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert balanced_accuracy(labels, predicted) == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
+    expected = metrics.f1_score(labels, predicted, average="macro", zero_division=0)
+    assert macro_f1(labels, predicted) == pytest.approx(expected)
+
+
+def test_the_metrics_of_a_subset_are_those_of_all_its_sequences_together():
+    task = Classification(0)
+    labels, scores = torch.tensor([0, 0, 0, 0, 1, 1]), torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    pool = Pool(task)
+    for rows in (slice(0, 4), slice(4, 6)):
+        output = Output(prediction=scores[rows])
+        pool.add(task.score(Batch(torch.rand(6, 2, 1)[rows], labels=labels[rows]), output), output, len(labels[rows]))
+    means = pool.means({})
+    assert means["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, scores.argmax(1)))
+    assert means["macro_f1"] == pytest.approx(metrics.f1_score(labels, scores.argmax(1), average="macro"))
+    assert means["accuracy"] == pytest.approx(metrics.accuracy_score(labels, scores.argmax(1)))
+
+
+def labelled(labels, test):
+    values = np.random.default_rng(0).normal(size=(len(labels), 4, 1))
+    data = from_arrays(values, y=labels, test=test)
+    train, tested = np.flatnonzero(~data.test), np.flatnonzero(data.test)
+    scaling = data.fit_scaling(train)
+    return data, {"train": SequenceSubset(data, train, scaling), "test": SequenceSubset(data, tested, scaling)}
+
+
+def test_balanced_class_weights_are_scikit_learns_and_weigh_the_loss_only():
+    data, subsets = labelled(["often"] * 6 + ["rare"] * 2 + ["often", "rare"], [False] * 8 + [True] * 2)
+    task, plain = Classification(0, class_weights="balanced"), Classification(0)
+    for one in (task, plain):
+        one.check(data, subsets)
+    batch = subsets["train"].batch(torch.arange(8))
+    output = Output(prediction=torch.randn(8, 2, generator=torch.Generator().manual_seed(0)))
+    labels = batch.labels.numpy()
+    weights = compute_class_weight("balanced", classes=np.unique(labels), y=labels)[labels]
+    expected = float((plain.errors(batch, output).numpy() * weights).sum() / weights.sum())
+    mean, weight = task.score(batch, output).terms["classification"]
+    assert mean.item() == pytest.approx(expected, rel=1e-5)
+    assert weight.item() == pytest.approx(8)
+    ours, unweighted = (one.score(batch, output).metrics["classification_loss"] for one in (task, plain))
+    assert ours == unweighted
+    assert torch.equal(task.errors(batch, output), plain.errors(batch, output))
+
+
+def test_a_class_that_training_does_not_show_is_named():
+    data, subsets = labelled(["a", "a", "b", "b", "z"], [False] * 4 + [True])
+    with pytest.raises(ValueError, match=r"`label` must show every class in training, and 'z' stands only in the test"):
+        Classification(0).check(data, subsets)

@@ -19,7 +19,22 @@ FILES = sorted(CONF.rglob("*.yaml"))
 # What an option needs beside it.
 IMAGES = ["dataset=digits", "task=classification"]
 PRICES = ["dataset=sp500", "dataset.symbols=[AAPL,MSFT,XOM,KO,GE]"]
+TABLE = ["dataset=table", "dataset.path=${oc.env:LSTM_AE_TABLE}"]
 NEEDS = {
+    "dataset=table": [*TABLE, "dataset.label=state"],
+    "split=group_holdout": PRICES,
+    "split=stratified": ["dataset=digits"],
+    "split=stratified_kfold": ["dataset=digits", "fold=0"],
+    "experiment=table_classification": [*TABLE, "dataset.label=state"],
+    "experiment=japanese_vowels": [
+        *TABLE,
+        "dataset.label=state",
+        "dataset.series=machine",
+        "dataset.time=timestamp",
+        "dataset.part=null",
+        "dataset.features=null",
+    ],
+    "model=mean_classifier": [*IMAGES, "task.reconstruction_dominance=0"],
     "split=kfold": ["fold=0"],
     "split=group_kfold": [*PRICES, "fold=0"],
     "split=walk_forward": [*PRICES, "fold=0"],
@@ -54,7 +69,7 @@ def few(subset):
 
 
 @pytest.mark.parametrize("option", OPTIONS + PRESETS)
-def test_every_option_composes_and_builds(composed, small_mnist, option):
+def test_every_option_composes_and_builds(composed, small_mnist, small_table, option):
     components = build(composed(option, *NEEDS.get(option, [])))
     model, task = components.training.model.cpu().eval(), components.task
     scores = evaluate(model, task, few(components.subsets["test"]))
@@ -63,14 +78,15 @@ def test_every_option_composes_and_builds(composed, small_mnist, option):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_another_model_of_the_same_answer_can_be_put_into_a_preset(composed, small_mnist, preset):
+def test_another_model_of_the_same_answer_can_be_put_into_a_preset(composed, small_mnist, small_table, preset):
+    needs = NEEDS.get(preset, [])
     others = {"classes": ["model=v2", "model=pooled_classifier"], "next_sequence": ["model=predictor_v3"]}
     produces = getattr(get_object(composed(preset).model._target_), "produces", frozenset())
     for other in [other for answer in produces for other in others[answer]] or [
         "model=bottleneck",
         "model=variational",
     ]:
-        build(composed(preset, other))
+        build(composed(preset, *needs, other))
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "sweep"])

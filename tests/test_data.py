@@ -411,7 +411,7 @@ class TestSequences:
             ({"values": with_holes((1, 0))}, r"row 1 \(a\) of feature 'heat' is missing \(NaN\) \(1 values are\)"),
             ({"values": with_holes((1, 0)) + torch.inf, "missing": "mask"}, r"row 0 \(a\) of feature 'heat' is infini"),
             ({"values": with_holes((slice(None), 1)), "missing": "mask"}, "each feature, and 'speed' is all missing"),
-            ({"missing": "ignore"}, "`missing` must be one of error, mask, got 'ignore'"),
+            ({"missing": "ignore"}, "`missing` must be one of error, mask, interpolate, forward, got 'ignore'"),
         ],
     )  # fmt: skip
     def test_what_does_not_fit_is_named(self, changes, message):

@@ -132,9 +132,8 @@ def test_arrays_of_unequal_length_with_string_labels():
         ({"time": "soon"}, {"time": "time"}, "`time` must be a date or a number in every row, and row 0 has 'soon'"),
         ({"time": "2024-01-01"}, {"time": "time"}, "`time` must differ within a series, and row 1 repeats"),
         ({}, {"window": 99}, "`window` must fit into a series, got 99, and the longest has 22 rows"),
-        ({"sensor_0": np.nan}, {}, "row 0 .* of feature 'sensor_0' is missing .* Use missing=mask, or mend"),
-        ({"sensor_0": np.nan}, {"missing": "mask"}, "'sensor_0' is all missing. Leave it out"),
-        ({"sensor_0": np.inf}, {"missing": "mask"}, "of feature 'sensor_0' is infinite"),
+        ({"sensor_0": np.nan}, {"missing": "mask"}, "'sensor_0' is all missing, from row 0 to row 62. Leave it out"),
+        ({"sensor_0": np.inf}, {"missing": "mask"}, "row 0 of 'sensor_0' is infinite"),
         ({"machine": None}, {}, "`series` must name the series of every row, and row 0 has none"),
         ({"part": "dev"}, {"part": "part"}, "`part` must hold train or test, and row 0 holds 'dev'"),
         ({"state": None}, {"label": "state"}, "`label` must be given in every row, and row 0 has none"),
@@ -168,7 +167,7 @@ def test_arrays_that_do_not_fit_are_named():
         ({"feature_names": ("a", "b")}, "`feature_names` must have 1 names, got 2"),
         ({"series_of_step": np.zeros(5, dtype=int)}, "`series_of_step` must have 6 values, one a row, got 5"),
         ({"image_shape": (2, 2)}, r"`image_shape` must hold the 3 values of a sequence, got \(2, 2\)"),
-        ({"missing": "drop"}, "`missing` must be one of error, mask, got 'drop'"),
+        ({"missing": "drop"}, "`missing` must be one of error, mask, interpolate, forward, got 'drop'"),
     ],
 )
 def test_a_dataset_checks_itself(change, message):

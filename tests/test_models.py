@@ -40,6 +40,9 @@ CLASSIFIERS = {
     "v3_experimental": lambda features: StateClassifier(features, encoders=1, **SIZES),
     "v4_experimental": lambda features: StateClassifier(features, encoders=2, **SIZES),
     "pooled": lambda features: PooledClassifier(features, time=7, **SIZES),
+    "pooled, mean": lambda features: PooledClassifier(
+        features, time=7, pooling="mean", input_noise=0.5, input_offset=0.5, **SIZES
+    ),
     "pooled, one direction": lambda features: PooledClassifier(
         features, time=7, bidirectional=False, pooling="both", dropout=0.1, chrono=True, **SIZES
     ),
@@ -86,6 +89,16 @@ def _assert_everything_learns(model, loss):
     loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_input_noise_is_added_in_training_to_what_was_observed():
+    torch.manual_seed(0)
+    model = CLASSIFIERS["pooled, mean"](3)
+    inputs, observed = torch.zeros(2, 7, 3), torch.zeros(2, 7, 3, dtype=torch.bool)
+    assert torch.equal(model(inputs, observed=observed).prediction, model.eval()(inputs).prediction)
+    observed[0, 6, 2] = True
+    differs = (model.train()(inputs, observed=observed).prediction != model.eval()(inputs).prediction).any(dim=1)
+    assert differs.tolist() == [True, False]
 
 
 def test_v2_to_v4_classify_a_reconstructions_last_step_alone():

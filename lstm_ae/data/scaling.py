@@ -40,8 +40,9 @@ class Scaling:
             step, less one, so that it begins at 0 (a price's change since the window's first day), and over the largest
             such change in training, so that what a decoder bounded by tanh can return is enough; `fixed`: by `shift`
             and `scale` below; `none`.
-        per: `pooled`: one scaler for all series; `series`: a scaler a series, of `minmax` and `standard`. A series of
-            which training shows nothing gets the pooled one.
+        per: `pooled`: one scaler for all series; `series`: a scaler a series, of `minmax` and `standard`.
+        first_rows: What a series gets, with a scaler a series, of which training shows nothing, be it that the data are
+            split by series or by time: a scaler fitted on its own first so many rows; None: the pooled one.
         shift: Subtracted where the method is `fixed`.
         scale: Divided by where the method is `fixed`.
         sees: `training` steps only, or `everything`, which lets the test part leak into the scale.
@@ -52,11 +53,14 @@ class Scaling:
     shift: float = 0.0
     scale: float = 1.0
     sees: str = "training"
+    first_rows: int | None = None
 
     def __post_init__(self) -> None:
         checks.one_of("scaling", self.method, METHODS)
         checks.one_of("scaling_per", self.per, ("pooled", "series"))
         checks.one_of("scaler_sees", self.sees, ("training", "everything"))
+        if self.first_rows is not None:
+            checks.at_least("unseen", self.first_rows, 2, cure="Use unseen=pooled, or 2 rows or more.")
 
     def fit(
         self,
@@ -69,7 +73,8 @@ class Scaling:
         """Returns the scalers of all sequences, fitted on the rows of the table that `seen` marks.
 
         `stored` holds `method`, the pooled `shift` and `scale` (features,), and with a scaler a series
-        `series_shift` and `series_scale` (series, features).
+        `series_shift` and `series_scale` (series, features), and where a new series gets a scaler of its own first
+        rows, their number `first_rows`.
 
         Raises:
             ValueError: nothing was seen, or the first step of a sequence is 0 where the method is `relative`.
@@ -86,11 +91,13 @@ class Scaling:
             shift, scale = (np.full((1, values.shape[1]), value, dtype=np.float32) for value in by)
         else:
             series = None if self.per == "pooled" else series_of_step
-            shift, scale = _by_series(values.numpy(), series, seen, _extremes if self.method == "minmax" else _moments)
+            statistics = _extremes if self.method == "minmax" else _moments
+            shift, scale = _by_series(values.numpy(), series, seen, statistics, self.first_rows or 0)
         stored = method | {"shift": shift[-1], "scale": scale[-1]}
         row = torch.zeros_like(starts)
         if len(shift) > 1 and series_of_step is not None:
             stored |= {"series_shift": shift[:-1], "series_scale": scale[:-1]}
+            stored |= {"first_rows": np.array(self.first_rows)} if self.first_rows else {}
             row = torch.from_numpy(np.asarray(series_of_step, dtype=np.int64))[starts]
         return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), row, stored)
 
@@ -124,6 +131,7 @@ def _by_series(
     series: np.ndarray | None,
     seen: np.ndarray,
     statistics: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    first_rows: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (series + 1, features) shifts and scales: of each series where there are several, and last the pooled."""
     if not seen.any():
@@ -131,10 +139,14 @@ def _by_series(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column of which a series has nothing: the pooled one serves
         pooled = statistics(values[seen])
+        order = np.zeros(0, dtype=np.int64) if series is None else np.argsort(series, kind="stable")
         n_series = 0 if series is None else int(series.max()) + 1
+        ends = np.zeros(1, dtype=np.int64) if series is None else np.cumsum(np.bincount(series))
         shift, scale = (np.tile(part, (n_series + 1, 1)).astype(np.float32) for part in pooled)
         for one in range(n_series):
-            rows = values[seen & (series == one)]
+            place = order[ends[one - 1] if one else 0 : ends[one]]
+            known = place[seen[place]]
+            rows = values[known if len(known) else place[:first_rows]]
             if len(rows):
                 own = statistics(rows)
                 known = ~np.isnan(own[0])

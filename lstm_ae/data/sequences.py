@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lstm_ae import checks
+from lstm_ae.data.missing import MISSING
 from lstm_ae.data.scaling import FittedScaling, Scaling
 from lstm_ae.types import Batch
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MISSING = ("error", "mask")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class SequenceData:
         feature_names: The names of the features.
         unit: The unit of the values, as it is printed.
         image_shape: Rows and columns of what a sequence is, read row by row, where it is an image.
-        missing: `error`: a missing value is refused; `mask`: batches say which values were observed.
+        missing: `error`: a missing value is refused; else batches say which values were observed. Values that were
+            filled in (`interpolate`, `forward`, see `lstm_ae.data.missing`) count as observed.
         notes: What was left out or mended while reading, for the log.
 
     Raises:

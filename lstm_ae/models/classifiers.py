@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
@@ -123,10 +123,10 @@ class StateClassifier(nn.Module):
 
 
 class PooledClassifier(nn.Module):
-    """Ours: a classifier on last-state and max-over-time pooling of an encoder.
+    """Ours: a classifier on last-state, max-over-time or mean-over-time pooling of an encoder.
 
-    Max pooling over time reaches back to every step by one gradient step, where the last state alone must carry
-    what it saw through all that follow.
+    Pooling over time reaches back to every step by one gradient step, where the last state alone must carry what it
+    saw through all that follow.
 
     Args:
         features: Values a time step.
@@ -134,8 +134,12 @@ class PooledClassifier(nn.Module):
         time: Time steps a sequence.
         hidden_size: Units of the encoder, in each direction.
         bidirectional: Whether the encoder also reads backwards.
-        pooling: What the classifier sees: the `last` state, the `max` over time of each unit, or `both`.
+        pooling: What the classifier sees: the `last` state, the `max` or the `mean` over time of each unit, or `both`
+            of the first two.
         dropout: The share of what it sees that is set to zero while training.
+        input_noise: Standard deviation of normal noise on the scaled inputs while training, against overfitting; none
+            is added to missing values.
+        input_offset: The same of noise that is the same at all steps of a sequence: another sensor, or another session.
         chrono: Whether the gates begin with memories as long as the sequence, see `set_chrono_bias`; else the forget
             gates begin at 1.
         reconstruct: Whether a decoder LSTM(hidden -> features) reconstructs from the encoder's states, as in
@@ -151,19 +155,23 @@ class PooledClassifier(nn.Module):
         time: int,
         hidden_size: int,
         bidirectional: bool = True,
-        pooling: Literal["last", "max", "both"] = "max",
+        pooling: Literal["last", "max", "mean", "both"] = "max",
         dropout: float = 0.0,
+        input_noise: float = 0.0,
+        input_offset: float = 0.0,
         chrono: bool = False,
         reconstruct: bool = True,
     ) -> None:
         super().__init__()
         checks.at_least("hidden_size", hidden_size, 1)
-        checks.one_of("pooling", pooling, ("last", "max", "both"))
+        checks.one_of("pooling", pooling, ("last", "max", "mean", "both"))
+        checks.at_least("input_noise", input_noise, 0)
+        checks.at_least("input_offset", input_offset, 0)
         checks.dropout(dropout)
         self.encoder = LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
         pooled_size = width * (2 if pooling == "both" else 1)
-        self.pooling = pooling
+        self.pooling, self.input_noise, self.input_offset = pooling, input_noise, input_offset
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(pooled_size, classes)
         self.decoder = LSTM(width, features, batch_first=True) if reconstruct else None
@@ -172,10 +180,22 @@ class PooledClassifier(nn.Module):
         else:
             set_forget_bias(self.encoder, 1.0)
 
-    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch time features"],
+        lengths: Lengths = None,
+        observed: Bool[Tensor, "batch time features"] | None = None,
+    ) -> Output:
         """Returns the classes' scores (batch, classes), and the reconstruction where there is a decoder."""
-        states, last, max_state = last_and_max(self.encoder, inputs, lengths, self.decoder is not None)
-        pooled = {"last": (last,), "max": (max_state,), "both": (last, max_state)}[self.pooling]
+        if self.training and (self.input_noise or self.input_offset):
+            noise = self.input_noise * torch.randn_like(inputs) + self.input_offset * torch.randn_like(inputs[:, :1])
+            inputs = inputs + (noise if observed is None else noise * observed)  # no layer reads padding
+        keep_states = self.decoder is not None or self.pooling == "mean"
+        states, last, max_state = last_and_max(self.encoder, inputs, lengths, keep_states)
+        pooled = {"last": (last,), "max": (max_state,), "both": (last, max_state)}.get(self.pooling)
+        if pooled is None:  # states are 0 beyond a sequence's length
+            steps = inputs.shape[1] if lengths is None else lengths.unsqueeze(1)
+            pooled = (present(states, "states").sum(dim=1) / steps,)
         scores = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
         if self.decoder is None:
             return Output(prediction=scores)

@@ -1,13 +1,15 @@
 """Reconstruct, and name the class."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from lstm_ae import drawing, statistics
+from lstm_ae import checks, drawing, statistics
 from lstm_ae.baselines import LogisticRegression, MostFrequentClass
 from lstm_ae.tasks import measures
 from lstm_ae.types import (
@@ -15,6 +17,7 @@ from lstm_ae.types import (
     Batch,
     Evaluated,
     Figures,
+    Measured,
     Metric,
     Output,
     Report,
@@ -39,11 +42,42 @@ def draw_confusion(run_dir: drawing.Readable) -> "Figure":
     return drawing.matrix(counts, classes, f"{title}\n{run.subtitle}", across="predicted class", down="true class")
 
 
+def confused(
+    labels: Int[Tensor, " sequences"], predicted: Int[Tensor, " sequences"], classes: int | None = None
+) -> Int[Tensor, "classes classes"]:
+    """Returns how many sequences of each class (a row) were given each class (a column)."""
+    count = classes or 1 + max(int(labels.max()), int(predicted.max()))
+    return torch.bincount(labels * count + predicted, minlength=count**2).view(count, count)
+
+
+def balanced_accuracy(labels: Int[Tensor, " sequences"], predicted: Int[Tensor, " sequences"]) -> float:
+    """Returns the mean share of each class that was recognised, over the classes there are.
+
+    Source: as `sklearn.metrics.balanced_accuracy_score`.
+    """
+    counts = confused(labels, predicted).double()
+    there = counts.sum(dim=1)
+    return (counts.diagonal() / there)[there > 0].mean().item()
+
+
+def macro_f1(labels: Int[Tensor, " sequences"], predicted: Int[Tensor, " sequences"]) -> float:
+    """Returns the mean over the classes, there or predicted, of the harmonic mean of precision and recall.
+
+    Source: as `sklearn.metrics.f1_score(average="macro", zero_division=0)`.
+    """
+    counts = confused(labels, predicted).double()
+    size = counts.sum(dim=0) + counts.sum(dim=1)
+    return (2 * counts.diagonal() / size)[size > 0].mean().item()
+
+
 class Classification(Task):
     """Reconstruct, and name the class: d * reconstruction + (1 - d) * cross-entropy.
 
     Args:
         reconstruction_dominance: d, in [0, 1].
+        class_weights: `balanced`: in the loss, each training sequence weighs in inverse proportion to the size of its
+            class (as scikit-learn's `class_weight="balanced"`), so that rare classes count as much as frequent ones;
+            None: all weigh 1. Metrics and `errors` are not weighted.
         baselines: What a model must beat, by name; None: logistic regression, and the most frequent class.
 
     Example:
@@ -57,36 +91,67 @@ class Classification(Task):
         measures.RECONSTRUCTION_MSE,
         Metric("classification_loss", "nats"),
         Metric("accuracy", "share of the sequences", higher_is_better=True, proportion=True),
+        Metric("balanced_accuracy", "mean share of each class", higher_is_better=True, pool=balanced_accuracy),
+        Metric("macro_f1", "mean F1 of the classes", higher_is_better=True, pool=macro_f1),
     )
     primary_metric = "accuracy"
     accepts = frozenset({"classes"})
     baselines: Baselines = {"logistic_regression": LogisticRegression, "most_frequent_class": MostFrequentClass}
     figures: Figures = {"reconstruction": drawing.reconstruction, "confusion": draw_confusion}
 
-    def __init__(self, reconstruction_dominance: float = 0.5, baselines: Baselines | None = None) -> None:
+    def __init__(
+        self,
+        reconstruction_dominance: float = 0.5,
+        class_weights: Literal["balanced"] | None = None,
+        baselines: Baselines | None = None,
+    ) -> None:
         measures.check_dominance(reconstruction_dominance)
+        if class_weights is not None:
+            checks.one_of("class_weights", class_weights, ("balanced",))
+        self.class_weights = class_weights
+        self._weights: Tensor | None = None  # of the classes, once the training subset is known
         self.factors = {"reconstruction": reconstruction_dominance, "classification": 1 - reconstruction_dominance}
         if baselines is not None:
             self.baselines = baselines
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
-        """Refuses a dataset without classes."""
+        """Refuses a dataset without classes, and classes that are judged and never trained on."""
         if data.labels is None:
             raise ValueError(
-                "The task needs classes, and the dataset has none. "
-                "Use dataset=mnist_rows or dataset=digits, or task=reconstruction."
+                "The task needs classes, and the dataset has none. Use dataset.label=COLUMN of your own table, "
+                "dataset=mnist_rows or dataset=digits, or task=reconstruction."
             )
+        counts = {name: np.bincount(data.labels[torch.from_numpy(subset.index)].numpy(), minlength=len(data.classes))
+                  for name, subset in subsets.items()}  # fmt: skip
+        for name, count in counts.items():
+            unseen = np.flatnonzero((count > 0) & (counts["train"] == 0))
+            if len(unseen):
+                raise ValueError(
+                    f"`label` must show every class in training, and {data.classes[unseen[0]]!r} stands only in the "
+                    f"{name} subset ({count[unseen[0]]} sequences). Use split=stratified, or leave this class out."
+                )
+        if self.class_weights is not None:
+            train = torch.from_numpy(counts["train"])
+            self._weights = (len(subsets["train"]) / (train > 0).sum() / train.clamp(min=1)).float()
 
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the terms and the metrics of one batch."""
         scores, labels = present(output.prediction, "class scores"), present(batch.labels, "labels")
         correct = (scores.argmax(dim=1) == labels).float()
-        terms = measures.reconstruction(output, batch.targets, batch.target_observed) | {
-            "classification": (F.cross_entropy(scores, labels), len(labels))
+        reconstructed = measures.reconstruction(output, batch.targets, batch.target_observed)
+        metrics: dict[str, Measured] = {f"{name}_mse": measures.detached(term) for name, term in reconstructed.items()}
+        unweighted = F.cross_entropy(scores, labels)
+        predicted = scores.argmax(dim=1)
+        metrics |= {
+            "classification_loss": (unweighted.detach(), len(labels)),
+            "accuracy": (correct.mean(), len(labels)),
         }
-        names = {"reconstruction": "reconstruction_mse", "classification": "classification_loss"}
-        metrics = {names[name]: measures.detached(term) for name, term in terms.items()}
-        return Score(terms, metrics | {"accuracy": (correct.mean(), len(labels))})
+        metrics |= dict.fromkeys(("balanced_accuracy", "macro_f1"), (labels, predicted))
+        term: measures.Mean = (unweighted, len(labels))
+        if self._weights is not None:
+            weights = self._weights.to(scores.device)
+            term = (F.cross_entropy(scores, labels, weight=weights), weights[labels].sum())
+        return Score({**reconstructed, "classification": term}, metrics)
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
         """Returns the cross-entropy of each sequence."""
@@ -97,11 +162,10 @@ class Classification(Task):
         """Returns the accuracy's interval, the confusion matrix and the accuracy of each class."""
         judged = evaluated[evaluated.judged]
         classes = judged.subset.data.classes
-        confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-        for batch, outputs in judged.batches():
-            predicted = present(outputs["model"].prediction, "class scores").argmax(dim=1)
-            pairs = (present(batch.labels, "labels"), predicted)
-            confusion.index_put_(pairs, torch.ones_like(predicted), accumulate=True)
+        pairs = [(present(batch.labels, "labels"), present(outputs["model"].prediction, "class scores"))
+                 for batch, outputs in judged.batches()]  # fmt: skip
+        every = [confused(labels, scores.argmax(dim=1), len(classes)) for labels, scores in pairs]
+        confusion = torch.stack(every).sum(dim=0)
         right, count = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
         found = [statistics.proportion_interval(k, n) for k, n in zip(right, count, strict=True)]
         by_class = {
