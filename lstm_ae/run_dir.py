@@ -38,6 +38,7 @@ NOT_SIGNED = frozenset(
         "trainer.checkpoint_every",
     }
 )
+MODEL_FORMAT = 1  # of model.json, scaler.npz and task.npz: raised where an older reader would misread them
 ENDED = frozenset({"finished", "diverged", "pruned"})
 CONFIG, STATUS, METRICS, ENVIRONMENT, MODEL = (
     "config.json", "status.json", "metrics.json", "environment.json", "model.json"
@@ -231,7 +232,7 @@ class RunDir:
         """
         content = io.BytesIO()
         writer(content)
-        with self._replacing(name) as temporary:
+        with replacing(self / name) as temporary:
             try:
                 temporary.write_bytes(content.getbuffer())
             except OSError as error:
@@ -242,17 +243,17 @@ class RunDir:
         """Removes a file if it exists."""
         (self / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        """Yields a temporary path that replaces the file on success and is removed on failure."""
-        path = self / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path that replaces the file on success and is removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def signed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,16 +283,22 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
     return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
 
 
-def find_finished(root: Path, wanted: str) -> Path | None:
-    """Returns the latest finished run under `root` with this signature, or None."""
+def find_finished(root: Path, wanted: str | None = None) -> Path | None:
+    """Returns the latest finished run under `root`, or None.
+
+    Args:
+        root: Where to look.
+        wanted: Its signature; None: any.
+    """
     found = []
     for path in root.rglob(STATUS):
         try:
             status = json.loads(path.read_text())
         except (OSError, ValueError):
             continue  # another program's file, or one that is being removed
-        if status.get("signature") == wanted and status.get("state") == "finished" and (path.parent / WEIGHTS).exists():
-            found.append((status["end"], path.parent))
+        ours = isinstance(status, dict) and status.get("state") == "finished" and (path.parent / WEIGHTS).exists()
+        if ours and wanted in (None, status.get("signature")):
+            found.append((str(status.get("end")), path.parent))
     return max(found)[1] if found else None
 
 

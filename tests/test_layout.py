@@ -26,11 +26,12 @@ ALLOWED = {
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
     "benchmark": {"models"},
+    "trained": {"run_dir", "data", "models", "tasks", "types"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "trainer", "run_dir",
-    "terminal", "plots",
+    "terminal", "plots", "trained",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.

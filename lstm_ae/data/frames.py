@@ -112,6 +112,7 @@ def from_frame(
         feature_names=tuple(str(name) for name in names),
         unit=unit,
         missing=missing,
+        layout={"series": series, "time": time, "label": label, "window": window, "stride": stride},
         notes=_left_out(series_names, ends - begins, window),
     )
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from lstm_ae.trained import Trained
+
 #: What conf/ chooses where nothing is said; a test holds the two together.
 SPLIT = functools.partial(Holdout, validation=0.25)
 OPTIMIZER = functools.partial(torch.optim.Adam, lr=0.01, weight_decay=0.0, fused=True)
@@ -36,15 +38,23 @@ class Run:
     Args:
         path: Its directory.
         figures: The figures of its task, by name.
+        modules: Where its model and task are defined.
     """
 
-    def __init__(self, path: Path, figures: Mapping[str, Callable[..., Any]]) -> None:
-        self.path = path
+    def __init__(self, path: Path, figures: Mapping[str, Callable[..., Any]], modules: Sequence[str] = ()) -> None:
+        self.path, self._modules = path, modules
         self._run_dir = RunDir(path)
         self._figures = {**COMMON, **figures}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    @property
+    def trained(self) -> "Trained":
+        """The model, for sequences of your own, see `lstm_ae.load_run`."""
+        from lstm_ae.trained import load_run
+
+        return load_run(self.path, allow=self._modules)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -159,7 +169,8 @@ def fit(
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
-    return Run(path, getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {}))
+    figures = getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {})
+    return Run(path, figures, [_target(factory).__module__ for factory in (model, task)])
 
 
 def _target(factory: Any) -> Any:
@@ -204,5 +215,5 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(key, one) for one in value]
     if isinstance(value, functools.partial) or inspect.isclass(value) or inspect.isroutine(value):
-        return _node(key, value)
+        return _node(key, value) | {"_partial_": True}
     raise ConfigError(f"`{key}` must be a plain value, so that it can be recorded, got {value!r}. Pass plain values.")

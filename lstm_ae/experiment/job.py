@@ -25,6 +25,7 @@ from lstm_ae.run_dir import (
     ENVIRONMENT,
     METRICS,
     MODEL,
+    MODEL_FORMAT,
     SAMPLES,
     SCALER,
     TASK,
@@ -36,7 +37,6 @@ from lstm_ae.run_dir import (
 )
 from lstm_ae.trainer import Callback
 
-FORMAT = 1  # of model.json and scaler.npz
 SLOW = 5  # times the median, from which on an epoch is said to be slow
 FEWEST_EPOCHS = 3  # of which there is a usual time
 
@@ -270,7 +270,7 @@ def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
     """Returns what builds the model again without the data."""
     data, task = components.data, dict(recipe.config["task"])
     return {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "class": named(recipe.model),
         "arguments": {key: value for key, value in recipe.config["model"].items() if not key.startswith("_")},
         "sizes": dict(components.sizes),
@@ -279,7 +279,9 @@ def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
         "unit": data.unit,
         "classes": list(data.classes),
         "series_names": list(data.series_names),
+        "layout": dict(data.layout),
         "length": data.length,
+        "window": data.window,
         "ragged": data.is_ragged,
         "missing": data.missing,
         "scaling": components.scaling.stored["method"].item(),
