@@ -23,6 +23,7 @@ SEED_BOUND = 2**32  # of numpy and scikit-learn
 #: What to choose where a model does not fit a task, by what it produces.
 EXAMPLES = {
     "classes": "model=v4 with task=classification",
+    "horizon": "model=forecaster with task=forecast",
     "next_sequence": "model=predictor_v3 with task=prediction",
     "next_step": "model=predictor_v1 with task=last_day",
 }
