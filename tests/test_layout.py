@@ -27,6 +27,9 @@ ALLOWED = {
     "cli": {"experiment"},
     "benchmark": {"models"},
     "trained": {"run_dir", "data", "models", "tasks", "types"},
+    "score": {"trained", "run_dir", "drawing"},
+    "encode": {"trained"},
+    "forecast": {"trained"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {

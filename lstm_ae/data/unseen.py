@@ -96,13 +96,15 @@ class Schema:
         Args:
             x: (sequences, time, features); or a list of (time, features); without a last axis they have one feature.
                 Or a DataFrame: rows of a series are put in the order of time, and cut into windows as in training.
+                Or what was read before.
             y: The class of each sequence; None: the table's label column, where there is one.
 
         Raises:
             ValueError: a column is missing, the number of features is another, or a value cannot be used.
         """
-        is_table = isinstance(x, pd.DataFrame)
-        found = self.labelled(self.windows(self.series_of(x)), x) if is_table else self._arrays(x)
+        if isinstance(x, pd.DataFrame):
+            x = self.labelled(self.windows(self.series_of(x)), x)
+        found = x if isinstance(x, Sequences) else self._arrays(x)
         if y is not None:
             if len(y) != len(found):
                 raise ValueError(f"`y` must hold a class for each of the {len(found)} sequences, got {len(y)}.")
@@ -122,7 +124,7 @@ class Schema:
             raise ValueError("The table must have rows, got none. Name a table that holds some.")
         names = frames._features(frame, [columns[name] for name in self.feature_names], set())
         values = np.array(frame[names].to_numpy(dtype=np.float32, na_value=np.nan), order="C")
-        clock = None if time is None else frames._parsed(frame, columns[time])
+        clock = self.clock(frame)
         rows = frames._in_order(frame, None if series is None else columns[series], clock)
         keys = np.full(len(rows), "x") if series is None else frame[columns[series]].astype(str).to_numpy()[rows]
         begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
@@ -130,6 +132,11 @@ class Schema:
         called = [str(keys[begin]) for begin in begins]
         tensors = [self.checked(torch.from_numpy(values[part]), name) for part, name in zip(parts, called, strict=True)]
         return Sequences(tensors, called, False, None if series is None else called, parts)
+
+    def clock(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Returns the times of a table's rows; None where it has no column of them."""
+        time = self.layout.get("time")
+        return None if time is None else frames._parsed(frame, time)
 
     def windows(self, whole: Sequences) -> Sequences:
         """Returns windows of series, as in training; the series themselves where it knew none."""
