@@ -29,6 +29,7 @@ ALLOWED = {
     "trained": {"run_dir", "data", "models", "tasks", "types"},
     "score": {"trained", "run_dir", "drawing"},
     "encode": {"trained"},
+    "export": {"trained", "run_dir"},
     "forecast": {"trained"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.

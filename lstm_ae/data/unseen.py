@@ -71,6 +71,7 @@ class Schema:
         classes: Names of the classes.
         series_names: Series that have a scaler of their own, where `scaler` holds any.
         missing: `error` or `mask`, as in training.
+        length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
         layout: The columns `series`, `time` and `label` of its table, and the `stride` of its windows.
         scaler: What scaler.npz holds, see `lstm_ae.data.scaling`.
@@ -81,6 +82,7 @@ class Schema:
     classes: tuple[str, ...]
     series_names: tuple[str, ...]
     missing: str
+    length: int
     window: int | None
     layout: Mapping[str, Any]
     scaler: Mapping[str, np.ndarray]
@@ -219,9 +221,9 @@ class Schema:
             series: The series of each, or of all.
             labels: The class of each.
         """
-        shift, scale = (one.expand(len(raw), -1) for one in self._scalers(raw, series))
+        shift, scale = (one.expand(raw.shape[0], -1) for one in self._scalers(raw, series))
         scaled = raw.sub(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
-        zeros = torch.zeros(len(raw), dtype=torch.int64)
+        zeros = torch.zeros(raw.shape[0], dtype=torch.int64)
         batch = Batch(scaled, lengths=lengths, labels=labels, scale=scale, index=zeros, starts=zeros)
         counts = ~raw.isnan()
         if lengths is not None or not bool(counts.all()):

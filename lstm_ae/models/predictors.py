@@ -63,7 +63,7 @@ class ShiftedSequencePredictor(nn.Module):
         if self.hide_last:
             time = torch.arange(inputs.shape[1], device=inputs.device)
             last = inputs.shape[1] - 1 if lengths is None else lengths.unsqueeze(1) - 1
-            seen = torch.where((time == last).view(-1, len(time), 1), 0.0, inputs)
+            seen = torch.where((time == last).view(-1, inputs.shape[1], 1), 0.0, inputs)
         predicted = self.predictor(seen, lengths).reconstruction
         output: Output = self.reconstructor(inputs, lengths)
         return replace(output, prediction=predicted)
@@ -96,7 +96,7 @@ class ResidualPredictor(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
-        changes = inputs.diff(dim=1, prepend=inputs[:, :1])
+        changes = inputs - torch.cat([inputs[:, :1], inputs[:, :-1]], dim=1)
         states, _ = run(self.lstm, changes, lengths)  # (batch, time, hidden)
         predicted = inputs + self.head(self.dropout(states))
         output: Output = self.reconstructor(inputs, lengths)

@@ -55,6 +55,7 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
             classes=tuple(described["classes"]),
             series_names=tuple(described["series_names"]),
             missing=described["missing"],
+            length=described["length"],
             window=described["window"],
             layout=described["layout"],
             scaler=run_dir.read_arrays(SCALER),

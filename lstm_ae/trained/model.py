@@ -65,10 +65,14 @@ class Trained:
         zero = torch.zeros(1, dtype=torch.int64)
         return self.task.prepare(Batch(empty, index=zero, starts=zero), training=False).inputs.shape[1]
 
+    def output(self, batch: Batch) -> Output:
+        """Returns the model's output of scaled sequences, on its device."""
+        return self._answer(batch)
+
     @torch.no_grad()
     def answer(self, batch: Batch) -> Output:
         """Returns the model's output of scaled sequences, on the CPU."""
-        output = self._answer(batch.to(self._device))
+        output = self.output(batch.to(self._device))
         parts = (output.reconstruction, output.prediction, output.latent)
         reconstruction, prediction, latent = (None if part is None else part.cpu() for part in parts)
         return Output(reconstruction, prediction, latent)
