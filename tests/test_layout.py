@@ -30,6 +30,7 @@ ALLOWED = {
     "score": {"trained", "run_dir", "drawing"},
     "encode": {"trained"},
     "export": {"trained", "run_dir"},
+    "sklearn": {"trained"},
     "forecast": {"trained"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.

@@ -233,6 +233,17 @@ class Schema:
                 batch = dataclasses.replace(batch, observed=counts)
         return Scaled(batch, shift)
 
+    def windows_of(self, rows: Float[Tensor, "steps features"], series: str | None = None) -> Scaled:
+        """Returns all windows of consecutive rows as the model reads them: as `batch`, scaled before they are cut."""
+        windows = rows.unfold(0, self.window or len(rows), 1).transpose(1, 2)
+        if self.method == "relative" or bool(rows.isnan().any()):
+            return self.batch(windows, series=series)
+        shift, scale = self._scalers(windows[:1], series)
+        cut = rows.sub(shift).div_(scale).unfold(0, windows.shape[1], 1).transpose(1, 2).contiguous()
+        zeros = torch.zeros(len(cut), dtype=torch.int64)
+        scale = scale.expand(len(cut), -1)
+        return Scaled(Batch(cut, scale=scale, index=zeros, starts=zeros), shift.expand(len(cut), -1))
+
     def _scalers(self, raw: Tensor, series: Sequence[str] | str | None) -> tuple[Tensor, Tensor]:
         """Returns shifts and scales, (batch, features), or (1, features) where all have the same."""
         shift, scale = (torch.from_numpy(self.scaler[name]).float().view(1, -1) for name in ("shift", "scale"))

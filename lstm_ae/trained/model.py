@@ -212,8 +212,8 @@ class Trained:
                 "Train with window=N, or use score_samples."
             )
 
-        def errors(raw: Tensor) -> tuple[np.ndarray, int]:
-            batch, found = self._errors(self.schema.batch(raw, series=series))
+        def errors(rows: Tensor) -> tuple[np.ndarray, int]:
+            batch, found = self._errors(self.schema.windows_of(rows, series))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
             return found.numpy(), int(_offsets(batch)[0])

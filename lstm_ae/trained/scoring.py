@@ -14,7 +14,7 @@ from lstm_ae.data.unseen import BATCH, Schema
 MANTISSA = 52  # bits of a double
 RESOLUTION = 24  # bits below a typical error: those of the float32 numbers that models compute in
 
-#: From windows in their own units to the errors (batch, target time, features), and the step at which targets begin.
+#: From rows to the errors of their windows (batch, target time, features), and the step at which targets begin.
 WindowErrors = Callable[[Tensor], tuple[np.ndarray, int]]
 
 
@@ -95,7 +95,7 @@ class Stream:
 
     Args:
         schema: What the model knows of its data.
-        errors: From windows to their errors.
+        errors: From rows to the errors of their windows.
         window: Rows of each.
         step: Errors are rounded to multiples of it.
         called: The name of the signal in messages.
@@ -154,7 +154,7 @@ class Stream:
 
     def _take(self, rows: Tensor) -> np.ndarray:
         """Returns the errors of the steps that begin a window of these rows."""
-        errors, begin = self._errors(rows.unfold(0, self.window, 1).transpose(1, 2))
+        errors, begin = self._errors(rows)
         count, targets = errors.shape[:2]
         sums = np.concatenate([self._pending, np.zeros((count, errors.shape[2]))])
         for place in reversed(range(targets)):  # each step's windows are added in their order, however they are cut
