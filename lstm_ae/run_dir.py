@@ -36,6 +36,7 @@ NOT_SIGNED = frozenset(
         "trainer.kernel",
         "optimizer.fused",
         "trainer.checkpoint_every",
+        "trainer.keep_checkpoint",
     }
 )
 MODEL_FORMAT = 1  # of model.json, scaler.npz and task.npz: raised where an older reader would misread them
@@ -43,6 +44,7 @@ ENDED = frozenset({"finished", "diverged", "pruned"})
 CONFIG, STATUS, METRICS, ENVIRONMENT, MODEL = (
     "config.json", "status.json", "metrics.json", "environment.json", "model.json"
 )  # fmt: skip
+EPOCHS = "trainer.epochs"
 WEIGHTS, CHECKPOINT, SAMPLES, SCALER, TASK = "model.pt", "checkpoint.pt", "samples.npz", "scaler.npz", "task.npz"
 
 
@@ -122,12 +124,20 @@ class RunDir:
         if not (self / CONFIG).exists():
             return
         changed = differences(signed(self.read_json(CONFIG)), signed(config))
-        if changed:
+        if changed and not self.goes_on(config):
             listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
             raise RunDirError(
                 f"`{key}` must be new or contain this run, but {self.path} holds another:\n{listed}\n"
                 f"Nothing was changed. Use another directory, or leave {key} out."
+                + (f" (To train longer, more epochs and {CHECKPOINT} are needed.)" if set(changed) == {EPOCHS} else "")
             )
+
+    def goes_on(self, config: Mapping[str, Any]) -> bool:
+        """Says whether the directory holds this run with fewer epochs, and the checkpoint from which it goes on."""
+        if not (self / CONFIG).exists() or not (self / CHECKPOINT).exists():
+            return False
+        changed = differences(signed(self.read_json(CONFIG)), signed(config))
+        return set(changed) == {EPOCHS} and changed[EPOCHS][0] < changed[EPOCHS][1]
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
         """Marks the run as running.
@@ -144,7 +154,10 @@ class RunDir:
             RunDirError: the directory contains a run on other data.
         """
         own, stored = signature(config, fingerprint), self.status().get("signature")
-        if stored not in (None, own):
+        before = (
+            self.read_json(CONFIG) if self.goes_on(config) else config
+        )  # trained longer: the same, on the same data
+        if stored not in (None, own, signature(before, fingerprint)):
             raise RunDirError(
                 f"`hydra.run.dir` must be new or contain this run, but {self.path} holds a run on other data (or of an "
                 "older version). Nothing was changed. Use another directory, or leave hydra.run.dir out."

@@ -124,6 +124,7 @@ def _recipe(config: DictConfig, resolved: Mapping[str, Any]) -> Recipe:
         fold=config.fold,
         objective=config.objective,
         evaluate_test=config.evaluate_test,
+        init_from=config.init_from,
     )
 
 

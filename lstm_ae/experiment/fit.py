@@ -110,6 +110,7 @@ def fit(
     fold: int | None = None,
     objective: str = "loss",
     evaluate_test: bool = True,
+    init_from: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains a model and leaves the same run directory as `python run.py`.
@@ -131,6 +132,7 @@ def fit(
         fold: Which fold of the split; None for a holdout run.
         objective: The validation metric that chooses the weights.
         evaluate_test: Whether the test subset is judged; else the validation subset is.
+        init_from: The directory of a finished run whose weights are the initial ones, where shapes fit.
         callbacks: Called with each epoch's row of the history; they end training by raising `lstm_ae.StopTraining`.
 
     Raises:
@@ -162,6 +164,7 @@ def fit(
         "trainer": trainer or functools.partial(Trainer, epochs=epochs),
     }
     keys: dict[str, Any] = {"seed": seed, "fold": fold, "objective": objective, "evaluate_test": evaluate_test}
+    keys["init_from"] = None if init_from is None else str(init_from)
     config: dict[str, Any] = keys | {"dataset": {"fingerprint": data.fingerprint()}}
     config |= {group: _node(group, factory) for group, factory in factories.items()}
     path = Path(run_dir) if run_dir is not None else _new(factories["task"])
