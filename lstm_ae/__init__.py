@@ -12,6 +12,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from lstm_ae.data.sequences import SequenceData
     from lstm_ae.experiment.fit import fit
+    from lstm_ae.trained import load_run
     from lstm_ae.trainer import StopTraining, Trainer
 
 _PUBLIC = {
@@ -19,8 +20,9 @@ _PUBLIC = {
     "StopTraining": "lstm_ae.trainer",
     "Trainer": "lstm_ae.trainer",
     "fit": "lstm_ae.experiment.fit",
+    "load_run": "lstm_ae.trained",
 }
-__all__ = ["SequenceData", "StopTraining", "Trainer", "__version__", "fit"]
+__all__ = ["SequenceData", "StopTraining", "Trainer", "__version__", "fit", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

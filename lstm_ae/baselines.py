@@ -219,6 +219,76 @@ class Autoregression:
         return padded.unfold(1, self.lags, 1).flatten(2).flatten(0, 1).numpy()
 
 
+class LastValue:
+    """Predicts that every step of the horizon equals the last one that was observed: persistence."""
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Learns nothing."""
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns the last values at every step of the target."""
+        last, _ = _end(batch)
+        return Output(prediction=last.unsqueeze(1).expand_as(batch.targets))
+
+
+class DriftForecast:
+    """Continues the line from a sequence's first observed value to its last.
+
+    Source: Hyndman and Athanasopoulos 2021, section 5.2, https://otexts.com/fpp3/simple-methods.html
+    """
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Learns nothing."""
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns the line at every step of the target."""
+        (first, begin), (last, end) = _end(batch, first=True), _end(batch)
+        slope = (last - first) / (end - begin).clamp(min=1)  # (batch, features)
+        ahead = torch.arange(1, batch.targets.shape[1] + 1).view(1, -1, 1)
+        return Output(prediction=last.unsqueeze(1) + ahead * slope.unsqueeze(1))
+
+
+class SeasonalNaive:
+    """Predicts the value of one period before: yesterday's at the same hour.
+
+    Args:
+        period: Steps after which values repeat; of a sequence that is shorter, its length.
+    """
+
+    def __init__(self, period: int) -> None:
+        checks.at_least("period", period, 1)
+        self.period = period
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Learns nothing."""
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns the last period, repeated over the target; where it was not observed, the last value."""
+        lengths = torch.full((len(batch),), batch.inputs.shape[1]) if batch.lengths is None else batch.lengths
+        period = lengths.clamp(max=self.period).unsqueeze(1)
+        place = lengths.unsqueeze(1) - period + torch.arange(batch.targets.shape[1]) % period  # (batch, target time)
+        place = place.unsqueeze(2).expand_as(batch.targets)
+        values = batch.inputs.gather(1, place)
+        if batch.observed is not None:
+            values = torch.where(batch.observed.gather(1, place), values, _end(batch)[0].unsqueeze(1))
+        return Output(prediction=values)
+
+
+class RidgeForecast:
+    """`LinearRegression` from the inputs of a sequence to all steps of its horizon."""
+
+    def __init__(self) -> None:
+        self._regression = LinearRegression()
+
+    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
+        """Fits the regression."""
+        self._regression.fit(train, validation, seed)
+
+    def __call__(self, batch: Batch) -> Output:
+        """Returns the regression's target."""
+        return Output(prediction=self._regression(batch).reconstruction)
+
+
 class Identity:
     """Returns the inputs as they are: of a noisy input, what is gained by doing nothing."""
 
@@ -271,6 +341,15 @@ def skill(error: float, baseline_error: float) -> float | None:
         0.75
     """
     return None if baseline_error < 1e-12 else 1 - error / baseline_error
+
+
+def _end(batch: Batch, first: bool = False) -> tuple[Tensor, Tensor]:
+    """Returns each feature's last observed value (its first) and its step, (batch, features); 0 where there is none."""
+    time = torch.arange(batch.inputs.shape[1]).view(1, -1, 1)
+    there = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.there is None else batch.there
+    order = torch.where(there, len(time.flatten()) - time if first else time, -1)
+    place = order.argmax(dim=1)  # (batch, features)
+    return batch.inputs.gather(1, place.unsqueeze(1)).squeeze(1), place
 
 
 def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -33,6 +33,7 @@ class RunKeys:
     fold: int | None = None
     objective: str = MISSING
     evaluate_test: bool | None = None
+    init_from: str | None = None
     figures: bool | None = None
     dry_run: bool = False
     retry_failed: bool = False

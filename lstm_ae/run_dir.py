@@ -38,12 +38,15 @@ NOT_SIGNED = frozenset(
         "trainer.kernel",
         "optimizer.fused",
         "trainer.checkpoint_every",
+        "trainer.keep_checkpoint",
     }
 )
+MODEL_FORMAT = 1  # of model.json, scaler.npz and task.npz: raised where an older reader would misread them
 ENDED = frozenset({"finished", "diverged", "pruned"})
 CONFIG, STATUS, METRICS, ENVIRONMENT, MODEL = (
     "config.json", "status.json", "metrics.json", "environment.json", "model.json"
 )  # fmt: skip
+EPOCHS = "trainer.epochs"
 WEIGHTS, CHECKPOINT, SAMPLES, SCALER, TASK = "model.pt", "checkpoint.pt", "samples.npz", "scaler.npz", "task.npz"
 
 
@@ -123,12 +126,20 @@ class RunDir:
         if not (self / CONFIG).exists():
             return
         changed = differences(signed(self.read_json(CONFIG)), signed(config))
-        if changed:
+        if changed and not self.goes_on(config):
             listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
             raise RunDirError(
                 f"`{key}` must be new or contain this run, but {self.path} holds another:\n{listed}\n"
                 f"Nothing was changed. Use another directory, or leave {key} out."
+                + (f" (To train longer, more epochs and {CHECKPOINT} are needed.)" if set(changed) == {EPOCHS} else "")
             )
+
+    def goes_on(self, config: Mapping[str, Any]) -> bool:
+        """Says whether the directory holds this run with fewer epochs, and the checkpoint from which it goes on."""
+        if not (self / CONFIG).exists() or not (self / CHECKPOINT).exists():
+            return False
+        changed = differences(signed(self.read_json(CONFIG)), signed(config))
+        return set(changed) == {EPOCHS} and changed[EPOCHS][0] < changed[EPOCHS][1]
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
         """Marks the run as running.
@@ -145,7 +156,10 @@ class RunDir:
             RunDirError: the directory contains a run on other data.
         """
         own, stored = signature(config, fingerprint), self.status().get("signature")
-        if stored not in (None, own):
+        before = (
+            self.read_json(CONFIG) if self.goes_on(config) else config
+        )  # trained longer: the same, on the same data
+        if stored not in (None, own, signature(before, fingerprint)):
             raise RunDirError(
                 f"`hydra.run.dir` must be new or contain this run, but {self.path} holds a run on other data (or of an "
                 "older version). Nothing was changed. Use another directory, or leave hydra.run.dir out."
@@ -233,7 +247,7 @@ class RunDir:
         """
         content = io.BytesIO()
         writer(content)
-        with self._replacing(name) as temporary:
+        with replacing(self / name) as temporary:
             try:
                 temporary.write_bytes(content.getbuffer())
             except OSError as error:
@@ -244,17 +258,17 @@ class RunDir:
         """Removes a file if it exists."""
         (self / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        """Yields a temporary path that replaces the file on success and is removed on failure."""
-        path = self / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path that replaces the file on success and is removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def signed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,16 +298,22 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
     return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
 
 
-def find_finished(root: Path, wanted: str) -> Path | None:
-    """Returns the latest finished run under `root` with this signature, or None."""
+def find_finished(root: Path, wanted: str | None = None) -> Path | None:
+    """Returns the latest finished run under `root`, or None.
+
+    Args:
+        root: Where to look.
+        wanted: Its signature; None: any.
+    """
     found = []
     for path in root.rglob(STATUS):
         try:
             status = json.loads(path.read_text())
         except (OSError, ValueError):
             continue  # another program's file, or one that is being removed
-        if status.get("signature") == wanted and status.get("state") == "finished" and (path.parent / WEIGHTS).exists():
-            found.append((status["end"], path.parent))
+        ours = isinstance(status, dict) and status.get("state") == "finished" and (path.parent / WEIGHTS).exists()
+        if ours and wanted in (None, status.get("signature")):
+            found.append((str(status.get("end")), path.parent))
     return max(found)[1] if found else None
 
 

@@ -101,6 +101,7 @@ class Trainer:
         curriculum: Epochs that come first, on data made easier by a factor, as pairs of the factor and a number of
             epochs: [[4, 10]] is ten epochs on images of 4 x 4 pixels averaged into one. Their scores choose no weights.
         checkpoint_every: Epochs between checkpoints.
+        keep_checkpoint: Whether a sweep's job keeps its checkpoint at the end, to be trained longer; a single run does.
         device: `auto`, or what `torch.device` takes.
         threads: CPU threads, None for `DEFAULT_THREADS`.
         kernel: Whether the model's LSTM layers use this project's kernel: `auto` where it is faster, True wherever it
@@ -115,6 +116,7 @@ class Trainer:
         patience: int | None = None,
         curriculum: list[list[int]] | None = None,
         checkpoint_every: int = 1,
+        keep_checkpoint: bool = False,
         device: str = "auto",
         threads: int | None = None,
         kernel: Literal["auto"] | bool = "auto",
@@ -141,6 +143,7 @@ class Trainer:
         self.gradient_clipping = gradient_clipping
         self.patience = patience
         self.checkpoint_every = checkpoint_every
+        self.keep_checkpoint = keep_checkpoint
         self.device = choose_device(device)
         self.threads = threads or DEFAULT_THREADS
         self.kernel = None if kernel == "auto" else kernel

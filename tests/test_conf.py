@@ -40,6 +40,8 @@ NEEDS = {
     "split=walk_forward": [*PRICES, "fold=0"],
     "task=classification": ["dataset=digits", "model=v4"],
     "task=prediction": [*PRICES, "model=predictor_v3"],
+    "task=forecast": ["model=forecaster"],
+    "model=forecaster": ["task=forecast"],
     "task=last_day": [*PRICES, "model=predictor_v1"],
     **{f"model={name}": IMAGES for name in ("v1", "v2", "v3", "v4", "v3_experimental", "v4_experimental")},
     "model=pooled_classifier": IMAGES,

@@ -168,7 +168,6 @@ def test_a_run_that_failed_says_why_and_is_resumed_bit_identically(run_in, tmp_p
     assert (tmp_path / "run" / "checkpoint.pt").exists()
     run_in(tmp_path / "run", *SMALL)
     assert read(tmp_path / "run", "status.json")["state"] == "finished"
-    assert not (tmp_path / "run" / "checkpoint.pt").exists()
     assert results(tmp_path / "run") == results(tmp_path / "undisturbed")
 
 
@@ -354,3 +353,28 @@ class TestMissingTestPart:
         metrics = read(tmp_path / "run", "metrics.json")
         assert bool(metrics["test"]) == tested
         assert metrics["validation"]["loss"] > 0
+
+
+def test_a_run_is_trained_longer_where_it_ended_as_if_it_had_never_stopped(run_in, tmp_path):
+    run_in(tmp_path / "whole", *SMALL, "trainer.epochs=5")
+    run_in(tmp_path / "run", *SMALL)
+    run_in(tmp_path / "run", *SMALL, "trainer.epochs=5")
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
+    assert read(tmp_path / "run", "config.json")["trainer"]["epochs"] == 5
+    with pytest.raises(JobError, match=r"trainer.epochs: 5 there, 4 now\n.* \(To train longer, more epochs and check"):
+        run_in(tmp_path / "run", *SMALL, "trainer.epochs=4")
+    with pytest.raises(JobError, match=r"seed: 0 there, 1 now\n(?!.*To train longer)"):
+        run_in(tmp_path / "run", *SMALL, "trainer.epochs=6", "seed=1")
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    with pytest.raises(JobError, match=r"To train longer, more epochs and checkpoint.pt are needed"):
+        run_in(tmp_path / "run", *SMALL, "trainer.epochs=6")
+
+
+@pytest.mark.parametrize("scheduler", ["one_cycle", "cosine"])
+def test_a_course_that_depends_on_the_last_epoch_is_not_trained_longer(run_in, tmp_path, scheduler):
+    run_in(tmp_path, *SMALL, f"scheduler={scheduler}")
+    before = results(tmp_path)
+    with pytest.raises(JobError, match=r"depends on the last epoch, so that the run in .* cannot be trained longer"):
+        run_in(tmp_path, *SMALL, f"scheduler={scheduler}", "trainer.epochs=5")
+    assert results(tmp_path) == before
+    assert read(tmp_path, "status.json")["state"] == "finished"

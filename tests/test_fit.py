@@ -72,8 +72,8 @@ def test_the_same_call_in_the_same_directory_trains_nothing_and_another_is_refus
     monkeypatch.setattr(lstm_ae.Trainer, "train", None)
     again = lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=2, run_dir=run.path)
     assert again.metrics == run.metrics
-    with pytest.raises(lstm_ae.run_dir.RunDirError, match=r"trainer.epochs: 2 there, 3 now"):
-        lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=3, run_dir=run.path)
+    with pytest.raises(lstm_ae.run_dir.RunDirError, match=r"seed: 0 there, 1 now"):
+        lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=2, seed=1, run_dir=run.path)
 
 
 def test_what_is_left_out_is_what_conf_chooses(composed):

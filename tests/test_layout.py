@@ -28,11 +28,17 @@ ALLOWED = {
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
     "benchmark": {"models"},
+    "trained": {"run_dir", "data", "models", "tasks", "types"},
+    "score": {"trained", "run_dir", "drawing"},
+    "encode": {"trained"},
+    "export": {"trained", "run_dir"},
+    "sklearn": {"trained"},
+    "forecast": {"trained"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "pooling", "optimizers",
-    "trainer", "run_dir", "terminal", "plots",
+    "trainer", "run_dir", "terminal", "plots", "trained",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.

@@ -120,6 +120,7 @@ def from_frame(
         feature_names=tuple(str(name) for name in names),
         unit=unit,
         missing=missing,
+        layout={"series": series, "time": time, "label": label, "window": window, "stride": stride},
         notes=(*table.notes, *left_out(table, window), *columns.coarse(values, names)),
     )
 

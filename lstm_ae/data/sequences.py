@@ -6,7 +6,7 @@ Windows that overlap share the table's memory, and whether two sequences overlap
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class SequenceData:
         image_shape: Rows and columns of what a sequence is, read row by row, where it is an image.
         missing: `error`: a missing value is refused; else batches say which values were observed. Values that were
             filled in (`interpolate`, `forward`, see `lstm_ae.data.missing`) count as observed.
+        layout: Which columns of the user's table these are, as `from_frame` was told, for new rows of the same table.
         notes: What was left out or mended while reading, for the log.
 
     Raises:
@@ -75,6 +76,7 @@ class SequenceData:
     unit: str = "value"
     image_shape: tuple[int, int] | None = None
     missing: str = "error"
+    layout: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +124,12 @@ class SequenceData:
     def is_ragged(self) -> bool:
         """Whether the sequences differ in length."""
         return not isinstance(self.lengths, int)
+
+    @property
+    def window(self) -> int | None:
+        """Time steps of every sequence, where they are windows of longer series."""
+        given: int | None = self.layout.get("window")
+        return given if given or self.is_ragged or self.spans is None else self.length
 
     @property
     def has_holes(self) -> bool:

@@ -16,6 +16,7 @@ from lstm_ae.checks import ConfigError
 from lstm_ae.data.scaling import FittedScaling
 from lstm_ae.data.sequences import SequenceData, SequenceSubset, coarser
 from lstm_ae.optimizers import without_compiler
+from lstm_ae.run_dir import WEIGHTS, RunDir
 from lstm_ae.trainer import Lesson, Trainer, Training
 from lstm_ae.types import Batch, Task
 
@@ -24,6 +25,7 @@ SEED_BOUND = 2**32  # of numpy and scikit-learn
 #: What to choose where a model does not fit a task, by what it produces.
 EXAMPLES = {
     "classes": "model=v4 with task=classification",
+    "horizon": "model=forecaster with task=forecast",
     "next_sequence": "model=predictor_v3 with task=prediction",
     "next_step": "model=predictor_v1 with task=last_day",
 }
@@ -46,6 +48,7 @@ class Recipe:
         fold: Which fold of the split, None for a holdout run.
         objective: The validation metric that chooses the weights.
         evaluate_test: Whether the test subset is judged; else the validation subset is.
+        init_from: The directory of a finished run whose weights are the initial ones, where shapes fit; None: none.
     """
 
     data: SequenceData
@@ -60,6 +63,7 @@ class Recipe:
     fold: int | None = None
     objective: str = "loss"
     evaluate_test: bool = True
+    init_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ def assemble(recipe: Recipe) -> Components:
         raise ConfigError(f"`task` ({named(recipe.task)}) does not fit the dataset: {error}") from error
     sizes = {"features": data.features, "time": batch.inputs.shape[1], "classes": len(data.classes)}
     model, more = _model(recipe, task, data, batch, sizes)
+    if recipe.init_from is not None:
+        more = [*more, *_warm(model, recipe.init_from)]
     model = trainer.place(model)
     updates = trainer.updates(subsets["train"])
     with without_compiler():
@@ -204,6 +210,27 @@ def _model(
     if batch.observed is not None and "observed" not in parameters:
         notes.append("The model does not ask which inputs were observed: it reads missing ones as 0")
     return model, notes
+
+
+def _warm(model: nn.Module, path: str) -> list[str]:
+    """Gives a model the weights of a finished run where names and shapes fit, and returns what was and was not taken.
+
+    Raises:
+        ConfigError: there is no such run, or nothing fits.
+    """
+    source = RunDir(path)
+    if not (source / WEIGHTS).exists():
+        raise ConfigError(f"`init_from` must be the directory of a finished run, and {path} has no {WEIGHTS}.")
+    given: dict[str, torch.Tensor] = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
+    own = model.state_dict()
+    taken = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not taken:
+        raise ConfigError(f"`init_from`: nothing of {path} fits this model, neither names nor shapes. Use another run.")
+    model.load_state_dict(taken, strict=False)
+    left = [f"{name} {tuple(given[name].shape) if name in given else 'missing'} there, {tuple(value.shape)} here"
+            for name, value in own.items() if name not in taken]  # fmt: skip
+    notes = [f"Initial weights: {len(taken)} of {len(own)} from {path}"]
+    return notes + ([f"Not taken: {'; '.join(left)}"] if left else [])
 
 
 def _misfit(recipe: Recipe, task: Task, produces: set[str]) -> str:

@@ -124,6 +124,7 @@ def _recipe(config: DictConfig, resolved: Mapping[str, Any], single: bool) -> Re
         fold=config.fold,
         objective=config.objective,
         evaluate_test=single if config.evaluate_test is None else config.evaluate_test,
+        init_from=config.init_from,
     )
 
 

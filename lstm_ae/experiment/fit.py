@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from lstm_ae.trained import Trained
+
 #: What conf/ chooses where nothing is said; a test holds the two together.
 SPLIT = functools.partial(Holdout, validation=0.25)
 OPTIMIZER = functools.partial(torch.optim.Adam, lr=0.01, weight_decay=0.0, fused=True)
@@ -39,15 +41,23 @@ class Run:
     Args:
         path: Its directory.
         figures: The figures of its task, by name.
+        modules: Where its model and task are defined.
     """
 
-    def __init__(self, path: Path, figures: Mapping[str, Callable[..., Any]]) -> None:
-        self.path = path
+    def __init__(self, path: Path, figures: Mapping[str, Callable[..., Any]], modules: Sequence[str] = ()) -> None:
+        self.path, self._modules = path, modules
         self._run_dir = RunDir(path)
         self._figures = {**COMMON, **figures}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    @property
+    def trained(self) -> "Trained":
+        """The model, for sequences of your own, see `lstm_ae.load_run`."""
+        from lstm_ae.trained import load_run
+
+        return load_run(self.path, allow=self._modules)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -103,6 +113,7 @@ def fit(
     fold: int | None = None,
     objective: str = "loss",
     evaluate_test: bool = True,
+    init_from: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains a model and leaves the same run directory as `python run.py`.
@@ -124,6 +135,7 @@ def fit(
         fold: Which fold of the split; None for a holdout run.
         objective: The validation metric that chooses the weights.
         evaluate_test: Whether the test subset is judged; else the validation subset is.
+        init_from: The directory of a finished run whose weights are the initial ones, where shapes fit.
         callbacks: Called with each epoch's row of the history; they end training by raising `lstm_ae.StopTraining`.
 
     Raises:
@@ -155,6 +167,7 @@ def fit(
         "trainer": trainer or functools.partial(Trainer, epochs=epochs),
     }
     keys: dict[str, Any] = {"seed": seed, "fold": fold, "objective": objective, "evaluate_test": evaluate_test}
+    keys["init_from"] = None if init_from is None else str(init_from)
     config: dict[str, Any] = keys | {"dataset": {"fingerprint": data.fingerprint()}}
     config |= {group: _node(group, factory) for group, factory in factories.items()}
     path = Path(run_dir) if run_dir is not None else _new(factories["task"])
@@ -163,7 +176,8 @@ def fit(
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     with _as_it_was():
         job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
-    return Run(path, getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {}))
+    figures = getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {})
+    return Run(path, figures, [_target(factory).__module__ for factory in (model, task)])
 
 
 @contextlib.contextmanager
@@ -221,5 +235,5 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(key, one) for one in value]
     if isinstance(value, functools.partial) or inspect.isclass(value) or inspect.isroutine(value):
-        return _node(key, value)
+        return _node(key, value) | {"_partial_": True}
     raise ConfigError(f"`{key}` must be a plain value, so that it can be recorded, got {value!r}. Pass plain values.")

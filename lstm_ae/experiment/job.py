@@ -17,7 +17,7 @@ import torch
 from lstm_ae import terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named, open_parameters
 from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.run_dir import (
     CHECKPOINT,
@@ -25,6 +25,7 @@ from lstm_ae.run_dir import (
     ENVIRONMENT,
     METRICS,
     MODEL,
+    MODEL_FORMAT,
     SAMPLES,
     SCALER,
     TASK,
@@ -36,7 +37,6 @@ from lstm_ae.run_dir import (
 )
 from lstm_ae.trainer import Callback
 
-FORMAT = 1  # of model.json and scaler.npz
 SLOW = 5  # times the median, from which on an epoch is said to be slow
 FEWEST_EPOCHS = 3  # of which there is a usual time
 
@@ -144,6 +144,7 @@ def _run(job: Job) -> float:
     code = environment.code_hash(_modules(recipe))
     if status.get("signature") == own and status["state"] in ENDED and job.reuse_below is None:
         return _ended_before(job, recipe, code)
+    _check_longer(job, recipe)
     components = _assembled(recipe)
     trainer, training = components.trainer, components.training
     if (run_dir / CHECKPOINT).exists():
@@ -174,7 +175,8 @@ def _run(job: Job) -> float:
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
     more = {"reused": str(reused)} if reused else {"reason": str(training.stopped)} if training.stopped else {}
     run_dir.end(state, **more)
-    run_dir.remove(CHECKPOINT)
+    if not job.single and not trainer.keep_checkpoint:
+        run_dir.remove(CHECKPOINT)
     if job.single:
         terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
@@ -186,6 +188,16 @@ def _assembled(recipe: Recipe) -> Components:
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     return assemble(recipe)
+
+
+def _check_longer(job: Job, recipe: Recipe) -> None:
+    """Refuses to train a run longer where its scheduler would have taken another course."""
+    depends = {"total_steps", "T_max"} & open_parameters(recipe.scheduler)
+    if depends and job.run_dir.goes_on(job.config):
+        raise ConfigError(
+            f"`scheduler` ({named(recipe.scheduler)}) follows a course that depends on the last epoch, so that the run "
+            f"in {job.run_dir.path} cannot be trained longer. Name another directory to train anew."
+        )
 
 
 def _modules(recipe: Recipe) -> list[str]:
@@ -309,7 +321,7 @@ def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
     """Returns what builds the model again without the data."""
     data, task = components.data, dict(recipe.config["task"])
     return {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "class": named(recipe.model),
         "arguments": {key: value for key, value in recipe.config["model"].items() if not key.startswith("_")},
         "sizes": dict(components.sizes),
@@ -318,7 +330,9 @@ def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
         "unit": data.unit,
         "classes": list(data.classes),
         "series_names": list(data.series_names),
+        "layout": dict(data.layout),
         "length": data.length,
+        "window": data.window,
         "ragged": data.is_ragged,
         "missing": data.missing,
         "scaling": components.scaling.stored["method"].item(),

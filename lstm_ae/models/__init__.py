@@ -15,12 +15,13 @@ from lstm_ae.models.classifiers import (
     StateClassifier,
     TwinClassifier,
 )
-from lstm_ae.models.predictors import NextStepPredictor, ResidualPredictor, ShiftedSequencePredictor
+from lstm_ae.models.predictors import Forecaster, NextStepPredictor, ResidualPredictor, ShiftedSequencePredictor
 from lstm_ae.models.variational import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
     "BottleneckAutoencoder",
+    "Forecaster",
     "InputClassifier",
     "NextStepPredictor",
     "PooledClassifier",

@@ -94,7 +94,8 @@ def last_and_max(
 ) -> tuple[Tensor | None, Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
     """Returns all states of an LSTM of one layer, its last state, and the max over time of each unit.
 
-    A long sequence is read in segments where the states need not be kept and there is one direction. The numbers are
+    A long sequence is read in segments where the states need not be kept and there is one direction, and not while it
+    is exported to ONNX: the number of segments would be fixed. The numbers are
     the same; on a CPU the gradient of 784 steps is then computed 1.4 times as fast, as each segment fits the cache.
 
     Args:
@@ -103,7 +104,7 @@ def last_and_max(
         lengths: See `run`.
         keep_states: Whether the states of all steps are wanted; else None is returned for them.
     """
-    if lstm.bidirectional or keep_states or lengths is not None:
+    if lstm.bidirectional or keep_states or lengths is not None or torch.onnx.is_in_onnx_export():
         states, state = run(lstm, inputs, lengths)  # (batch, time, hidden)
         counted = states if lengths is None else states.masked_fill(~inside(states, lengths), -torch.inf)
         return states, last_layer(lstm, state), counted.amax(dim=1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lstm_ae import checks
 from lstm_ae.models.autoencoder import Autoencoder
 from lstm_ae.models.kernel import LSTM
-from lstm_ae.models.layers import Lengths, last_step, run, set_forget_bias
+from lstm_ae.models.layers import Lengths, last_layer, last_step, run, set_forget_bias
 from lstm_ae.types import Output
 
 
@@ -63,7 +63,7 @@ class ShiftedSequencePredictor(nn.Module):
         if self.hide_last:
             time = torch.arange(inputs.shape[1], device=inputs.device)
             last = inputs.shape[1] - 1 if lengths is None else lengths.unsqueeze(1) - 1
-            seen = torch.where((time == last).view(-1, len(time), 1), 0.0, inputs)
+            seen = torch.where((time == last).view(-1, inputs.shape[1], 1), 0.0, inputs)
         predicted = self.predictor(seen, lengths).reconstruction
         output: Output = self.reconstructor(inputs, lengths)
         return replace(output, prediction=predicted)
@@ -96,8 +96,62 @@ class ResidualPredictor(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
         """Returns the reconstruction, and for each step a prediction of the next, (batch, time, features)."""
-        changes = inputs.diff(dim=1, prepend=inputs[:, :1])
+        changes = inputs - torch.cat([inputs[:, :1], inputs[:, :-1]], dim=1)
         states, _ = run(self.lstm, changes, lengths)  # (batch, time, hidden)
         predicted = inputs + self.head(self.dropout(states))
         output: Output = self.reconstructor(inputs, lengths)
         return replace(output, prediction=predicted)
+
+
+class Forecaster(nn.Module):
+    """Ours: an encoder's last state is all that a decoder of the future sees, and one that gives the inputs back.
+
+    The future's decoder returns all steps of the horizon at once, as changes from the last input: it begins as
+    persistence. Without the decoder of the inputs (`reconstruct=false`) nothing is reconstructed.
+
+    Source: the composite model of Srivastava, Mansimov and Salakhutdinov 2015, https://arxiv.org/abs/1502.04681
+
+    Args:
+        features: Values a time step.
+        hidden_size: Units of the encoder and of each decoder.
+        horizon: Steps ahead, those of the task.
+        reconstruct: Whether the inputs are given back, too.
+        dropout: The share of the latent's values set to zero while training.
+
+    Example:
+        >>> output = Forecaster(features=2, hidden_size=8, horizon=3)(torch.zeros(4, 50, 2))
+        >>> output.prediction.shape, output.latent.shape
+        (torch.Size([4, 3, 2]), torch.Size([4, 8]))
+    """
+
+    produces = frozenset({"horizon"})
+
+    def __init__(
+        self, features: int, hidden_size: int, horizon: int, reconstruct: bool = True, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        checks.at_least("hidden_size", hidden_size, 1)
+        checks.at_least("horizon", horizon, 1)
+        checks.dropout(dropout)
+        self.horizon = horizon
+        self.encoder = LSTM(features, hidden_size, batch_first=True)
+        self.future = LSTM(hidden_size, hidden_size, batch_first=True)
+        self.head = nn.Linear(hidden_size, features)
+        self.past = LSTM(hidden_size, hidden_size, batch_first=True) if reconstruct else None
+        self.past_head = nn.Linear(hidden_size, features) if reconstruct else None
+        self.dropout = nn.Dropout(dropout)
+        for lstm in (self.encoder, self.future, self.past):
+            if lstm is not None:
+                set_forget_bias(lstm, 1.0)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: Float[Tensor, "batch time features"], lengths: Lengths = None) -> Output:
+        """Returns the horizon (batch, horizon, features), the latent, and the reconstruction where there is one."""
+        latent = self.dropout(last_layer(self.encoder, run(self.encoder, inputs, lengths)[1]))
+        states, _ = run(self.future, latent.unsqueeze(1).expand(-1, self.horizon, -1))  # (batch, horizon, hidden)
+        predicted = last_step(inputs, lengths).unsqueeze(1) + self.head(states)
+        if self.past is None or self.past_head is None:
+            return Output(prediction=predicted, latent=latent)
+        states, _ = run(self.past, latent.unsqueeze(1).expand(-1, inputs.shape[1], -1), lengths)
+        return Output(self.past_head(states), predicted, latent)

@@ -2,8 +2,9 @@
 
 from lstm_ae.tasks.classification import Classification
 from lstm_ae.tasks.denoising import Denoising
+from lstm_ae.tasks.forecast import Forecast
 from lstm_ae.tasks.imputation import Imputation
 from lstm_ae.tasks.prediction import Prediction
 from lstm_ae.tasks.reconstruction import Reconstruction
 
-__all__ = ["Classification", "Denoising", "Imputation", "Prediction", "Reconstruction"]
+__all__ = ["Classification", "Denoising", "Forecast", "Imputation", "Prediction", "Reconstruction"]

@@ -370,7 +370,7 @@ def _directions(predicted: Tensor, target: Tensor, before: Tensor, counted: Tens
 
 
 def _column(last: int | Tensor) -> int | Tensor:
-    return last.unsqueeze(1) if isinstance(last, Tensor) else last
+    return last.unsqueeze(1) if isinstance(last, Tensor) and last.ndim else last
 
 
 def _last(values: Tensor, lengths: Tensor | None) -> Tensor:

@@ -1,0 +1,306 @@
+"""Sequences that training did not see: columns are found by name, and values are scaled as in training."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lstm_ae.data import frames
+from lstm_ae.types import Batch, present
+
+BATCH = 1024  # sequences: as many as the trainer evaluates at once
+POOLED = -1  # the scaler of a series that training did not see
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of one's own, in their own units.
+
+    Attributes:
+        values: Of each, (time, features); NaN is a missing value.
+        names: What each is called in messages.
+        is_array: Whether they were given as one array, and results are one too.
+        series: The name of each one's series, where the table has a column of them.
+        rows: Where the steps of each stand in the table.
+        labels: The class of each.
+    """
+
+    values: list[Tensor]
+    names: list[str]
+    is_array: bool
+    series: list[str] | None = None
+    rows: list[np.ndarray] = field(default_factory=list)
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A batch as a model reads it, and the way back to the data's own units.
+
+    Attributes:
+        batch: Scaled values.
+        shift: What was subtracted from them, (batch, features).
+    """
+
+    batch: Batch
+    shift: Tensor
+
+    def unscaled(self, values: Float[Tensor, "batch any_time features"]) -> Float[Tensor, "batch any_time features"]:
+        """Returns what a model gave back, in the data's own units."""
+        return values * present(self.batch.scale, "scales").unsqueeze(1) + self.shift.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a trained model knows of its data.
+
+    Attributes:
+        feature_names: In the model's order.
+        unit: Of the values.
+        classes: Names of the classes.
+        series_names: Series that have a scaler of their own, where `scaler` holds any.
+        missing: `error` or `mask`, as in training.
+        length: Steps of the longest sequence of training.
+        window: Steps of the windows that it was trained on; None: whole sequences.
+        layout: The columns `series`, `time` and `label` of its table, and the `stride` of its windows.
+        scaler: What scaler.npz holds, see `lstm_ae.data.scaling`.
+    """
+
+    feature_names: tuple[str, ...]
+    unit: str
+    classes: tuple[str, ...]
+    series_names: tuple[str, ...]
+    missing: str
+    length: int
+    window: int | None
+    layout: Mapping[str, Any]
+    scaler: Mapping[str, np.ndarray]
+
+    @property
+    def method(self) -> str:
+        """How values are scaled: `standard`, `relative` and so on."""
+        return str(self.scaler["method"])
+
+    def read(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Sequences:
+        """Returns sequences from an array, a list of arrays, or a table in the training layout.
+
+        Args:
+            x: (sequences, time, features); or a list of (time, features); without a last axis they have one feature.
+                Or a DataFrame: rows of a series are put in the order of time, and cut into windows as in training.
+                Or what was read before.
+            y: The class of each sequence; None: the table's label column, where there is one.
+
+        Raises:
+            ValueError: a column is missing, the number of features is another, or a value cannot be used.
+        """
+        if isinstance(x, pd.DataFrame):
+            x = self.labelled(self.windows(self.series_of(x)), x)
+        found = x if isinstance(x, Sequences) else self._arrays(x)
+        if y is not None:
+            if len(y) != len(found):
+                raise ValueError(f"`y` must hold a class for each of the {len(found)} sequences, got {len(y)}.")
+            found = dataclasses.replace(found, labels=self._codes(pd.Series(np.asarray(y)), "y"))
+        return found
+
+    def series_of(self, frame: pd.DataFrame) -> Sequences:
+        """Returns the whole series of a table, without labels."""
+        series, time = self.layout.get("series"), self.layout.get("time")
+        columns = {str(name): name for name in frame.columns}
+        for name in (*self.feature_names, *(key for key in (series, time) if key is not None)):
+            if name not in columns:
+                near = difflib.get_close_matches(name, list(columns), n=1)
+                cure = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(columns)}."
+                raise ValueError(f"The table must have the column {name!r}, as the one of training had. {cure}")
+        if not len(frame):
+            raise ValueError("The table must have rows, got none. Name a table that holds some.")
+        names = frames._features(frame, [columns[name] for name in self.feature_names], set())
+        values = np.array(frame[names].to_numpy(dtype=np.float32, na_value=np.nan), order="C")
+        clock = self.clock(frame)
+        rows = frames._in_order(frame, None if series is None else columns[series], clock)
+        keys = np.full(len(rows), "x") if series is None else frame[columns[series]].astype(str).to_numpy()[rows]
+        begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+        parts = np.split(rows, begins[1:])
+        called = [str(keys[begin]) for begin in begins]
+        tensors = [self.checked(torch.from_numpy(values[part]), name) for part, name in zip(parts, called, strict=True)]
+        return Sequences(tensors, called, False, None if series is None else called, parts)
+
+    def clock(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Returns the times of a table's rows; None where it has no column of them."""
+        time = self.layout.get("time")
+        return None if time is None else frames._parsed(frame, time)
+
+    def windows(self, whole: Sequences) -> Sequences:
+        """Returns windows of series, as in training; the series themselves where it knew none."""
+        if self.window is None:
+            return whole
+        stride = int(self.layout.get("stride") or 1)
+        places = [
+            (place, start)
+            for place in range(len(whole))
+            for start in range(0, len(self.whole_window(whole, place)) - self.window + 1, stride)
+        ]
+        return Sequences(
+            [whole.values[place][start : start + self.window] for place, start in places],
+            [f"{whole.names[place]}, window {start}" for place, start in places],
+            True,
+            None if whole.series is None else [whole.series[place] for place, _ in places],
+            [whole.rows[place][start : start + self.window] for place, start in places],
+        )
+
+    def whole_window(self, found: Sequences, place: int) -> Tensor:
+        """Returns a sequence that is as long as a window at least.
+
+        Raises:
+            ValueError: it is shorter.
+        """
+        values = found.values[place]
+        if self.window is not None and len(values) < self.window:
+            raise ValueError(
+                f"A sequence must have at least {self.window} steps, the window of training, and {found.names[place]} "
+                f"has {len(values)}. Leave it out."
+            )
+        return values
+
+    def labelled(self, found: Sequences, frame: pd.DataFrame) -> Sequences:
+        """Returns sequences of a table with the classes of its label column; as they are where it has none.
+
+        Raises:
+            ValueError: a label is no class of training.
+        """
+        label = self.layout.get("label")
+        if label is None or not self.classes or str(label) not in {str(name) for name in frame.columns}:
+            return found
+        codes = self._codes(frame[label].iloc[[rows[0] for rows in found.rows]], str(label))
+        return dataclasses.replace(found, labels=codes)
+
+    def batches(self, found: Sequences, takes_lengths: bool) -> Iterator[tuple[np.ndarray, "Scaled"]]:
+        """Yields batches with the places of their sequences, the short ones first.
+
+        Args:
+            found: What was read.
+            takes_lengths: Whether the model reads padded batches; else a batch holds sequences of one length.
+        """
+        lengths = np.array([len(one) for one in found.values])
+        order = np.argsort(lengths, kind="stable")
+        cuts = set(range(0, len(order), BATCH))
+        if not takes_lengths:
+            cuts |= set((np.flatnonzero(np.diff(lengths[order])) + 1).tolist())
+        for places in np.split(order, sorted(cuts - {0})):
+            own = torch.from_numpy(lengths[places])
+            raw = pad_sequence([found.values[place] for place in places], True, torch.nan)
+            named = None if found.series is None else [found.series[place] for place in places]
+            labels = None if found.labels is None else found.labels[places]
+            is_ragged = bool((own != own[0]).any())
+            yield places, self.batch(raw, own if is_ragged else None, named, labels)
+
+    def batch(
+        self,
+        raw: Float[Tensor, "batch time features"],
+        lengths: Int[Tensor, " batch"] | None = None,
+        series: Sequence[str] | str | None = None,
+        labels: Tensor | None = None,
+    ) -> "Scaled":
+        """Returns values as the model reads them.
+
+        `index` and `starts` are 0: what a task draws, and so a score, does not depend on a sequence's place.
+
+        Args:
+            raw: In their own units; NaN is a missing value or padding.
+            lengths: Steps of each sequence, where they differ.
+            series: The series of each, or of all.
+            labels: The class of each.
+        """
+        shift, scale = (one.expand(raw.shape[0], -1) for one in self._scalers(raw, series))
+        scaled = raw.sub(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
+        zeros = torch.zeros(raw.shape[0], dtype=torch.int64)
+        batch = Batch(scaled, lengths=lengths, labels=labels, scale=scale, index=zeros, starts=zeros)
+        counts = ~raw.isnan()
+        if lengths is not None or not bool(counts.all()):
+            scaled = torch.where(counts, scaled, 0.0)
+            batch = dataclasses.replace(batch, inputs=scaled, target_observed=counts)
+            if not bool((present(batch.there, "steps") == counts).all() if lengths is not None else counts.all()):
+                batch = dataclasses.replace(batch, observed=counts)
+        return Scaled(batch, shift)
+
+    def windows_of(self, rows: Float[Tensor, "steps features"], series: str | None = None) -> Scaled:
+        """Returns all windows of consecutive rows as the model reads them: as `batch`, scaled before they are cut."""
+        windows = rows.unfold(0, self.window or len(rows), 1).transpose(1, 2)
+        if self.method == "relative" or bool(rows.isnan().any()):
+            return self.batch(windows, series=series)
+        shift, scale = self._scalers(windows[:1], series)
+        cut = rows.sub(shift).div_(scale).unfold(0, windows.shape[1], 1).transpose(1, 2).contiguous()
+        zeros = torch.zeros(len(cut), dtype=torch.int64)
+        scale = scale.expand(len(cut), -1)
+        return Scaled(Batch(cut, scale=scale, index=zeros, starts=zeros), shift.expand(len(cut), -1))
+
+    def _scalers(self, raw: Tensor, series: Sequence[str] | str | None) -> tuple[Tensor, Tensor]:
+        """Returns shifts and scales, (batch, features), or (1, features) where all have the same."""
+        shift, scale = (torch.from_numpy(self.scaler[name]).float().view(1, -1) for name in ("shift", "scale"))
+        if self.method == "relative":
+            first = raw[:, 0]
+            for step in range(1, raw.shape[1]):
+                if not first.isnan().any():
+                    break
+                first = torch.where(first.isnan(), raw[:, step], first)
+            first = first.nan_to_num(1.0)
+            if (first == 0).any():
+                raise ValueError("The model was trained with scaling=relative: no sequence may begin with 0.")
+            return first, first * scale
+        if series is not None and "series_shift" in self.scaler:
+            known = {name: place for place, name in enumerate(self.series_names)}
+            rows = [known.get(name, POOLED) for name in ([series] if isinstance(series, str) else series)]
+            both = ((name, pooled) for name, pooled in (("series_shift", shift), ("series_scale", scale)))
+            shift, scale = (torch.cat([torch.from_numpy(self.scaler[name]), pooled])[rows] for name, pooled in both)
+        return shift, scale
+
+    def _arrays(self, x: Any) -> Sequences:
+        is_array = not isinstance(x, list | tuple)
+        count = len(self.feature_names)
+        parts = [np.asarray(one, dtype=np.float32) for one in x]
+        parts = [one[:, None] if one.ndim == 1 and count == 1 else one for one in parts]
+        if not parts:
+            raise ValueError("`x` must hold at least one sequence, got none.")
+        for place, one in enumerate(parts):
+            if one.ndim != 2 or one.shape[1] != count or not len(one):
+                names = ", ".join(self.feature_names)
+                raise ValueError(
+                    f"`x` must hold sequences of the shape (time, {count}), the features being {names}, and x[{place}] "
+                    f"has the shape {one.shape}. A single sequence is passed as [sequence]."
+                )
+        called = [f"x[{place}]" for place in range(len(parts))]
+        values = [self.checked(torch.from_numpy(np.ascontiguousarray(one)), name)
+                  for one, name in zip(parts, called, strict=True)]  # fmt: skip
+        return Sequences(values, called, is_array)
+
+    def checked(self, values: Tensor, name: str) -> Tensor:
+        """Returns the values, where the model can read them."""
+        if bool(values.isfinite().all()):
+            return values
+        wrong, what = (values.isinf(), "infinite") if values.isinf().any() else (values.isnan(), "missing")
+        if what == "infinite" or self.missing == "error":
+            step, feature = (int(one) for one in wrong.nonzero()[0])
+            cure = "Mend the data." if what == "infinite" else "Train with missing=mask, or fill it in."
+            raise ValueError(
+                f"Step {step} of {name} must be a number, and {self.feature_names[feature]!r} is {what}. {cure}"
+            )
+        return values
+
+    def _codes(self, labels: pd.Series, called: str) -> Tensor:
+        known = {name: place for place, name in enumerate(self.classes)}
+        for label in labels.unique().tolist():
+            if str(label) not in known:
+                raise ValueError(
+                    f"`{called}` must hold classes of training, got {label!r}. They were: {', '.join(self.classes)}."
+                )
+        return torch.tensor([known[str(label)] for label in labels], dtype=torch.int64)

@@ -1,0 +1,178 @@
+"""From a run directory to its model, its task and what it knows of its data; no pickle is read, no code imported."""
+
+import functools
+import importlib
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lstm_ae.data.unseen import Schema
+from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SCALER, TASK, WEIGHTS, RunDir, find_finished
+from lstm_ae.trained.model import Trained
+from lstm_ae.types import Task
+
+TRUSTED = ("lstm_ae.models", "lstm_ae.tasks", "torch.nn")
+LATEST = "latest"
+
+
+def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str] = ()) -> Trained:
+    """Returns the trained model of a finished run.
+
+    Args:
+        run: Its directory; `latest`: of the run under multirun/ that finished last.
+        device: Where the model computes; results are on the CPU.
+        allow: Modules of your own that may be imported, such as the one that defines the model: a directory by itself
+            has nothing imported but this package's models and tasks, and layers of `torch.nn`.
+
+    Raises:
+        ValueError: it is no finished run, of another format, or names a module that is not allowed.
+
+    Example:
+        >>> import lstm_ae, numpy as np, tempfile
+        >>> from lstm_ae.models import BottleneckAutoencoder
+        >>> from lstm_ae.tasks import Reconstruction
+        >>> waves = np.sin(np.linspace(0, 9, 20) + np.arange(40)[:, None])
+        >>> small, folder = functools.partial(BottleneckAutoencoder, hidden_size=4), tempfile.TemporaryDirectory()
+        >>> data = lstm_ae.SequenceData.from_arrays(waves)
+        >>> _ = lstm_ae.fit(data, small, Reconstruction, epochs=1, run_dir=folder.name)
+        >>> load_run(folder.name).encode(waves).shape
+        (40, 4)
+        >>> folder.cleanup()
+    """
+    run_dir = RunDir(_latest() if str(run) == LATEST else run)
+    described = _described(run_dir)
+    try:
+        model = _model(run_dir, described, allow)
+        task = _task(described, allow)
+        schema = Schema(
+            feature_names=tuple(described["feature_names"]),
+            unit=described["unit"],
+            classes=tuple(described["classes"]),
+            series_names=tuple(described["series_names"]),
+            missing=described["missing"],
+            length=described["length"],
+            window=described["window"],
+            layout=described["layout"],
+            scaler=run_dir.read_arrays(SCALER),
+        )
+    except (KeyError, OSError) as error:
+        raise ValueError(
+            f"`run` must be the directory of a finished run, and in {run_dir.path} something is missing: {error}. "
+            "Train it again."
+        ) from error
+    fitted = run_dir.read_arrays(TASK) if (run_dir / TASK).exists() else {}
+    return Trained(run_dir.path, model.to(device).eval(), task, schema, device, _typical_error(run_dir), fitted)
+
+
+def _latest() -> Path:
+    found = find_finished(Path("multirun"))
+    if found is None:
+        raise ValueError("`run` must name a finished run: there is none under multirun/. Train one, or name another.")
+    return found
+
+
+def _described(run_dir: RunDir) -> dict[str, Any]:
+    """Returns what model.json holds.
+
+    Raises:
+        ValueError: there is none, or it is of another format.
+    """
+    if not (run_dir / MODEL).exists() or not (run_dir / WEIGHTS).exists():
+        state = run_dir.status().get("state")
+        why = f"that one is {state}" if state not in (None, "finished") else f"there is no {MODEL}"
+        if (run_dir / WEIGHTS).exists():
+            why = f"that one is of an older version, without {MODEL}: train it again"
+        raise ValueError(f"`run` must be the directory of a finished run, got {run_dir.path}: {why}.")
+    described: dict[str, Any] = run_dir.read_json(MODEL)
+    version = described.get("format", 0)
+    if version != MODEL_FORMAT:
+        cure = "Install a newer lstm_ae." if version > MODEL_FORMAT else "Train it again, or install an older lstm_ae."
+        raise ValueError(
+            f"`run` must have the format {MODEL_FORMAT}, which this version reads, and {run_dir.path} has {version}. "
+            f"{cure}"
+        )
+    return described
+
+
+def _model(run_dir: RunDir, described: Mapping[str, Any], allow: Sequence[str]) -> nn.Module:
+    factory = _imported(described["class"], allow)
+    arguments = {name: _built(value, allow) for name, value in described["arguments"].items()}
+    with torch.random.fork_rng():  # initial weights are drawn, and the caller's generator stays as it was
+        model: nn.Module = factory(**arguments, **described["sizes"])
+    weights = torch.load(run_dir / WEIGHTS, map_location="cpu", weights_only=True)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(
+            f"The weights of {run_dir.path} do not fit {described['class']}, which has changed since: {reason} "
+            "Use the code of the run, or train it again."
+        ) from error
+    return model
+
+
+def _task(described: Mapping[str, Any], allow: Sequence[str]) -> Task:
+    """Returns the task, without its baselines."""
+    factory = _imported(described["task"]["class"], allow)
+    arguments = dict(described["task"]["arguments"])
+    arguments.pop("baselines", None)
+    if "unit" in inspect.signature(factory).parameters:
+        arguments.setdefault("unit", described["unit"])
+    task: Task = factory(**{name: _built(value, allow) for name, value in arguments.items()})
+    return task
+
+
+def _imported(target: str, allow: Sequence[str]) -> Any:
+    """Returns a class or function by its dotted name.
+
+    Raises:
+        ValueError: its module is not allowed, or cannot be imported.
+    """
+    module, _, name = target.rpartition(".")
+
+    def allowed(where: str) -> bool:
+        return any(where == one or where.startswith(f"{one}.") for one in (*TRUSTED, *allow))
+
+    if not allowed(module):
+        raise ValueError(
+            f"The run was trained with {target}, and a module is imported only where you name it. "
+            f"Use allow=[{module!r}] if you trust it."
+        )
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"The run was trained with {target}, which cannot be imported: {error}. Put its folder on Python's path."
+        ) from error
+    if not (inspect.isclass(found) or inspect.isroutine(found)) or not allowed(found.__module__):
+        raise ValueError(f"{target} must be a class or a function of the module {module}, got {found!r}.")
+    return found
+
+
+def _built(value: Any, allow: Sequence[str]) -> Any:
+    """Returns an argument; a node that names a class is built, as Hydra would."""
+    if isinstance(value, list):
+        return [_built(one, allow) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    arguments = {name: _built(one, allow) for name, one in value.items() if not name.startswith("_")}
+    if "_target_" not in value:
+        return arguments
+    factory = functools.partial(
+        _imported(value["_target_"], allow), *_built(value.get("_args_", []), allow), **arguments
+    )
+    return factory if value.get("_partial_") else factory()
+
+
+def _typical_error(run_dir: RunDir) -> float:
+    """Returns the run's validation loss; 1 where it has none."""
+    try:
+        loss = run_dir.read_json(METRICS)["validation"].get("loss")
+    except (OSError, KeyError):
+        loss = None
+    return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0

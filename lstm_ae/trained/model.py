@@ -1,0 +1,285 @@
+"""A trained model: encode, reconstruct, predict, forecast and score sequences of one's own, in their own units."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lstm_ae.data.unseen import Scaled, Schema, Sequences
+from lstm_ae.models import kernel
+from lstm_ae.models.kernel.choice import LARGEST
+from lstm_ae.tasks.roll_out import roll_out
+from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
+from lstm_ae.types import Batch, Output, Task, answering, present
+
+
+class Trained:
+    """The model of a finished run, with its task and scaler, see `lstm_ae.load_run`.
+
+    `x` is everywhere an array (sequences, time, features), a list of arrays (time, features) of any lengths, or a
+    DataFrame in the training layout, whose rows become sequences as in training: whole series, or windows of them.
+    Results are arrays where all sequences are equally long by construction, else lists, in the data's own units.
+
+    Attributes:
+        path: The run's directory.
+        model: In evaluation mode.
+        task: The question that it was trained on.
+        schema: What it knows of its data: names of features and classes, unit, window, columns of the table.
+        fitted: What the task fitted at the end, by name.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: nn.Module,
+        task: Task,
+        schema: Schema,
+        device: str,
+        typical_error: float,
+        fitted: Mapping[str, np.ndarray],
+    ) -> None:
+        self.path, self.model, self.task, self.schema, self.fitted = path, model, task, schema, fitted
+        self._device, self._step = device, grid(typical_error)
+        self._answer = answering(model)
+        self._takes_lengths = "lengths" in inspect.signature(model.forward).parameters
+        _choose_kernel(model, device)
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.path)!r})"
+
+    @property
+    def produces(self) -> frozenset[str]:
+        """What the model makes beyond a reconstruction: `classes`, `next_step`, `next_sequence`, `horizon`."""
+        return frozenset(getattr(self.model, "produces", ()))
+
+    @property
+    def reads(self) -> int | None:
+        """Steps of the inputs that the model was trained on, where all were windows: its targets are not in them."""
+        if self.schema.window is None:
+            return None
+        empty = torch.zeros(1, self.schema.window, len(self.schema.feature_names))
+        zero = torch.zeros(1, dtype=torch.int64)
+        return self.task.prepare(Batch(empty, index=zero, starts=zero), training=False).inputs.shape[1]
+
+    def output(self, batch: Batch) -> Output:
+        """Returns the model's output of scaled sequences, on its device."""
+        return self._answer(batch)
+
+    @torch.no_grad()
+    def answer(self, batch: Batch) -> Output:
+        """Returns the model's output of scaled sequences, on the CPU."""
+        output = self.output(batch.to(self._device))
+        parts = (output.reconstruction, output.prediction, output.latent)
+        reconstruction, prediction, latent = (None if part is None else part.cpu() for part in parts)
+        return Output(reconstruction, prediction, latent)
+
+    def encode(self, x: Any) -> Any:
+        """Returns the latents: (sequences, latent), or for a model with one at every step (sequences, time, latent).
+
+        Raises:
+            ValueError: `x` does not fit, or the model returns no latent.
+        """
+        return self._each(x, lambda output, _: present(output.latent, "latents"), stepwise=True)
+
+    def reconstruct(self, x: Any) -> Any:
+        """Returns what the model gives back, (sequences, time, features); missing values are filled in.
+
+        Raises:
+            ValueError: `x` does not fit, or the model does not reconstruct.
+        """
+        return self._each(
+            x, lambda output, scaled: scaled.unscaled(present(output.reconstruction, "reconstructions")), stepwise=True
+        )
+
+    def predict(self, x: Any) -> Any:
+        """Returns the class of each sequence by name; or of a predictor the next step at every step, or its horizon.
+
+        Raises:
+            ValueError: `x` does not fit, or the model predicts nothing.
+        """
+        if "classes" in self.produces:
+            return np.array(self.schema.classes)[self.predict_proba(x).argmax(axis=1)]
+        return self._each(
+            x,
+            lambda output, scaled: scaled.unscaled(present(output.prediction, "predictions")),
+            stepwise="next_sequence" in self.produces,
+        )
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Returns the probability of each class, (sequences, classes), in the order of `schema.classes`.
+
+        Raises:
+            ValueError: `x` does not fit, or the model has no classes.
+        """
+        if "classes" not in self.produces:
+            raise ValueError(
+                "`predict_proba` needs a model with classes. Use predict, or train with task=classification."
+            )
+        scores: np.ndarray = self._each(x, lambda output, _: present(output.prediction, "class scores").softmax(dim=1))
+        return scores
+
+    def forecast(self, x: Any, steps: int) -> np.ndarray:
+        """Returns the `steps` that follow each sequence, (sequences, steps, features).
+
+        A model of a horizon predicts it at once, and beyond it from its own predictions; a model of the next step goes
+        on from each. One that was trained on windows reads as many last steps of a sequence as its inputs had.
+
+        Args:
+            x: Of a DataFrame, each series is continued.
+            steps: How many.
+
+        Raises:
+            ValueError: `x` does not fit, or the model predicts no steps.
+        """
+        if steps < 1 or not self.produces & {"next_step", "next_sequence", "horizon"}:
+            made = ", ".join(sorted(self.produces)) or "only a reconstruction"
+            raise ValueError(
+                f"`forecast` needs `steps` of at least 1, got {steps}, and a model that predicts steps, and this one "
+                f"produces {made}. Train with task=forecast model=forecaster."
+            )
+        found = self.schema.series_of(x) if hasattr(x, "columns") else self.schema.read(x)
+        self._require(found, self.reads or 1)
+        tails = [values[-(self.reads or len(values)) :] for values in found.values]
+        found = Sequences(tails, found.names, found.is_array, found.series)
+        made_of: list[Any] = [None] * len(found)
+        for places, scaled in self.schema.batches(found, takes_lengths=False):
+            values = scaled.unscaled(self._continued(scaled.batch, steps)).numpy()
+            for place, one in zip(places, values, strict=True):
+                made_of[place] = one
+        return np.stack(made_of)
+
+    def _continued(self, batch: Batch, steps: int) -> Tensor:
+        ahead = 1
+        if "horizon" in self.produces:
+            first = present(self.answer(batch).prediction, "predictions")
+            ahead = first.shape[1]
+            if steps <= ahead:
+                return first[:, :steps]
+        if batch.observed is not None:
+            raise ValueError("`forecast` beyond the model's own horizon needs sequences without missing values.")
+        return roll_out(self.answer, batch, batch.inputs.shape[1], steps, ahead)
+
+    def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
+        """Returns the error of each step, feature and sequence, as the task defines errors.
+
+        A model that was trained on windows scores each step of a longer sequence by the mean over all windows that
+        contain it, at stride 1; of a DataFrame, the sequences are then its whole series.
+
+        Args:
+            x: What is scored.
+            y: The class of each sequence, where the task needs one; of a DataFrame, its label column serves.
+
+        Raises:
+            ValueError: `x` does not fit, or a sequence is shorter than the window.
+        """
+        schema, is_frame = self.schema, hasattr(x, "columns")
+        found = schema.series_of(x) if is_frame and y is None else schema.read(x, y)
+        if is_frame and y is None:
+            found = schema.labelled(found, x)
+        for place in range(len(found)):
+            schema.whole_window(found, place)
+        single = [place for place, one in enumerate(found.values) if schema.window in (None, len(one))]
+        errors: dict[int, Any] = {}
+        if single:
+            errors = self._errors_of(found, single)
+        for place in set(range(len(found))) - set(single):
+            stream = self.stream(None if found.series is None else found.series[place], found.names[place])
+            errors[place] = np.concatenate([stream.extend(found.values[place]).values, stream.finish().values])
+        ordered = [errors[place] for place in range(len(found))]
+        if np.ndim(ordered[0]) == 0:
+            return Scores(rounded(np.array(ordered, dtype=np.float64), self._step), names=tuple(found.names))
+        sequences, steps, features, values = zip(*(summed(one, self._step) for one in ordered), strict=True)
+        shaped: Callable[[Any], Any] = np.stack if found.is_array else list
+        return Scores(np.array(sequences), shaped(steps), np.stack(features), shaped(values), tuple(found.names))
+
+    def stream(self, series: str | None = None, called: str = "the stream") -> Stream:
+        """Returns what scores the rows of one signal as they come in.
+
+        Args:
+            series: The signal's series, where each has a scaler of its own.
+            called: Its name in messages.
+
+        Raises:
+            ValueError: the model was not trained on windows, or its task has no error a step.
+        """
+        if self.schema.window is None:
+            raise ValueError(
+                "`stream` needs a model that was trained on windows, and this one read whole sequences. "
+                "Train with window=N, or use score_samples."
+            )
+
+        def errors(rows: Tensor) -> tuple[np.ndarray, int]:
+            batch, found = self._errors(self.schema.windows_of(rows, series))
+            if found.ndim != 3:
+                raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
+            return found.numpy(), int(_offsets(batch)[0])
+
+        return Stream(self.schema, errors, self.schema.window, self._step, called)
+
+    def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
+        """Returns the prepared batch, and the task's errors of the model's output."""
+        batch = self.task.prepare(scaled.batch, training=False)
+        return batch, self.task.errors(batch, self.answer(batch))
+
+    def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
+        """Returns each sequence's errors (time, features), or its one error, by its place."""
+        errors: dict[int, Any] = {}
+        chosen = Sequences(
+            [found.values[place] for place in places],
+            [found.names[place] for place in places],
+            found.is_array,
+            None if found.series is None else [found.series[place] for place in places],
+            labels=None if found.labels is None else found.labels[places],
+        )
+        for own, scaled in self.schema.batches(chosen, self._takes_lengths):
+            batch, made = self._errors(scaled)
+            for row, place in enumerate(own):
+                if made.ndim == 1:
+                    errors[places[place]] = float(made[row])
+                    continue
+                whole = np.zeros(chosen.values[place].shape)
+                begin = int(_offsets(batch)[row])
+                kept = made[row, : len(whole) - begin].numpy()
+                whole[begin : begin + len(kept)] = kept
+                errors[places[place]] = whole
+        return errors
+
+    def _each(self, x: Any, pick: Callable[[Output, Scaled], Tensor], stepwise: bool = False) -> Any:
+        """Returns what is picked of the output of each sequence; of each step, cut to the sequence's own length."""
+        found = self.schema.read(x)
+        self._require(found, self.reads or 1)
+        made_of: list[Any] = [None] * len(found)
+        is_vector = True
+        for places, scaled in self.schema.batches(found, self._takes_lengths):
+            values = pick(self.answer(scaled.batch), scaled).numpy()
+            is_vector = not stepwise or values.ndim < 3
+            for place, one in zip(places, values, strict=True):
+                made_of[place] = one if is_vector else one[: len(found.values[place])]
+        return np.stack(made_of) if found.is_array or is_vector else made_of
+
+    def _require(self, found: Sequences, steps: int) -> None:
+        for name, values in zip(found.names, found.values, strict=True):
+            if len(values) < steps:
+                raise ValueError(
+                    f"A sequence must have at least {steps} steps, as those of training, and {name} has {len(values)}. "
+                    "Leave it out."
+                )
+
+
+def _offsets(batch: Batch) -> Tensor:
+    """Returns the step at which each sequence's targets begin."""
+    starts = present(batch.starts, "starts")
+    return (starts if batch.target_starts is None else batch.target_starts) - starts
+
+
+def _choose_kernel(model: nn.Module, device: str) -> None:
+    """Has each layer computed in one way whatever the batch, so that a sequence's numbers do not depend on it."""
+    usable = device == "cpu" and kernel.unavailable() is None
+    for layer in model.modules():
+        if isinstance(layer, kernel.LSTM):
+            small = max(layer.input_size, layer.hidden_size) <= LARGEST
+            layer.kernel = usable and small and layer.num_layers == 1 and layer.bias and not layer.proj_size

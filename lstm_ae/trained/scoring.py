@@ -1,0 +1,174 @@
+"""Errors of new sequences, as sums that are exact, and of a signal's steps as they come in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lstm_ae.data.unseen import BATCH, Schema
+
+MANTISSA = 52  # bits of a double
+RESOLUTION = 24  # bits below a typical error: those of the float32 numbers that models compute in
+
+#: From rows to the errors of their windows (batch, target time, features), and the step at which targets begin.
+WindowErrors = Callable[[Tensor], tuple[np.ndarray, int]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Errors of sequences: the task's own, such as squared errors of scaled values, 0 where nothing counts.
+
+    `values.sum()`, `steps.sum()` and `features.sum()` of a sequence are its score, to the last bit and in any order.
+    An array where the sequences were given as one, else a list.
+
+    Attributes:
+        sequences: The score of each, (sequences,).
+        steps: Of each time step, (sequences, time); None where the task has one error a sequence.
+        features: Of each feature, (sequences, features).
+        values: Of each step and feature, (sequences, time, features).
+        names: What each sequence is called: its series, or its place.
+    """
+
+    sequences: np.ndarray
+    steps: Any = None
+    features: np.ndarray | None = None
+    values: Any = None
+    names: tuple[str, ...] = ()
+
+
+def grid(typical: float) -> float:
+    """Returns the power of two to whose multiples errors are rounded, so that sums of them are exact."""
+    return float(2.0 ** (np.floor(np.log2(typical)) - RESOLUTION))
+
+
+def rounded(values: Float[np.ndarray, "..."], step: float) -> Float[np.ndarray, "..."]:
+    """Returns values rounded to multiples of `step`, a power of two.
+
+    Sums of such values are exact in double precision, in any order, up to 2^52 steps.
+    """
+    return np.round(values / step) * step
+
+
+def summed(values: Float[np.ndarray, "time features"], step: float) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns a sequence's score, and those of its steps, features and values, which add up exactly.
+
+    Args:
+        values: Errors.
+        step: They are rounded to multiples of it; of a coarser power of two where a score beyond 2^52 steps needs it.
+    """
+    total = float(values.sum())
+    if np.isfinite(total) and total > step * 2.0**MANTISSA:
+        step = float(2.0 ** (np.ceil(np.log2(total)) - MANTISSA))
+    exact = rounded(values, step)
+    steps = exact.sum(axis=1)
+    return float(steps.sum()), steps, exact.sum(axis=0), exact
+
+
+@dataclass(frozen=True)
+class StepScores:
+    """Errors of consecutive time steps.
+
+    Attributes:
+        first: The first of them, counted from 0.
+        values: (steps, features).
+    """
+
+    first: int
+    values: np.ndarray
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The score of each step."""
+        scores: np.ndarray = self.values.sum(axis=1)
+        return scores
+
+
+class Stream:
+    """Scores a signal's time steps as its rows come in, as `Trained.score_samples` scores the whole signal.
+
+    A step's error is the mean over all windows that contain it, so that its score is known `window - 1` rows later. It
+    does not depend on how the rows are cut into chunks, nor on what came before the `window - 1` rows before it.
+
+    Args:
+        schema: What the model knows of its data.
+        errors: From rows to the errors of their windows.
+        window: Rows of each.
+        step: Errors are rounded to multiples of it.
+        called: The name of the signal in messages.
+    """
+
+    def __init__(self, schema: Schema, errors: WindowErrors, window: int, step: float, called: str) -> None:
+        self.window = window
+        self._schema, self._errors, self._step, self._called = schema, errors, step, called
+        self._held: Tensor
+        self._windows: int
+        self._begin()
+
+    def update(self, row: Any) -> tuple[int, float] | None:
+        """Takes in one row, and returns a time step with its score, `window - 1` rows late; None before the first.
+
+        Args:
+            row: A value for each feature, in the model's order; or by name, as a mapping or a `pandas.Series`.
+        """
+        if hasattr(row, "keys"):
+            row = self._by_name(row)
+        found = self.extend(np.asarray(row, dtype=np.float32).reshape(1, -1))
+        return (found.first, float(found.steps[0])) if len(found.values) else None
+
+    def extend(self, rows: Float[np.ndarray, "rows features"] | Tensor) -> StepScores:
+        """Takes in rows, and returns the errors of all steps that are then known."""
+        values = torch.as_tensor(rows, dtype=torch.float32)
+        count = len(self._schema.feature_names)
+        if values.ndim != 2 or values.shape[1] != count:
+            names = ", ".join(self._schema.feature_names)
+            raise ValueError(f"A row must hold {count} values ({names}), got rows of the shape {tuple(values.shape)}.")
+        held = torch.cat([self._held, self._schema.checked(values, self._called)])
+        first, complete = self._windows, len(held) - self.window + 1
+        found = [
+            self._take(held[begin : min(begin + BATCH, complete) + self.window - 1])
+            for begin in range(0, complete, BATCH)
+        ]
+        self._held = held[max(0, complete) :].clone()
+        return StepScores(first, np.concatenate(found) if found else np.empty((0, count)))
+
+    def finish(self) -> StepScores:
+        """Returns the errors of the signal's last steps, of the windows that there are, and begins anew."""
+        begin, count = self._targets
+        steps = np.arange(self._windows, self._windows + len(self._held))
+        contained = np.minimum(steps - begin, self._windows - 1) - np.maximum(steps - begin - count + 1, 0) + 1
+        sums = self._pending[: len(self._held)]
+        found = StepScores(self._windows, self._means(sums, contained if self._windows else 0 * steps))
+        self._begin()
+        return found
+
+    def _begin(self) -> None:
+        features = len(self._schema.feature_names)
+        self._held = torch.empty(0, features)  # rows of windows that are not complete
+        self._pending = np.zeros((self.window - 1, features))  # sums of steps that more windows contain
+        self._windows = 0  # complete ones
+        self._targets = (0, 0)  # where in a window its targets begin, and how many there are
+
+    def _take(self, rows: Tensor) -> np.ndarray:
+        """Returns the errors of the steps that begin a window of these rows."""
+        errors, begin = self._errors(rows)
+        count, targets = errors.shape[:2]
+        sums = np.concatenate([self._pending, np.zeros((count, errors.shape[2]))])
+        for place in reversed(range(targets)):  # each step's windows are added in their order, however they are cut
+            sums[begin + place : begin + place + count] += errors[:, place]
+        self._pending, self._targets = sums[count:], (begin, targets)
+        steps = np.arange(self._windows, self._windows + count)
+        self._windows += count
+        return self._means(sums[:count], np.minimum(steps - begin + 1, targets))
+
+    def _means(self, sums: np.ndarray, contained: np.ndarray) -> np.ndarray:
+        return rounded(sums / np.maximum(contained, 1)[:, None], self._step)
+
+    def _by_name(self, row: Any) -> list[float]:
+        missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas
+        if missing:
+            raise ValueError(f"A row must hold {', '.join(self._schema.feature_names)}, and {missing[0]!r} is missing.")
+        return [float(row[name]) for name in self._schema.feature_names]
