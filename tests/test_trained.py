@@ -240,6 +240,21 @@ class Own(Stranger):
         return self.activation(super().forward(inputs))
 
 
+def test_missing_values_are_filled_in_and_a_new_series_scaled_by_its_own_first_rows_as_in_training(tmp_path):
+    frame = table(machines=4, rows=30)
+    frame.loc[frame.index[4::7], "sensor_1"] = np.nan
+    words = {"series": "machine", "time": "time", "missing": "interpolate", "scaling_per": "series", "unseen": 6}
+    data = from_frame(frame, **words, test_share=0.25)
+    trained = fitted(tmp_path, data, SMALL).trained
+    found = trained.schema.read(frame)
+    assert not any(bool(one.isnan().any()) for one in found.values)
+    new = frame[frame["machine"] == frame["machine"].iloc[0]].assign(machine="new")
+    rows = new.sort_values("time")["sensor_0"].to_numpy()[:6]
+    _, scaled = next(trained.schema.batches(trained.schema.read(new), True))
+    assert float(scaled.shift[0, 0]) == pytest.approx(rows.mean(), rel=1e-5)
+    assert float(scaled.batch.scale[0, 0]) == pytest.approx(rows.std(), rel=1e-5)
+
+
 def test_a_model_of_ones_own_module_is_imported_only_where_it_is_named(tmp_path):
     run = fitted(tmp_path, from_arrays(waves()), functools.partial(Own, activation=torch.nn.Tanh))
     with pytest.raises(ValueError, match=r"trained with tests.test_trained.Own, .* Use allow=\['tests.test_trained'\]"):

@@ -1,7 +1,6 @@
 """Scaling: each value less a shift, over a scale. Fitted on the training subset's time steps and on nothing else."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,8 +90,7 @@ class Scaling:
             shift, scale = (np.full((1, values.shape[1]), value, dtype=np.float32) for value in by)
         else:
             series = None if self.per == "pooled" else series_of_step
-            statistics = _extremes if self.method == "minmax" else _moments
-            shift, scale = _by_series(values.numpy(), series, seen, statistics, self.first_rows or 0)
+            shift, scale = _by_series(values.numpy(), series, seen, self.method, self.first_rows or 0)
         stored = method | {"shift": shift[-1], "scale": scale[-1]}
         row = torch.zeros_like(starts)
         if len(shift) > 1 and series_of_step is not None:
@@ -130,30 +128,38 @@ def _by_series(
     values: np.ndarray,
     series: np.ndarray | None,
     seen: np.ndarray,
-    statistics: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    method: str,
     first_rows: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (series + 1, features) shifts and scales: of each series where there are several, and last the pooled."""
     if not seen.any():
         raise ValueError("`scaling` has no training values to be fitted on. Use a larger training part.")
+    order = np.zeros(0, dtype=np.int64) if series is None else np.argsort(series, kind="stable")
+    n_series = 0 if series is None else int(series.max()) + 1
+    ends = np.zeros(1, dtype=np.int64) if series is None else np.cumsum(np.bincount(series))
+    shift, scale = (np.tile(part, (n_series + 1, 1)).astype(np.float32) for part in fitted_on(values[seen], method))
+    for one in range(n_series):
+        place = order[ends[one - 1] if one else 0 : ends[one]]
+        known = place[seen[place]]
+        rows = values[known if len(known) else place[:first_rows]]
+        if len(rows):
+            own = fitted_on(rows, method)
+            known = ~np.isnan(own[0])
+            shift[one, known], scale[one, known] = own[0][known], own[1][known]
+    return np.nan_to_num(shift, nan=0.0), np.nan_to_num(scale, nan=1.0)
+
+
+def fitted_on(rows: Real[np.ndarray, "rows features"], method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the shift and the scale of each feature: NaN where the rows have nothing of it.
+
+    Args:
+        rows: What is seen; NaN where a value is missing.
+        method: `minmax` or `standard`.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column of which a series has nothing: the pooled one serves
-        pooled = statistics(values[seen])
-        order = np.zeros(0, dtype=np.int64) if series is None else np.argsort(series, kind="stable")
-        n_series = 0 if series is None else int(series.max()) + 1
-        ends = np.zeros(1, dtype=np.int64) if series is None else np.cumsum(np.bincount(series))
-        shift, scale = (np.tile(part, (n_series + 1, 1)).astype(np.float32) for part in pooled)
-        for one in range(n_series):
-            place = order[ends[one - 1] if one else 0 : ends[one]]
-            known = place[seen[place]]
-            rows = values[known if len(known) else place[:first_rows]]
-            if len(rows):
-                own = statistics(rows)
-                known = ~np.isnan(own[0])
-                shift[one, known], scale[one, known] = own[0][known], own[1][known]
-    shift, scale = np.nan_to_num(shift, nan=0.0), np.nan_to_num(scale, nan=1.0)
-    scale[scale == 0] = 1.0  # a constant series is centred, not divided
-    return shift, scale
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature of which there is nothing
+        shift, scale = _extremes(rows) if method == "minmax" else _moments(rows)
+    return shift, np.where(scale == 0, 1, scale)  # a constant series is centred, not divided
 
 
 def _extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lstm_ae.data import frames
+from lstm_ae.data.missing import filled
+from lstm_ae.data.rows import in_order
+from lstm_ae.data.scaling import fitted_on
+from lstm_ae.data.times import Place, TimeReader
 from lstm_ae.types import Batch, present
 
 BATCH = 1024  # sequences: as many as the trainer evaluates at once
@@ -70,11 +73,12 @@ class Schema:
         unit: Of the values.
         classes: Names of the classes.
         series_names: Series that have a scaler of their own, where `scaler` holds any.
-        missing: `error` or `mask`, as in training.
+        missing: As in training, see `lstm_ae.data.missing`. Whole series are filled in; a live row is not.
         length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
         layout: The columns `series`, `time` and `label` of its table, and the `stride` of its windows.
         scaler: What scaler.npz holds, see `lstm_ae.data.scaling`.
+        own: The shift and the scale of each series that training did not see and that is scaled by its own first rows.
     """
 
     feature_names: tuple[str, ...]
@@ -86,6 +90,7 @@ class Schema:
     window: int | None
     layout: Mapping[str, Any]
     scaler: Mapping[str, np.ndarray]
+    own: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -124,21 +129,25 @@ class Schema:
                 raise ValueError(f"The table must have the column {name!r}, as the one of training had. {cure}")
         if not len(frame):
             raise ValueError("The table must have rows, got none. Name a table that holds some.")
-        names = frames._features(frame, [columns[name] for name in self.feature_names], set())
-        values = np.array(frame[names].to_numpy(dtype=np.float32, na_value=np.nan), order="C")
-        clock = self.clock(frame)
-        rows = frames._in_order(frame, None if series is None else columns[series], clock)
-        keys = np.full(len(rows), "x") if series is None else frame[columns[series]].astype(str).to_numpy()[rows]
-        begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-        parts = np.split(rows, begins[1:])
-        called = [str(keys[begin]) for begin in begins]
-        tensors = [self.checked(torch.from_numpy(values[part]), name) for part, name in zip(parts, called, strict=True)]
+        series, time = (None if name is None else columns[name] for name in (series, time))
+        table = in_order(frame, series, time, [columns[name] for name in self.feature_names], _place(frame))
+        values = filled(table.values, table.begins, self.missing, table.clock)
+        order = np.arange(len(values)) if table.order is None else table.order
+        called = ["x" if series is None else table.series_names[table.series_of_step[begin]] for begin in table.begins]
+        tensors = [
+            self.checked(torch.from_numpy(part), name)
+            for part, name in zip(np.split(values, table.begins[1:]), called, strict=True)
+        ]
+        if series is not None and "first_rows" in self.scaler:
+            new = [(name, one) for name, one in zip(called, tensors, strict=True) if name not in self.series_names]
+            self.own.update({name: self._own_scaler(one) for name, one in new})
+        parts = np.split(order, table.begins[1:])
         return Sequences(tensors, called, False, None if series is None else called, parts)
 
     def clock(self, frame: pd.DataFrame) -> np.ndarray | None:
         """Returns the times of a table's rows; None where it has no column of them."""
         time = self.layout.get("time")
-        return None if time is None else frames._parsed(frame, time)
+        return None if time is None else TimeReader(time).read(frame[time], _place(frame))
 
     def windows(self, whole: Sequences) -> Sequences:
         """Returns windows of series, as in training; the series themselves where it knew none."""
@@ -259,10 +268,22 @@ class Schema:
             return first, first * scale
         if series is not None and "series_shift" in self.scaler:
             known = {name: place for place, name in enumerate(self.series_names)}
-            rows = [known.get(name, POOLED) for name in ([series] if isinstance(series, str) else series)]
+            names = [series] if isinstance(series, str) else series
+            rows = [known.get(name, POOLED) for name in names]
             both = ((name, pooled) for name, pooled in (("series_shift", shift), ("series_scale", scale)))
             shift, scale = (torch.cat([torch.from_numpy(self.scaler[name]), pooled])[rows] for name, pooled in both)
+            for row, name in enumerate(names):
+                if name in self.own:
+                    shift[row], scale[row] = self.own[name]
         return shift, scale
+
+    def _own_scaler(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the shift and the scale of a series' first rows; the pooled ones of a feature that these lack."""
+        pooled = [torch.from_numpy(self.scaler[name]).float() for name in ("shift", "scale")]
+        found = fitted_on(values[: int(self.scaler["first_rows"])].numpy(), self.method)
+        shift, scale = (torch.from_numpy(one.astype(np.float32)) for one in found)
+        there = ~shift.isnan()
+        return torch.where(there, shift, pooled[0]), torch.where(there, scale, pooled[1])
 
     def _arrays(self, x: Any) -> Sequences:
         is_array = not isinstance(x, list | tuple)
@@ -278,6 +299,7 @@ class Schema:
                     f"`x` must hold sequences of the shape (time, {count}), the features being {names}, and x[{place}] "
                     f"has the shape {one.shape}. A single sequence is passed as [sequence]."
                 )
+        parts = [filled(one, np.zeros(1, dtype=np.int64), self.missing) for one in parts]
         called = [f"x[{place}]" for place in range(len(parts))]
         values = [self.checked(torch.from_numpy(np.ascontiguousarray(one)), name)
                   for one, name in zip(parts, called, strict=True)]  # fmt: skip
@@ -304,3 +326,7 @@ class Schema:
                     f"`{called}` must hold classes of training, got {label!r}. They were: {', '.join(self.classes)}."
                 )
         return torch.tensor([known[str(label)] for label in labels], dtype=torch.int64)
+
+
+def _place(frame: pd.DataFrame) -> Place:
+    return lambda row: f"row {frame.index[row]}"
