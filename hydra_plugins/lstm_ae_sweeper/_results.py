@@ -3,26 +3,16 @@
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
 from lstm_ae.metrics import higher_is_better as direction
 from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 
 
-def status_of(folder: Path, job: Job) -> dict[str, Any]:
-    """Returns the content of a job's status.json, empty if there is none."""
-    return RunDir(folder / job.path).status()
-
-
-def score_of(folder: Path, job: Job, objective: str) -> float | None:
-    """Returns the score of a job, the worst possible if it diverged, None if it failed or has not ended."""
-    return RunDir(folder / job.path).score(objective)
-
-
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns the outcome of a job, from its files."""
-    return Outcome(score_of(folder, job, objective), status_of(folder, job).get("error"))
+    run = RunDir(folder / job.path)
+    return Outcome(run.score(objective), run.status().get("error"))
 
 
 def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
@@ -30,11 +20,6 @@ def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
     recorded = (RunDir(folder / job.path) for job in jobs if (folder / job.path / METRICS).exists())
     run = next(recorded, None)
     return run is not None and direction(run.read_json(METRICS), objective)
-
-
-def order(higher: bool, score: float) -> float:
-    """Returns a sort key that is smaller for a better score."""
-    return -score if higher else score
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
@@ -57,7 +42,7 @@ def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
     lines = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
-            status = status_of(folder, job)
+            status = RunDir(folder / job.path).status()
             error = status.get("error") or outcome.error or "it never started"
             lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {error}")
     cure = "The others ended. To retry these, repeat the command with the same hydra.sweep.dir and retry_failed=true."

@@ -96,12 +96,12 @@ class TwoStage:
             outcomes = sweep.run([final], "last training")
             scored = outcomes[0].score is not None
             failed += self._fail([final], outcomes)
-            if sweep.config.figures is None:
-                closing.draw_best(sweep.folder, [final], outcomes, sweep.objective)
+            if sweep.config.figures is None and scored:
+                closing.draw(sweep.folder / final.path)
             test = results.test_metrics(sweep.folder, final) if scored else None
             if scored and test is None:
                 log.warning("The last training diverged: the winner has no test score")
-        closing.close_stages(sweep.folder, combinations, sweep.objective, higher, self._settings(), test)
+        closing.close_stages(sweep.folder, stages.in_order(combinations, higher), self._settings(), test)
         if winner is None:
             failed.append("No combination has a finite score in every job. See two_stage.json for the reasons.")
         if failed:

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lstm_ae.metrics import higher_is_better
 from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
 
 HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
 STATES = ENDED | {"running", "failed", "interrupted"}
-#: Columns that are neither settings nor metrics.
-FIXED = ("run", "state", "error", "higher_is_better")
+#: Columns that are neither settings nor metrics; `SUBSETS` is the first word of more of them.
+FIXED = ("run", "state", "error", "higher_is_better", "proportions")
+SUBSETS = "subsets"  # how many sequences each subset holds, and a digest of which: see `lstm_ae.compare.blocks`
 PARTS = ("train", "validation", "test", "skill", "baseline", "interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
 RESERVED = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # a setting cannot have these names
@@ -99,17 +99,30 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
         problems.append(f"{folder}: is finished but has no {METRICS}.")
     source = "published" if status.get("published") is True else "ours"
     row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
-    row["higher_is_better"] = _directions(metrics)
+    row["higher_is_better"], row["proportions"] = (_named(metrics, key) for key in ("higher_is_better", "proportion"))
     for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
-        reserved = key in RESERVED or key.split(".", 1)[0] in PARTS
+        reserved = key in RESERVED or key.split(".", 1)[0] in (*PARTS, SUBSETS)
         row[f"config.{key}" if reserved else key] = _setting(value)
-    return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
+    return row | _subsets(metrics) | _numbers(f"{folder}/{METRICS}", metrics, problems)
 
 
-def _directions(metrics: dict[str, Any]) -> str:
-    """Returns the names of the metrics of which more is better, with commas between them."""
+def _named(metrics: dict[str, Any], key: str) -> str:
+    """Returns the names of the metrics of which `key` is true, with commas between them."""
     about = metrics.get("metrics")
-    return ",".join(name for name in about if higher_is_better(metrics, name)) if isinstance(about, dict) else ""
+    entries = about.items() if isinstance(about, dict) else ()
+    return ",".join(name for name, entry in entries if isinstance(entry, dict) and entry.get(key) is True)
+
+
+def _subsets(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Returns the size and the digest of each subset; a run of an older version records none."""
+    about = metrics.get(SUBSETS)
+    kinds = {"sequences": int, "digest": str}
+    return {
+        f"{SUBSETS}.{part}.{name}": entry[name]
+        for part, entry in (about.items() if isinstance(about, dict) else ())
+        for name, kind in kinds.items()
+        if isinstance(entry, dict) and type(entry.get(name)) is kind
+    }
 
 
 def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
