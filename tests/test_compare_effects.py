@@ -1,125 +1,153 @@
-"""The sentences agree with the statistical tests."""
+"""What each setting does to the score: the table and the sentences agree with `lstm_ae.statistics`."""
 
+import itertools
+import math
+
+import numpy as np
 import pytest
 from scipy import stats
 
+from lstm_ae import statistics
 from lstm_ae.compare import load
-from lstm_ae.compare.conclusions import conclusions
-from lstm_ae.compare.statistics import settings_without_effect
+from lstm_ae.compare.effects import effects
+from lstm_ae.compare.ranking import rank
 from tests.run_dirs import write
+from tests.test_compare_blocks import runs
 
 METRIC = "validation.loss"
-NOISE = {0: 0.0, 1: 0.02, 2: -0.01}
+VALUES = {"optimizer.lr": (0.1, 0.01, 0.001), "trainer.clip": (1, 5)}
 
 
-@pytest.fixture
-def grid(tmp_path):
-    """A function that writes a grid of lr, clip and three seeds, in which clip has no effect."""
-
-    def make(score, state=lambda lr: "finished"):
-        for lr in (0.1, 0.01, 0.001):
-            for clip in (1, 5):
-                for seed, noise in NOISE.items():
-                    write(tmp_path / f"{lr}_{clip}_{seed}", score(lr, seed) + noise, state(lr), seed=seed,
-                          optimizer__lr=lr, trainer__clip=clip)  # fmt: skip
-        return load(tmp_path)
-
-    return make
+def grid(score, seeds=5, values=VALUES, **more):
+    """A grid with seeds; `score` is called with a combination and a seed."""
+    rows = [
+        dict(zip(values, combination, strict=True)) | {"seed": seed, METRIC: score(combination, seed)}
+        for combination in itertools.product(*values.values()) for seed in range(seeds)
+    ]  # fmt: skip
+    return runs(rows, **more)
 
 
-SCORES = {0.1: (1.0, 1.0, 1.0), 0.01: (1.02, 0.98, 1.01), 0.001: (2.0, 2.1, 2.05)}
+def found(frame):
+    """The table of effects, and the sentences by setting."""
+    table, lines = effects(rank(frame, METRIC))
+    return table, {line.split(": ")[0].strip(): line for line in lines}
 
 
-def test_the_best_value_is_better_or_does_not_differ_significantly(grid):
-    heading, lr, clip = conclusions(grid(lambda lr, seed: SCORES[lr][seed]), METRIC)
-    assert heading == "ours: 18 runs; 3 seeds."
-    assert lr.startswith("  optimizer.lr explains 99")
-    p = stats.ttest_1samp([1.0, 1.1, 1.05], 0).pvalue
-    assert "0.1 and 0.01 do not differ significantly (p = 1, 3 pairs)" in lr
-    assert f"0.1 is better than 0.001 (p = {3 * p:.2g}, 3 pairs)" in lr
-    assert "explains 0 % of the variation; no value is better (mean 1" in clip
-    assert "1 and 5 do not differ (identical in 9 pairs over 3 seeds)" in clip
+def noisy(means, sd=0.05, seed=0):
+    draw = np.random.default_rng(seed)
+    return lambda combination, _: means[combination[0]] + sd * draw.normal()
 
 
-def test_copies_that_differ_only_in_a_setting_without_effect_count_once(grid):
-    frame = grid(lambda lr, seed: SCORES[lr][seed])
-    assert settings_without_effect(frame, METRIC) == ["trainer.clip"]
-    assert "6 pairs" not in "".join(conclusions(frame, METRIC))
-    frame.loc[0, METRIC] += 1e-9
-    assert settings_without_effect(frame, METRIC) == ["trainer.clip"]
+MEANS = {0.1: 1.0, 0.01: 1.0, 0.001: 2.0}
 
 
-def test_pairs_that_share_a_seed_are_averaged(tmp_path):
-    for seed, gap in enumerate((0.2, 0.3, -0.1)):
-        for size in range(1, 9):
-            for a in (0, 1):
-                loss = 1 + size / 10 + a * (gap + size / 1000)
-                write(tmp_path / f"{seed}{size}{a}", loss, seed=seed, model__size=size, model__a=a)
-    gaps = [gap + 0.0045 for gap in (0.2, 0.3, -0.1)]
-    sentence = next(line for line in conclusions(load(tmp_path), METRIC) if "model.a" in line)
-    assert f"(p = {stats.ttest_1samp(gaps, 0).pvalue:.2g}, 24 pairs over 3 seeds)" in sentence
-    assert "do not differ significantly" in sentence
+def test_a_worse_value_is_found_and_an_equal_one_not_told_apart():
+    frame = grid(noisy(MEANS))
+    table, lines = found(frame)
+    rates = table[table["setting"] == "optimizer.lr"].set_index("value")
+    best = rates.index[rates["best"]][0]
+    other = {0.1: 0.01, 0.01: 0.1}[best]
+    assert (rates["p"][0.001] < 0.05, rates["p"][other] >= 0.05) == (True, True)
+    assert f"best at {best:g} (" in lines["optimizer.lr"]
+    assert f"not told apart: {other:g} (p = " in lines["optimizer.lr"]
+    assert "worse: 0.001 (p < 0.001)" in lines["optimizer.lr"]
+    share = rates["omega_squared"].iloc[0]
+    assert f"explains {100 * share:.1f}".rstrip("0").rstrip(".") in lines["optimizer.lr"]
+    clip = table[table["setting"] == "trainer.clip"]
+    assert clip["omega_squared"].isna().all()  # shown only where the test rejects
+    assert "best mean at" in lines["trainer.clip"]
+    assert "explains" not in lines["trainer.clip"]
 
 
-def test_a_best_value_with_diverged_runs_shows_their_number(tmp_path):
-    for seed in range(3):
-        write(tmp_path / f"a{seed}", 0.1 + seed / 100, "diverged" if seed else "finished", seed=seed, optimizer__lr=0.5)
-        write(tmp_path / f"b{seed}", 0.2 + seed / 100, seed=seed, optimizer__lr=0.1)
+def test_p_values_and_intervals_are_those_of_the_statistics():
+    frame = grid(noisy(MEANS))
+    table, _ = found(frame)
+    settings = {key: list(frame[key]) for key in VALUES}
+    expected = statistics.effects(frame[METRIC], settings, list(frame["seed"]), higher_is_better=False)
+    for _, row in table.iterrows():
+        value = next(v for v in expected[row["setting"]].values if v.value == row["value"])
+        assert (row["mean"], row["low"], row["high"]) == (value.mean.estimate, value.mean.low, value.mean.high)
+        assert row["p"] == pytest.approx(value.p, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_settings_without_effect_rarely_give_a_finding():
+    """Four settings of two values: p values hold for all of them together (20 % of trials before)."""
+    draw, trials, false = np.random.default_rng(3), 300, 0
+    for _ in range(trials):
+        frame = grid(lambda *_: draw.normal(), values={f"model.{name}": (1, 2) for name in "abcd"})
+        false += bool((found(frame)[0]["p"] < 0.05).any())
+    assert false <= stats.binom.ppf(0.999, trials, 0.06)
+
+
+def test_intervals_are_over_seeds_and_not_over_runs():
+    """Runs that share a seed share its luck: their mean is one value for each seed."""
+    luck = np.random.default_rng(4).normal(size=5)
+    table, _ = found(grid(lambda combination, seed: 5 + combination[1] / 10 + luck[seed]))
+    row = table[(table["setting"] == "trainer.clip") & (table["value"] == 1)].iloc[0]
+    half = stats.t.ppf(0.975, 4) * luck.std(ddof=1) / math.sqrt(5)
+    assert (row["low"], row["high"]) == pytest.approx((5.1 + luck.mean() - half, 5.1 + luck.mean() + half))
+
+
+def test_too_few_seeds_give_the_reason_once_and_no_p_value():
+    table, lines = found(grid(noisy(MEANS), seeds=2))
+    assert table["p"].isna().all()
+    assert "Nothing was tested: 2 blocks (seeds or folds) are too few for a test: 1 more is needed." in lines["ours"]
+    assert "best mean at" in lines["optimizer.lr"]
+    assert not any(" p " in line for line in lines.values())
+
+
+def test_values_that_give_the_same_scores_have_no_best():
+    table, lines = found(grid(lambda combination, seed: MEANS[combination[0]] + seed))
+    assert not table[table["setting"] == "trainer.clip"]["best"].any()
+    assert "all means are equal" in lines["trainer.clip"]
+
+
+def test_both_means_are_named_where_their_best_values_differ():
+    scores = {0.1: (0.001, 0.9, 0.001), 0.01: (0.05, 0.06, 0.05), 0.001: (0.2, 0.3, 0.2)}
+    _, lines = found(grid(lambda combination, seed: scores[combination[0]][seed], seeds=3))
+    assert "means are geometric, as scores span more than a factor of ten" in lines["ours"]
+    arithmetic, geometric = "0.01 (0.05333)", "0.1 (0.009655)"
     assert (
-        "best at 0.5, over the runs that did not diverge (2 did) (mean 0.1)" in conclusions(load(tmp_path), METRIC)[1]
+        f"the best arithmetic mean is at {arithmetic}, the best geometric mean at {geometric}" in lines["optimizer.lr"]
     )
 
 
-def test_unbalanced_means_give_a_warning(tmp_path):
-    for seed in range(3):
-        for number, (lr, size, loss) in enumerate([(0.1, 8, 1.0), (0.1, 9, 5.0), (0.2, 8, 2.0)]):
-            write(tmp_path / f"{number}{seed}", loss + seed / 10, seed=seed, optimizer__lr=lr, model__size=size)
-    sentence = next(line for line in conclusions(load(tmp_path), METRIC) if "optimizer.lr" in line)
-    assert "best at 0.2" in sentence
-    assert "0.1 is better than 0.2" in sentence
-    assert "unbalanced: means may not be comparable" in sentence
+def test_unbalanced_means_and_diverged_runs_are_mentioned():
+    frame = grid(noisy(MEANS))
+    frame.loc[frame.index[:2], "state"] = "diverged"
+    table, lines = found(frame)
+    assert "unbalanced: means are only over what all values share" in lines["optimizer.lr"]
+    assert "diverged and left out: 2 at 0.1" in lines["optimizer.lr"]
+    assert table[table["value"] == 0.1]["diverged"].iloc[0] == 2
 
 
-def test_values_beyond_the_first_few_are_counted(tmp_path):
-    for value in range(9):
-        for seed in range(2):
-            write(tmp_path / f"{value}{seed}", 1.0 + value + seed / 10, seed=seed, model__a=value)
-    assert conclusions(load(tmp_path), METRIC)[1].endswith("2 other values with a worse mean.")
-
-
-def test_diverged_runs_are_counted_by_value(grid):
-    lines = conclusions(grid(lambda lr, seed: 1.0, lambda lr: "diverged" if lr == 0.1 else "finished"), METRIC)
-    assert lines[0] == "ours: 18 runs; 3 seeds; 6 diverged, excluded from means and pairs."
-    assert lines[1].endswith("diverged: 6 at 0.1.")
+def test_values_beyond_the_first_few_are_counted():
+    draw = np.random.default_rng(5)
+    frame = grid(lambda combination, _: combination[0] + draw.normal() / 50, values={"model.a": range(1, 10)})
+    assert "(p < 0.001), 2 more" in found(frame)[1]["model.a"]
 
 
 def test_settings_that_only_change_together_are_not_compared(tmp_path):
-    for job in range(4):
-        write(tmp_path / str(job), 1.0 + job, model__a=job // 2, model__b=job // 2, seed=job % 2)
-    assert "0 and 1 were never run with all other settings equal" in conclusions(load(tmp_path), METRIC)[1]
+    for job in range(6):
+        write(tmp_path / str(job), 1.0 + job, model__a=job // 3, model__b=job // 3, seed=job % 3)
+    line = effects(rank(load(tmp_path), METRIC))[1][0]
+    assert "Nothing was tested: no run has the same other settings for all values." in line
 
 
-def test_the_effect_of_a_setting_without_repeated_values_cannot_be_estimated(tmp_path):
-    for job in range(3):
-        write(tmp_path / str(job), 1.0 + job, optimizer__lr=0.1 / (job + 1))
-    assert "optimizer.lr: no value was run twice" in conclusions(load(tmp_path), METRIC)[1]
+def test_published_runs_and_ours_have_separate_effects():
+    ours = grid(noisy(MEANS))
+    both = runs([*ours.to_dict("records"), *ours.assign(seed=math.nan).to_dict("records")])
+    both["source"] = ["ours"] * len(ours) + ["published"] * len(ours)
+    table, _ = found(both)
+    assert table.groupby("source")["n"].sum().to_dict() == {"ours": 60, "published": 60}
+    assert table[table["source"] == "published"]["p"].isna().all()
 
 
-def test_a_log_scale_is_stated(grid):
-    assert "; log scale, as scores span" in conclusions(grid(lambda lr, seed: 1 / lr), METRIC)[0]
-
-
-def test_settings_with_only_diverged_or_equal_scores_have_no_effect(grid):
-    assert (
-        "optimizer.lr: every run diverged." in conclusions(grid(lambda lr, seed: 1.0, lambda lr: "diverged"), METRIC)[1]
-    )
-    frame = grid(lambda lr, seed: 1.0).assign(**{METRIC: 2.0})
-    assert "optimizer.lr: every run has the same score." in conclusions(frame, METRIC)[1]
-
-
-def test_values_of_mixed_kinds_have_effects(tmp_path):
-    for job, value in enumerate([None, 1, 0.5, "auto", False] * 2):
-        write(tmp_path / str(job), 1.0 + job, model__a=value, seed=job // 5)
-    sentence = conclusions(load(tmp_path), METRIC)[1]
-    assert "best at null" in sentence
-    assert "null is better than auto" in sentence
+def test_values_of_mixed_kinds_have_effects():
+    values = {"model.a": ("null", 1, 0.5, "auto", "false")}
+    draw = np.random.default_rng(6)
+    frame = grid(lambda combination, _: 1 + values["model.a"].index(combination[0]) + draw.normal() / 50, values=values)
+    table, lines = found(frame)
+    assert list(table["value"]) == [0.5, 1, "auto", "false", "null"]
+    assert "best at null" in lines["model.a"]

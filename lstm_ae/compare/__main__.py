@@ -68,16 +68,13 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares the runs that the command line names, and returns the exit code: 1 if nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    import numpy
-
     from lstm_ae.compare import output
     from lstm_ae.compare.selection import CompareError
 
     remarks: list[str] = []
     content, code = "", 0
     try:
-        with numpy.errstate(all="ignore"):  # a file may contain any number
-            content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
+        content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")
@@ -122,9 +119,9 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
     problems = list(remarks)
     if not len(frame):
         raise selection.CompareError("Nothing to compare: no run was found.")
-    frame = selection.filtered(frame, options.where)
     if options.epoch:
         frame = selection.at_epoch(frame, options.epoch, remarks)
+    frame = selection.filtered(frame, options.where)
     if not selection.metrics(frame):
         remarks.append("No run has a metric yet, so nothing can be ranked. State of the runs:")
         return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from lstm_ae import statistics
@@ -15,6 +16,7 @@ COLUMNS = ["setting", "value", "mean", "low", "high", "n", "diverged", "differen
 MAX_VALUES = 6  # of a setting, compared in one sentence
 
 
+@np.errstate(all="ignore")  # a file may hold any number
 def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
     """Returns the effects of settings as a table and as sentences, separately for our runs and published ones.
 
@@ -82,10 +84,10 @@ def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:
         tested = [value for value in one.values if not math.isnan(value.p)]
         parts += _compared(key, sorted(tested, key=lambda value: abs(value.difference))) if _differs(one) else []
         if one.significant:
-            parts.append(f"it explains {text(100 * one.omega_squared)} % of the variance (omega squared)")
+            parts.append(f"it explains {text(round(100 * one.omega_squared, 1))} % of the variance (omega squared)")
         if one.best_by_geometric not in (None, one.best_by_mean):
             parts.append(_both_means(key, named[one.best_by_mean], named[one.best_by_geometric]))
-        parts += ["unbalanced: means are over what all values share"] if not one.balanced else []
+        parts += ["unbalanced: means are only over what all values share"] if not one.balanced else []
     diverged = [f"{value.diverged} at {text(value.value, key)}" for value in one.values if value.diverged]
     return [*parts, *([f"diverged and left out: {', '.join(diverged)}"] if diverged else [])]
 
@@ -110,4 +112,4 @@ def _both_means(key: str, by_mean: ValueEffect, by_geometric: ValueEffect) -> st
 
 
 def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {text(p)}"
+    return "p < 0.001" if p < 0.001 else f"p = {text(float(f'{p:.2g}'))}"

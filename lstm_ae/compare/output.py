@@ -28,9 +28,8 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
         keep: Columns that are left out last.
     """
     if kind == "csv":
-        return table.map(_cell).astype(object).rename(columns=escape_control).to_csv(
-            index=False, lineterminator="\n"
-        ), []
+        cells = {escape_control(name): pd.Series(map(_cell, table[name]), dtype=object) for name in table}
+        return pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"), []
     if kind == "json":
         rows = [{key: strict(value) for key, value in row.items()} for row in table.to_dict("records")]
         return json.dumps(rows, indent=2) + "\n", []

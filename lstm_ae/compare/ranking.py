@@ -76,6 +76,7 @@ class Ranking:
         return [int(row) for row in np.lexsort((signed, self.labels))]
 
 
+@np.errstate(all="ignore")  # a file may hold any number
 def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranking:
     """Ranks the combinations of settings of runs.
 
@@ -99,7 +100,7 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
     for source, runs in part.groupby("source"):
         own = labels[runs.index]
         blocks[str(source)] = made = blocks_of(runs, metric, own, repeats)
-        rows, found = _judged(score[runs.index], own, made, metric, higher)
+        rows, found = _judged(score[runs.index], own, made, groups(runs, repeats), metric, higher)
         several = part["source"].nunique() > 1
         judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
         notes += [f"{source}: {line}" if several else line for line in _tested(found, made)]
@@ -131,11 +132,12 @@ def _nothing(metric: str) -> pd.DataFrame:
 
 
 def _judged(
-    score: pd.Series, labels: pd.Series, blocks: Blocks, metric: str, higher: bool
+    score: pd.Series, labels: pd.Series, blocks: Blocks, jobs: pd.Series, metric: str, higher: bool
 ) -> tuple[pd.DataFrame, Verdicts]:
     """Returns the mean over blocks and the verdict of each combination of one source."""
-    by = score.groupby([labels, blocks.labels])
-    cells = by.mean().where(by.count() == by.size()).unstack()  # a mean that lacks a run may lack the hardest one
+    jobs = score.groupby([labels, blocks.labels, jobs]).mean()  # one that failed may have been run again
+    by = jobs.groupby(level=[0, 1])
+    cells = by.mean().where(by.count() == by.size()).unstack()  # a mean that lacks a job may lack the hardest one
     found = verdicts(cells, higher_is_better=higher, overlap=blocks.overlap, resolution=blocks.resolution)
     counted = cells.loc[:, list(found.counted)]
     due = max(found.blocks, blocks.due)
@@ -143,7 +145,7 @@ def _judged(
     table = pd.DataFrame({metric: means, "verdict": words}, index=cells.index)
     table[metric] = table[metric].fillna(score.groupby(labels).mean())  # of blocks that too few others have
     table["n"] = counted.notna().sum(axis=1).astype(object)
-    table["n"] = table["n"].map(lambda n: n if n == due else f"{n}/{due} {blocks.unit}")
+    table["n"] = table["n"].map(lambda n: n if n == due or due == 1 else f"{n}/{due} {blocks.unit}")
     table["std"] = counted.where(np.isfinite(table[metric]), axis=0).std(axis=1)
     table["class"] = table["verdict"].map(CLASSES).fillna(0).where(table[metric].notna(), 3)
     return table, found
@@ -185,15 +187,14 @@ def _informative(table: pd.DataFrame, part: pd.DataFrame, keys: Sequence[str], m
     shown = [*keys, metric]
     counts = table["n"].dropna()
     repeated = [count for count in counts if isinstance(count, str) or count > 1]
-    shown += ["std", "n", "verdict"] if repeated else []
+    shown += ["verdict", "std", "n"] if repeated else []
     shown += [key for key, value in PLAIN.items() if (table[key] != value).any()]
     name = metric.split(".", 1)[-1]
-    kept = (f"test.{name}", "parameters", "seconds")
-    others = [key for key in table.columns if key in kept or key.startswith(("validation.", "test.", "skill."))]
-    seen = {part[metric].to_numpy().tobytes()} if metric in part else set()
-    for key in sorted(others, key=lambda key: (*kept[:1], "", *kept[1:]).index(key if key in kept else "")):
-        content = part[key].to_numpy().tobytes()
-        if key != metric and part[key].nunique() > int(len(part) > 1) and content not in seen:
+    others = [key for key in part if key.startswith(("validation.", "test.", "skill."))]
+    seen = set()
+    for key in dict.fromkeys([metric, f"test.{name}", *others, "parameters", "seconds"]):
+        content = part[key].to_numpy().tobytes() if key in part else b""
+        if key != metric and key in part and part[key].nunique() > int(len(part) > 1) and content not in seen:
             shown.append(key)
         seen.add(content)
     return [*shown, "run"]

@@ -66,6 +66,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[
         "summary": html.escape(summary(comparison)),
         "problems": _listed(list(dict.fromkeys(problems))),
         "ranking": _table(ranking),
+        "notes": "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in _notes(ranking)),
         "findings": _findings(comparison.findings),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
@@ -110,18 +111,20 @@ def summary(comparison: Comparison) -> str:
     best = ranking.table.iloc[0]
     spread = f" (standard deviation {text(best['std'])}, n = {best['n']})" if best["std"] == best["std"] else ""
     mean = f"{comparison.labels[0]}, with a {ranking.metric} of {text(best[ranking.metric])}{spread}"
-    return f"{'Highest' if ranking.higher else 'Lowest'}: {mean}. {overview}"
+    return f"First in the ranking: {mean}. {overview}"
 
 
 def _table(ranking: Ranking) -> str:
-    """Returns the ranking as markup, with its notes."""
+    """Returns the first rows of the ranking as markup."""
     names = [name for name in ranking.columns if name != "run"]
-    shown = ranking.table[names].head(MAX_ROWS)
-    cells = pd.DataFrame({name: [text(value, name) for value in shown[name]] for name in names})
-    markup = cells.rename(columns=short_names(names)).to_html(index=False, border=0, escape=True, table_id="ranking")
-    more = len(ranking.table) - len(shown)
-    notes = [*ranking.notes, *([f"{more} more rows are not shown here."] * (more > 0))]
-    return markup + "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in notes)
+    cells = {name: [text(value, name) for value in ranking.table[name].head(MAX_ROWS)] for name in names}
+    shown = pd.DataFrame(cells).rename(columns=short_names(names))
+    return str(shown.to_html(index=False, border=0, table_id="ranking"))
+
+
+def _notes(ranking: Ranking) -> list[str]:
+    more = len(ranking.table) - MAX_ROWS
+    return [*([f"... and {more} more rows; the table below has every run."] if more > 0 else []), *ranking.notes]
 
 
 def _runs(count: int) -> str:

@@ -86,6 +86,7 @@ class Comparison:
         return [plain(value) for value in self.ranking.frame[key]]
 
 
+@np.errstate(all="ignore")  # a file may hold any number
 def compare(ranking: Ranking) -> Comparison:
     """Reads the learning curves, and finds the effects."""
     found, findings = effects(ranking)
