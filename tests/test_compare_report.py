@@ -66,10 +66,7 @@ def test_a_higher_accuracy_is_better(frame, tmp_path):  # noqa: F811
 
 def test_the_summary_names_the_best_and_counts_the_states(frame, tmp_path):  # noqa: F811
     text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"])
-    assert (
-        "First in the ranking: lr 0.01, hidden_size 8, with a validation.loss of 0.015 (standard deviation 0.007071, n = 2)"
-        in text
-    )
+    assert "First in the ranking: lr 0.01, hidden_size 8, with a validation.loss of 0.015 (standard deviation" in text
     assert "8 runs, 6 finished, 2 diverged. They differ in lr, hidden_size." in text
     assert "<li>a/metrics.json: not JSON</li>" in text
 
