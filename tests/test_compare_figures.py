@@ -9,8 +9,9 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
-from lstm_ae.compare import figures, heat_map, series, table
+from lstm_ae.compare import figures, series, table
 from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
 from tests.run_dirs import METRICS
@@ -92,9 +93,9 @@ def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_source
     frame = table.load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
     comparison = compared(frame)
     assert comparison.log_means == {"ours": True, "published": False}
-    _, means, _ = heat_map.cells(comparison, "model.hidden_size", "optimizer.lr")
+    _, means, _ = figures.cells(comparison, "model.hidden_size", "optimizer.lr")
     assert means == pytest.approx(np.array([[10, 5], [4, 6], [1050.5, 1005], [1004, 1006]]))
-    drawn = heat_map.heat_map(comparison)
+    drawn = figures.heat_map(comparison)
     assert {"8 (ours)", "9 (published)"} <= {
         label.get_text() for axis in ("x", "y") for label in getattr(drawn.axes[0], f"get_{axis}ticklabels")()
     }
@@ -105,7 +106,9 @@ def test_a_source_has_one_colour_in_every_panel_of_the_effects(tmp_path):
         write_run(tmp_path / str(number), 0.1 + lr + hidden, lr, hidden, seed=number)
     frame = table.load(tmp_path).assign(source=["ours"] * 2 + ["published"] * 4)
     drawn = figures.effect_panels(compared(frame))
-    panels = {ax.get_title(): {line.get_color() for line in ax.lines} & set(series.COLOURS) for ax in drawn.axes}
+    panels = {
+        ax.get_title(): {to_hex(line.get_color()) for line in ax.lines} & set(series.COLOURS) for ax in drawn.axes
+    }
     assert panels == {"lr": set(series.COLOURS[:2]), "hidden_size": {series.COLOURS[1]}}
     assert [entry.get_text() for entry in drawn.legends[0].get_texts()] == ["ours", "published"]
 
@@ -145,7 +148,7 @@ def test_a_heat_map_of_too_many_values_is_left_out(tmp_path):
 
 def test_cells_show_the_mean_and_diverged_runs(frame):
     comparison = compared(frame)
-    _, means, notes = heat_map.cells(comparison, "optimizer.lr", "model.hidden_size")
+    _, means, notes = figures.cells(comparison, "optimizer.lr", "model.hidden_size")
     np.testing.assert_allclose(means, np.sqrt([[0.01 * 0.02, 0.1 * 0.11], [0.01 * 0.02, np.nan]]))
     assert notes == [["0.0141", "0.105"], ["0.0141", "diverged"]]
 

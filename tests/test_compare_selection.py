@@ -84,7 +84,7 @@ def test_any_column_sorts_with_missing_values_last():
     shown = pd.DataFrame({"model.size": [8, 16, math.nan, 9], "n": [3, "2/3 folds", 5, ""]})
     assert list(selection.sort(shown, "size", []).index) == [0, 3, 1, 2]
     assert list(selection.sort(shown, "-size", []).index) == [1, 3, 0, 2]
-    assert list(selection.sort(shown, "n", []).index) == [1, 0, 2, 3]
+    assert list(selection.sort(shown, "n", []).index) == [0, 2, 3, 1]
     with pytest.raises(
         CompareError, match=r"`--sort` must name a column, but no run has `sise`. Did you mean `model.size`\?"
     ):

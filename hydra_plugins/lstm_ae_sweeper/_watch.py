@@ -113,26 +113,11 @@ def mark_killed(folder: Path, jobs: Sequence[Job]) -> list[Job]:
     while running or states != before:
         time.sleep(POLL_SECONDS)  # a process that was just killed may still hold its lock
         before, states = states, [RunDir(folder / job.path).status() for job in jobs]
-        running = any(_is_held(folder, job) for job, status in zip(jobs, states, strict=True) if _runs(status))
-    stopped = [(job, status) for job, status in zip(jobs, states, strict=True) if _runs(status)]
-    for job, status in stopped:
+        stopped = {job: status for job, status in zip(jobs, states, strict=True) if status.get("state") == "running"}
+        running = any(_is_held(folder, job) for job in stopped)
+    for job, status in stopped.items():
         RunDir(folder / job.path).end("interrupted", error=KILLED, kills=status.get("kills", 0) + 1)
-    return [job for job, _ in stopped]
-
-
-def kills(folder: Path, job: Job) -> int:
-    """Returns how many times a job's worker was killed."""
-    return int(RunDir(folder / job.path).status().get("kills", 0))
-
-
-def fail(folder: Path, job: Job) -> str:
-    """Marks a job as failed because its worker was killed while the job ran alone, and returns the reason."""
-    RunDir(folder / job.path).end("failed", error=KILLED)
-    return KILLED
-
-
-def _runs(status: dict[str, Any]) -> bool:
-    return status.get("state") == "running"
+    return list(stopped)
 
 
 def _is_held(folder: Path, job: Job) -> bool:

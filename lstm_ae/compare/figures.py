@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from lstm_ae.compare.heat_map import heat_map
 from lstm_ae.compare.ranking import Ranking
-from lstm_ae.compare.series import COLOURS, GREY, WIDTH, Comparison, compare, fit_text, shown
-from lstm_ae.compare.table import plain, spans_decades
+from lstm_ae.compare.series import COLOURS, DIVERGED, GREY, MAX_VALUES, WIDTH, Comparison, compare, fit_text, shown
+from lstm_ae.compare.table import spans_decades, text
 
 LOG = logging.getLogger(__name__)
 DOTS_PER_INCH = 130
@@ -102,68 +103,116 @@ def _legend(figure: Figure, ax: Axes) -> int:
 
 def effect_panels(comparison: Comparison) -> Figure | str:
     """Draws a panel for each setting: mean score and interval at each value; returns the reason if it cannot."""
-    effects = comparison.effects
+    effects, metric = comparison.effects, comparison.ranking.metric
     names = [key for key in comparison.keys if key in set(effects["setting"])][:MAX_PANELS]
     if not names:
         return "no setting differs"
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(max(WIDTH * columns / 3, 7), 3.4 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     means = effects["mean"].dropna()
-    logarithmic = spans_decades(means)
-    if logarithmic:  # an interval may extend below zero, and over many decades
-        effects = effects.assign(
-            **{end: effects[end].clip(means.min() / 30, means.max() * 30) for end in ("low", "high")}
-        )
-    for ax, key in zip(grid.ravel(), names, strict=False):
+    if spans_decades(means):  # an interval may extend below zero, and over many decades
+        panels[0].set_yscale("log")
+        ends = {end: effects[end].clip(means.min() / 30, means.max() * 30) for end in ("low", "high")}
+        effects = effects.assign(**ends)
+    for ax, key in zip(panels, names, strict=False):
         _effect(ax, comparison, effects[effects["setting"] == key], key)
-        if logarithmic:
-            ax.set_yscale("log")
-    for ax in grid.ravel()[len(names) :]:
+    for ax in panels[len(names) :]:
         ax.set_axis_off()
-    for ax in grid[:, 0]:
-        ax.set_ylabel(comparison.ranking.metric)
-    if effects["source"].nunique() > 1:
-        entries = [ax.get_legend_handles_labels() for ax in grid.ravel()]  # a panel may lack a source
-        named = {label: handle for handles, labels in entries for handle, label in zip(handles, labels, strict=True)}
-        names = sorted(named)
-        figure.legend([named[name] for name in names], names, loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(
-        f"Mean {comparison.ranking.metric} at each value with 95 % interval; best value filled", fontsize=12
-    )
+    figure.supylabel(metric)
+    entries = dict(entry[::-1] for ax in panels for entry in zip(*ax.get_legend_handles_labels(), strict=True))
+    if len(entries) > 1:  # a panel may lack a source
+        names = sorted(entries)
+        figure.legend([entries[name] for name in names], names, loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(f"Mean {metric} at each value with 95 % interval; best value filled", fontsize=12)
     return figure
 
 
 def _effect(ax: Axes, comparison: Comparison, effects: pd.DataFrame, key: str) -> None:
     levels = [level for level in comparison.levels(key) if level is not None]
-    effects = effects[[plain(value) in levels for value in effects["value"]]]  # a value may have only failed runs
-    diverged_at, explained = [0] * len(levels), list[str]()
+    effects = effects[effects["value"].isin(levels)]  # a value may have only failed runs
     sources = list(comparison.effects["source"].unique())
-    for source, own in effects.groupby("source", sort=False):
+    for source, own in effects[effects["mean"].notna()].groupby("source", sort=False):
         place = sources.index(source)
-        for value, diverged in zip(own["value"], own["diverged"], strict=True):
-            diverged_at[levels.index(plain(value))] += diverged
-        own = own[own["mean"].notna()]
-        at = np.array([levels.index(plain(value)) for value in own["value"]]) + 0.12 * place
-        mean, low, high = (own[name].to_numpy(float) for name in ("mean", "low", "high"))
-        best, colour = own["best"].to_numpy(bool), COLOURS[place]
-        spread = np.nan_to_num(np.abs(np.vstack([mean - low, high - mean])))
-        ax.errorbar(at, mean, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.6, capsize=4, label=source)
-        ax.plot(at, mean, color=colour, linewidth=0.8, alpha=0.5)
-        for chosen, fill in ((best, colour), (~best, "white")):
-            ax.plot(at[chosen], mean[chosen], "o", color=colour, markerfacecolor=fill, markersize=7)
-        share = own["omega_squared"].max()
-        if share == share:
-            explained.append(f"{share:.0%}" + (f" ({source})" if len(sources) > 1 else ""))
-    notes = [f"\n{n} diverged" if n else "" for n in diverged_at]
+        colour, at = COLOURS[place], np.array([levels.index(value) for value in own["value"]]) + 0.12 * place
+        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
+        ax.errorbar(at, own["mean"], yerr=spread, color=colour, elinewidth=1.6, capsize=4, linewidth=0.8, label=source)
+        faces = [colour if best else "white" for best in own["best"]]
+        ax.scatter(at, own["mean"], s=50, c=faces, edgecolors=colour, zorder=3)
+    diverged = effects.groupby("value")["diverged"].sum()
+    notes = [f"\n{diverged[level]} diverged" if diverged.get(level) else "" for level in levels]
     labels = [fit_text(shown(key, level), 14) + note for level, note in zip(levels, notes, strict=True)]
     ax.set_xticks(range(len(levels)), labels)
-    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(diverged_at) else 0)
+    ax.tick_params(axis="x", rotation=40 if sum(map(len, labels)) > 26 and not any(notes) else 0)
     ax.set_xlim(-0.5, len(levels) - 0.5)
     ax.set_title(fit_text(comparison.names[key], 36), fontsize=11)
-    ax.set_xlabel(f"explains {', '.join(explained)} of the variance" if explained else "", fontsize=9, color="0.35")
+    shares = effects.groupby("source")["omega_squared"].max().dropna()
+    words = [f"{share:.0%}" + (f" ({source})" if len(sources) > 1 else "") for source, share in shares.items()]
+    ax.set_xlabel(f"explains {', '.join(words)} of the variance" if words else "", fontsize=9, color="0.35")
     ax.grid(axis="y", alpha=0.25)
+
+
+def heat_map(comparison: Comparison) -> Figure | str:
+    """Draws the mean score at each pair of values of the two settings whose means differ most.
+
+    Published runs and ours have separate rows. Returns the reason if it cannot be drawn.
+    """
+    if len(comparison.grid_keys) < 2:
+        return f"it needs two settings that differ, with at most {MAX_VALUES} values each"
+    down, across = comparison.grid_keys
+    columns, (rows, means, notes) = comparison.levels(across), cells(comparison, across, down)
+    finite = means[np.isfinite(means)]
+    if not finite.size:
+        return "no run has a score"
+    wide, high = max(WIDTH, 0.75 * len(columns) + 3), max(3.2, 0.6 * len(rows) + 2.2)
+    figure = Figure(figsize=(wide, high), layout="constrained")
+    ax = figure.subplots()
+    norm = (LogNorm if spans_decades(means) else Normalize)(finite.min(), finite.max())
+    colours = colormaps["cividis" if comparison.ranking.higher else "cividis_r"]
+    image = ax.imshow(np.ma.masked_invalid(means), norm=norm, cmap=colours, aspect="auto", origin="lower")
+    for row, column in np.ndindex(*means.shape):
+        dark = np.isfinite(means[row, column]) and sum(colours(norm(means[row, column]))[:3]) < 1.5
+        note = notes[row][column]
+        colour = DIVERGED if note == "diverged" else "white" if dark else "black"
+        ax.text(column, row, note, ha="center", va="center", fontsize=9, color=colour)
+    ax.set_xticks(range(len(columns)), [fit_text(shown(across, value), 14) for value in columns])
+    several = len(comparison.log_means) > 1
+    names = [fit_text(shown(down, value), 24) + (f" ({source})" if several else "") for value, source in rows]
+    ax.set_yticks(range(len(rows)), names)
+    ax.tick_params(axis="x", rotation=40 if len(columns) > 10 else 0)
+    ax.set(xlabel=comparison.names[across], ylabel=comparison.names[down])
+    metric = comparison.ranking.metric
+    figure.colorbar(image, ax=ax, label=metric)
+    geometric = "geometric " * all(comparison.log_means.values())
+    title = f"{metric} by {comparison.names[down]} and {comparison.names[across]}"
+    figure.suptitle(f"{title}: {geometric}mean of the runs")
+    return figure
+
+
+def cells(comparison: Comparison, across: str, down: str) -> tuple[list[tuple[Any, str]], np.ndarray, list[list[str]]]:
+    """Returns the rows from the bottom (a value and a source), and for each cell the mean score and its text.
+
+    Means are over finite scores, on the scale of the effects.
+    """
+    places = list(
+        zip(comparison.values(down), comparison.ranking.frame["source"], comparison.values(across), strict=True)
+    )
+    scored = {place[:2] for place, score in zip(places, comparison.scores, strict=True) if score == score}
+    rows = [(level, source) for source in comparison.log_means for level in comparison.levels(down)]
+    rows = [row for row in rows if row in scored]
+    columns = comparison.levels(across)
+    means = np.full((len(rows), len(columns)), np.nan)
+    notes = [["" for _ in columns] for _ in rows]
+    for row, column in np.ndindex(*means.shape):
+        own = comparison.scores[[place == (*rows[row], columns[column]) for place in places]]
+        own, diverged = own[np.isfinite(own)], int(np.isinf(own).sum())
+        words = [f"{diverged} diverged" if own.size else "diverged"] * bool(diverged)
+        if own.size:
+            means[row, column] = np.exp(np.log(own).mean()) if comparison.log_means[rows[row][1]] else own.mean()
+            words = [text(float(f"{means[row, column]:.3g}")), *words]
+        notes[row][column] = "\n".join(words)
+    return rows, means, notes
 
 
 def cost_score(comparison: Comparison) -> Figure | str:

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import pandas as pd
 
 from lstm_ae.compare.selection import CompareError
 from lstm_ae.compare.table import plain, short_names, text
+from lstm_ae.run_dir import RunDir
 
 MIN_CUT_WIDTH = 24  # wide columns are cut down to this before a column is left out
 
@@ -143,13 +143,9 @@ def write(path: Path, content: str) -> None:
     if target.exists() and not target.is_file():
         what = "a directory" if target.is_dir() else "not a regular file"
         raise CompareError(f"`--output` must be a file, but {path} is {what}. Name a file.")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
-        temporary.replace(target)
+        RunDir(target.parent).write(target.name, lambda file: file.write(content.encode("utf-8", "backslashreplace")))
     except OSError as error:
         raise CompareError(
             f"`--output` must be a writable file, got {path}: {error.strerror}. Name another file."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)

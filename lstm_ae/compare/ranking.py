@@ -190,7 +190,7 @@ def _informative(table: pd.DataFrame, part: pd.DataFrame, keys: Sequence[str], m
     shown += ["verdict", "std", "n"] if repeated else []
     shown += [key for key, value in PLAIN.items() if (table[key] != value).any()]
     name = metric.split(".", 1)[-1]
-    others = [key for key in part if key.startswith(("validation.", "test.", "skill."))]
+    others = [str(key) for key in part if str(key).startswith(("validation.", "test.", "skill."))]
     seen = set()
     for key in dict.fromkeys([metric, f"test.{name}", *others, "parameters", "seconds"]):
         content = part[key].to_numpy().tobytes() if key in part else b""

@@ -33,6 +33,7 @@ from lstm_ae.compare.table import (
     spans_decades,
     text,
 )
+from lstm_ae.run_dir import RunDir
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # limit on the figures of all runs together; base64 adds a third
@@ -76,11 +77,9 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[
     }
     # One pass over the template, so that placeholders within the inserted text are not replaced.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.html"
-    temporary = folder / f".report.html.{os.getpid()}"
-    temporary.write_bytes(page.encode("utf-8", errors="replace"))  # a directory's name may be invalid UTF-8
-    return [temporary.replace(path)]
+    # A directory's name may be invalid UTF-8.
+    RunDir(folder).write("report.html", lambda file: file.write(page.encode("utf-8", errors="replace")))
+    return [folder / "report.html"]
 
 
 def embedded(value: Any) -> str:

@@ -192,7 +192,7 @@ def sort(shown: pd.DataFrame, by: str, first: Sequence[str]) -> pd.DataFrame:
         CompareError: there is no such column.
     """
     key = _named(by.removeprefix("-"), first, list(shown.columns), "--sort")
-    order = [in_order(_leading(value)) for value in shown[key]]
+    order = [in_order(value) for value in shown[key]]
     present = [i for i in range(len(shown)) if order[i][0] != 2]
     present.sort(key=lambda i: order[i], reverse=by.startswith("-"))
     return shown.iloc[present + [i for i in range(len(shown)) if order[i][0] == 2]]
@@ -204,12 +204,6 @@ def _named(name: str, first: Sequence[str], known: Sequence[str], argument: str)
         return column(name, first, argument)
     except CompareError:
         return column(name, known, argument)
-
-
-def _leading(value: object) -> object:
-    """Returns the 2 of `2/3 folds`, and NaN for an empty text."""
-    number, _, of = str(value).partition("/")
-    return math.nan if value == "" else int(number) if of and number.isdecimal() else value
 
 
 def columns(names: str, first: Sequence[str], known: Sequence[str]) -> list[str]:
