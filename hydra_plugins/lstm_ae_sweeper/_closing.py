@@ -19,6 +19,7 @@ from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from lstm_ae import plots
 from lstm_ae.compare import output, table
 from lstm_ae.compare.ranking import rank
+from lstm_ae.metrics import text
 from lstm_ae.run_dir import CONFIG, RunDir
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -83,7 +84,7 @@ def close_stages(
     _show_table(shown, f"Two stages, mean validation {settings['objective']}", max_rows=len(shown))
     if test is not None:
         log.info("Test metrics of the winner, retrained on all training data: %s",
-            ", ".join(f"{name} {table.text(value)}" for name, value in test.items()))  # fmt: skip
+            ", ".join(f"{name} {text(value)}" for name, value in test.items()))  # fmt: skip
     _write_comparison(folder)
     _log_paths(folder)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_ae.metrics import text
+
 ONE_STANDARD_ERROR = "one_standard_error"
 MIN_JOBS_FOR_ERROR = 2
 
@@ -107,7 +109,7 @@ def survivors(combinations: Sequence[Combination], keep: float | str, higher: bo
         means = [each.mean("stage_one") or 0.0 for each in ranked]
         error = (ranked[0].std("stage_one") or 0.0) / math.sqrt(len(ranked[0].scores["stage_one"]))
         count = sum(abs(mean - means[0]) <= error for mean in means)
-        rule = f"more than one standard error ({error:.3g}) from the best ({means[0]:.4g})"
+        rule = f"more than one standard error ({text(error)}) from the best ({text(means[0])})"
     for place, each in enumerate(ranked[count:], start=count + 1):
         each.dropped = f"{rule}: rank {place} of {len(combinations)} in stage one"
     return ranked[:count]

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
+from lstm_ae.metrics import text as shown
 from lstm_ae.run_dir import ENDED, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -87,7 +88,7 @@ class Watch:
             if self._best is not None:
                 score, best = self._best
                 own = " ".join(word for word in best.overrides if word not in self._shared)
-                text += f"; best {self._objective} {score:.4g}: {own}"
+                text += f"; best {self._objective} {shown(score)}: {own}"
             self._progress.update(self._task, completed=len(self._ended), text=text)
 
     def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
@@ -98,7 +99,7 @@ class Watch:
         if score is not None and (self._best is None or (score > self._best[0] if higher else score < self._best[0])):
             self._best = score, job
         if self._progress is None and not again:
-            scored = "" if score is None else f", {self._objective} {score:.4g}"
+            scored = "" if score is None else f", {self._objective} {shown(score)}"
             reason = f": {status['error']}" if status.get("error") else ""
             log.info("job %s %s%s%s (%d of %d)", job.path, state, scored, reason, len(self._ended), len(self._jobs))
 

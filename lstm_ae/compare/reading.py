@@ -103,9 +103,8 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
     for key, value in config.items():
         reserved = key in RESERVED or key.split(".", 1)[0] in (*PARTS, SUBSETS)
         row[f"config.{key}" if reserved else key] = _setting(value)
-    for key, kind in ((f"{SUBSETS}.{part}.{name}", kind) for part in PARTS for name, kind in FACTS.items()):
-        if type(metrics.get(key)) is kind:
-            row[key] = metrics[key]
+    known = {f"{SUBSETS}.{part}.{name}": is_a for part in PARTS for name, is_a in FACTS.items()}
+    row |= {key: metrics[key] for key, is_a in known.items() if type(metrics.get(key)) is is_a}
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from lstm_ae import run_dir
 from lstm_ae.compare.reading import COSTS, FIXED, PARTS, SUBSETS, find, read_run
+from lstm_ae.metrics import text as text
 
 log = logging.getLogger(__name__)
 
@@ -140,17 +141,3 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
         unique = (".".join(p[-length:]) for length in range(shortest, len(p)) if ends[".".join(p[-length:])] == 1)
         names[column] = next(unique, ".".join(p))
     return names
-
-
-def text(value: Any, column: str = "") -> str:
-    """Formats a value, everywhere: a number to four digits, nothing for a missing one, a `_target_` by its last part.
-
-    Example:
-        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam", "optimizer._target_")
-        ('0.0001667', '16', '', 'Adam')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
-    return str(value).rsplit(".", 1)[-1] if column.endswith("_target_") else str(value)
