@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lstm_ae.compare import report, table
+from lstm_ae.compare import report, selection, table
 from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
 from tests.test_compare_figures import frame, write_run  # noqa: F401  # the first is a fixture
@@ -99,8 +99,8 @@ def test_headers_sort_by_click_and_key_and_show_the_direction(opened, path):
     assert names(page)[:4] == ["4", "5", "6", "7"]
 
 
-def test_the_filter_takes_terms_and_words_and_applies_to_the_plots(opened, path):
-    page = opened(path)
+def test_the_filter_takes_the_terms_of_the_command_and_words_and_applies_to_the_plots(opened, path, tmp_path):
+    page, runs = opened(path), table.load(tmp_path)
     for typed, found in {
         "lr=0.1": {"0", "1", "2", "3"},
         "lr=0.1 hidden_size!=16": {"0", "1"},
@@ -117,6 +117,8 @@ def test_the_filter_takes_terms_and_words_and_applies_to_the_plots(opened, path)
         eventually(page, f"state.shown.map((run) => run.name).sort().join() === '{','.join(sorted(found))}'")
         assert set(names(page)) == found
         assert page.locator("#count").inner_text() == f"{len(found)} of 9 runs"
+        if any(sign in typed for sign in "=<>") and not typed.endswith("="):  # `--where` of the command finds the same
+            assert {run[-1] for run in selection.filtered(runs, typed.split())["run"]} == found
         plotted = page.evaluate("cards[0].place.data.flatMap((trace) => trace.customdata ?? [])")
         assert {str(run) for run in plotted if run is not None} == found
 

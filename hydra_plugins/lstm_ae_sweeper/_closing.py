@@ -49,7 +49,7 @@ def close(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome], object
     _log_paths(folder)
     failed = failures(folder, jobs, outcomes)
     if failed:
-        raise SweepError(failed)
+        raise SweepError("\n".join(failed))
 
 
 def close_stages(

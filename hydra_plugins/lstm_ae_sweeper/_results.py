@@ -37,8 +37,8 @@ def test_metrics(folder: Path, job: Job) -> dict[str, float] | None:
     return run.read_json(METRICS)["test"] if run.status().get("state") == "finished" else None
 
 
-def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
-    """Returns the error message of failed jobs, empty if there are none."""
+def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
+    """Returns the error message of failed jobs as lines, none if there are none."""
     lines = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
@@ -46,4 +46,4 @@ def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
             error = status.get("error") or outcome.error or "it never started"
             lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {error}")
     cure = "The others ended. To retry these, repeat the command with the same hydra.sweep.dir and retry_failed=true."
-    return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""
+    return [f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure] if lines else []

@@ -7,7 +7,7 @@ from typing import Any
 from hydra_plugins.lstm_ae_sweeper import _closing as closing
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
-from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
+from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
 
 
@@ -95,7 +95,7 @@ class TwoStage:
             final = self._final(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
             outcomes = sweep.run([final], "last training")
             scored = outcomes[0].score is not None
-            failed += self._fail([final], outcomes)
+            failed += results.failures(sweep.folder, [final], outcomes)
             if sweep.config.figures is None and scored:
                 closing.draw(sweep.folder / final.path)
             test = results.test_metrics(sweep.folder, final) if scored else None
@@ -115,11 +115,7 @@ class TwoStage:
         outcomes = self._sweep.run(jobs, stage.replace("_", " ")) if jobs else []
         for (combination, job), outcome in zip(pairs, outcomes, strict=True):
             combination.scores.setdefault(stage, {})[job.path] = outcome.score
-        return self._fail(jobs, outcomes)
-
-    def _fail(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
-        failed = results.failures(self._sweep.folder, jobs, outcomes)
-        return [failed] if failed else []
+        return results.failures(self._sweep.folder, jobs, outcomes)
 
     def _jobs(self, stage: str, combinations: Sequence[stages.Combination]) -> list[tuple[stages.Combination, Job]]:
         """Returns the jobs of a stage, each with its combination."""

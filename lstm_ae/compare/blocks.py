@@ -84,7 +84,9 @@ def blocks_of(runs: pd.DataFrame, metric: str, combinations: pd.Series, repeats:
 
 
 def _unit(keys: Sequence[str]) -> str:
-    return {("seed",): "seeds", ("fold",): "folds", ("seed", "fold"): "folds of seeds"}.get(tuple(keys), "blocks")
+    return {("seed",): "seeds", ("fold",): "folds", ("seed", "fold"): "folds of seeds"}.get(
+        tuple(keys), f"values of {' and '.join(keys)}" if keys else "blocks"
+    )
 
 
 def _draws(key: str, varying: Sequence[str], split: pd.Series, runs: pd.DataFrame, combinations: pd.Series) -> bool:

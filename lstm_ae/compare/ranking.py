@@ -113,7 +113,7 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
     columns = _informative(table, part, keys, metric)
     first = _order_notes(table, metric, repeats, higher)
     return Ranking(frame, metric, higher, keys, repeats, score, position.astype(int), table, complete, blocks, columns,
-                   first + (notes if "verdict" in columns or len(table) > 1 else []))  # fmt: skip
+                   first + (notes if len(table) > 1 else []))  # fmt: skip
 
 
 def _named(asked: str, frame: pd.DataFrame) -> list[str]:
@@ -187,7 +187,7 @@ def _informative(table: pd.DataFrame, part: pd.DataFrame, keys: Sequence[str], m
     shown = [*keys, metric]
     counts = table["n"].dropna()
     repeated = [count for count in counts if isinstance(count, str) or count > 1]
-    shown += ["verdict", "std", "n"] if repeated else []
+    shown += [*(["verdict"] if len(table) > 1 else []), "std", "n"] if repeated else []
     shown += [key for key, value in PLAIN.items() if (table[key] != value).any()]
     name = metric.split(".", 1)[-1]
     others = [str(key) for key in part if str(key).startswith(("validation.", "test.", "skill."))]

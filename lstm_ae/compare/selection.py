@@ -123,7 +123,8 @@ def choose_metric(frame: pd.DataFrame, asked: str | None, remarks: list[str]) ->
     default = f"validation.{objectives[0]}" if len(objectives) == 1 else DEFAULT
     if default in available:
         return default
-    metric = max((key for key in available), key=lambda key: (not key.startswith("train"), frame[key].count()))
+    first = {"validation": 2, "train": 0}  # the test part is for the end
+    metric = max(available, key=lambda key: (first.get(key.split(".")[0], 1), frame[key].count()))
     remarks.append(f"No run has {default}: ranked by {metric}. Choose another with --metric.")
     return metric
 
