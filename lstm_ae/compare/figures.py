@@ -120,7 +120,7 @@ def effect_panels(comparison: Comparison) -> Figure | str:
         _effect(ax, comparison, effects[effects["setting"] == key], key)
     for ax in panels[len(names) :]:
         ax.set_axis_off()
-    figure.supylabel(metric)
+    figure.supylabel(metric, fontsize=10)
     entries = dict(entry[::-1] for ax in panels for entry in zip(*ax.get_legend_handles_labels(), strict=True))
     if len(entries) > 1:  # a panel may lack a source
         names = sorted(entries)
