@@ -1,4 +1,4 @@
-"""The direction of a metric, as metrics.json records it; needs no torch."""
+"""The direction of a metric, as metrics.json records it, and how its values are shown; needs no torch."""
 
 import math
 from collections.abc import Mapping
@@ -24,3 +24,17 @@ def worst(higher: bool) -> float:
         higher: Whether more of it is better.
     """
     return -math.inf if higher else math.inf
+
+
+def text(value: Any, column: str = "") -> str:
+    """Formats a value, everywhere: a number to four digits, nothing for a missing one, a `_target_` by its last part.
+
+    Example:
+        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam", "optimizer._target_")
+        ('0.0001667', '16', '', 'Adam')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+    return str(value).rsplit(".", 1)[-1] if column.endswith("_target_") else str(value)

@@ -110,8 +110,8 @@ class RunDir:
         if state not in ENDED:
             return None
         metrics = self.read_json(METRICS)
-        value = metrics["validation"].get(objective) if state != "diverged" else None
-        return worst(higher_is_better(metrics, objective)) if value is None else float(value)
+        higher, value = higher_is_better(metrics, objective), metrics["validation"].get(objective)
+        return worst(higher) if value is None else score(state, float(value), higher)
 
     def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
         """Checks that the directory does not contain a run of another configuration.
@@ -269,6 +269,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def score(state: str, value: float, higher: bool) -> float:
+    """Returns the score of a run with this value of a metric: the worst there is where it diverged.
+
+    Args:
+        state: The run's state.
+        value: Its value, NaN for none.
+        higher: Whether more of the metric is better.
+    """
+    return worst(higher) if state == "diverged" else value
 
 
 def signed(config: Mapping[str, Any]) -> dict[str, Any]:

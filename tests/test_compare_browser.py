@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
-from lstm_ae.compare import report, table
+from lstm_ae.compare import report, selection, table
+from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
-from tests.test_compare_figures import NO_EFFECTS, effects, frame, write_run  # noqa: F401  # the two are fixtures
+from tests.test_compare_figures import frame, write_run  # noqa: F401  # the first is a fixture
 
 PNG = (
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -51,13 +52,18 @@ def opened(browser):
 
 
 @pytest.fixture
-def path(frame, effects, tmp_path):  # noqa: F811
+def path(frame, tmp_path):  # noqa: F811
     for number in (0, 4):
         RunDir(tmp_path / str(number)).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
     for number, commit in ((0, "abc"), (6, "def")):
         RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
     write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
-    return report.write(table.load(tmp_path), "validation.loss", tmp_path / "out", ["a.json: broken"], effects)
+    return written(table.load(tmp_path), tmp_path / "out", ["a.json: broken"])
+
+
+def written(frame, folder, problems=()):  # noqa: F811
+    (path,) = report.write(rank(frame, "validation.loss"), folder, problems)
+    return path
 
 
 def eventually(page, expression):
@@ -82,7 +88,7 @@ def data_x(page, plot):
 
 def test_headers_sort_by_click_and_key_and_show_the_direction(opened, path):
     page = opened(path)
-    assert names(page) == ["4", "6", "5", "7", "0", "1", "2", "3", "8"]
+    assert names(page) == ["4", "5", "6", "7", "0", "1", "2", "3", "8"]
     assert page.locator("th[aria-sort=ascending]").inner_text() == "rank"
     page.get_by_role("button", name="validation.loss").click()
     page.get_by_role("button", name="validation.loss").press("Enter")
@@ -90,11 +96,11 @@ def test_headers_sort_by_click_and_key_and_show_the_direction(opened, path):
     assert names(page)[:6] == ["1", "0", "5", "7", "4", "6"]
     assert set(names(page)[6:]) == {"2", "3", "8"}  # without a score, and last in either direction
     page.locator("thead").get_by_role("button", name="lr", exact=True).press("Space")
-    assert names(page)[:4] == ["4", "6", "5", "7"]
+    assert names(page)[:4] == ["4", "5", "6", "7"]
 
 
-def test_the_filter_takes_terms_and_words_and_applies_to_the_plots(opened, path):
-    page = opened(path)
+def test_the_filter_takes_the_terms_of_the_command_and_words_and_applies_to_the_plots(opened, path, tmp_path):
+    page, runs = opened(path), table.load(tmp_path)
     for typed, found in {
         "lr=0.1": {"0", "1", "2", "3"},
         "lr=0.1 hidden_size!=16": {"0", "1"},
@@ -111,6 +117,8 @@ def test_the_filter_takes_terms_and_words_and_applies_to_the_plots(opened, path)
         eventually(page, f"state.shown.map((run) => run.name).sort().join() === '{','.join(sorted(found))}'")
         assert set(names(page)) == found
         assert page.locator("#count").inner_text() == f"{len(found)} of 9 runs"
+        if any(sign in typed for sign in "=<>") and not typed.endswith("="):  # `--where` of the command finds the same
+            assert {run[-1] for run in selection.filtered(runs, typed.split())["run"]} == found
         plotted = page.evaluate("cards[0].place.data.flatMap((trace) => trace.customdata ?? [])")
         assert {str(run) for run in plotted if run is not None} == found
 
@@ -158,15 +166,15 @@ def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_source
     for number, (lr, hidden, loss) in enumerate(runs * 2):
         write_run(tmp_path / str(number), loss + 100 * (number > 4), lr, hidden, seed=number)
     both = table.load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
-    page = opened(report.write(both, "validation.loss", tmp_path / "out"))
+    page = opened(written(both, tmp_path / "out"))
     drawn = "cards.find((card) => card.title === 'Heat map').place"
     words = page.evaluate(f"{drawn}.layout.annotations.map((words) => words.text)")
-    assert words == ["10", "5", "4", "6", "151", "105", "104", "106"]
+    assert words == ["10", "4", "5", "6", "151", "104", "105", "106"]
     assert page.evaluate(f"{drawn}.layout.yaxis.ticktext") == [
-        "1<br>ours",
-        "2<br>ours",
-        "1<br>published",
-        "2<br>published",
+        "8<br>ours",
+        "9<br>ours",
+        "8<br>published",
+        "9<br>published",
     ]
     page.locator("#filter").fill("source=published")
     eventually(page, f"{drawn}.layout.annotations[0].text === ''")
@@ -228,7 +236,7 @@ def test_no_content_of_a_directory_runs_as_a_script(opened, tmp_path):
     write_run(tmp_path / name, 0.1, lr=payload, note="<b>bold</b>", error=payload, **{payload: payload})
     write_run(tmp_path / "b", 0.2, state="diverged", error=f"</script>{payload}")
     RunDir(tmp_path / name).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
-    path = report.write(table.load(tmp_path), "validation.loss", tmp_path / "out", [payload], NO_EFFECTS)
+    path = written(table.load(tmp_path), tmp_path / "out", [payload])
     page = opened(path)
     page.locator("#all-columns").check()
     page.locator("#table tbody tr").first.hover()

@@ -68,8 +68,8 @@ def test_a_file_is_written_atomically(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     with pytest.raises(CompareError, match=r"`--output` must be a file, but .* is a directory. Name a file."):
         output.write(tmp_path, "x")
-    with pytest.raises(CompareError, match=r"must be a writable file, got .*: No such file or directory. Name another"):
-        output.write(tmp_path / "none" / "out.csv", "x")
+    with pytest.raises(CompareError, match=r"must be a writable file, got .*: File exists. Name another"):
+        output.write(tmp_path / "out.csv" / "out.csv", "x")
 
 
 def test_long_sentences_are_wrapped_only_on_a_terminal():

@@ -5,18 +5,23 @@ import math
 import pandas as pd
 import pytest
 
-from lstm_ae.compare import load, ranking, table
+from lstm_ae.compare import load, table
+from lstm_ae.compare.ranking import rank
 from lstm_ae.compare.reference import REFERENCE
-from lstm_ae.compare.selection import CompareError
 from lstm_ae.run_dir import RunDir
 from tests.run_dirs import METRICS, write
 
 METRIC = "validation.loss"
 
 
-def ranked(*paths, by=None, **more):
-    frame = load(*paths)
-    return ranking.ranked(frame, METRIC, ranking.repeats_of(frame, METRIC, by), **more)
+def ranked(*paths, by=None, metric=METRIC):
+    """The columns that are shown."""
+    found = rank(load(*paths), metric, by)
+    return found.table[found.columns]
+
+
+def notes(path):
+    return " ".join(rank(load(path), METRIC).notes)
 
 
 def test_our_toy_runs_and_the_published_ones_are_ranked_in_one_table():
@@ -32,7 +37,7 @@ def test_our_toy_runs_and_the_published_ones_are_ranked_in_one_table():
 def test_runs_of_other_datasets_are_listed_last_and_add_no_columns():
     toy_only = ranked(REFERENCE / "ours" / "origin_toy", *(REFERENCE / "published").glob("toy_*"))
     shown = ranked(REFERENCE / "ours" / "origin_toy", REFERENCE / "published")
-    assert list(shown.columns) == list(toy_only.columns)
+    assert set(shown.columns) - set(toy_only.columns) == {"reason"}
     assert set(shown["reason"][36:]) == {"no validation.loss"}
     assert len(shown) == 42
 
@@ -60,12 +65,23 @@ def test_a_fold_that_was_never_started_is_counted_as_missing(tmp_path):
     assert list(ranked(tmp_path)["n"]) == ["3/5 folds"]
 
 
-def test_groups_without_common_seeds_are_not_marked_as_incomplete(tmp_path):
+def test_without_common_seeds_no_combination_is_best(tmp_path):
     for seed in range(5):
         write(tmp_path / f"a{seed}", 1.0 + seed, seed=seed, model__size=8)
     for seed in (8, 9):
         write(tmp_path / f"b{seed}", 9.0, seed=seed, model__size=9)
-    assert list(ranked(tmp_path)["n"]) == [5, 2]
+    assert list(ranked(tmp_path)["n"]) == ["5/7 seeds", "2/7 seeds"]
+    assert list(ranked(tmp_path)["verdict"]) == ["incomplete", "incomplete"]
+    assert "fewer than two groups have a score in every block" in notes(tmp_path)
+
+
+def test_extra_seeds_of_one_combination_make_no_other_incomplete(tmp_path):
+    for size, seeds in ((7, 6), (8, 3), (9, 3)):
+        for seed in range(seeds):
+            write(tmp_path / f"{size}{seed}", size + 0.1 * seed**size % 1 + 9 * (seed > 2), seed=seed, model__size=size)
+    shown = ranked(tmp_path)
+    assert list(shown["n"]) == [3, 3, 3]
+    assert list(shown["verdict"]) == ["best", "worse", "worse"]  # the mean is over the seeds that all have
 
 
 def test_failed_running_and_diverged_runs_are_rows_with_their_reason(tmp_path):
@@ -87,28 +103,9 @@ def test_a_metric_that_copies_another_or_is_constant_gets_no_column(tmp_path):
         RunDir(tmp_path / str(job)).write_json(
             "metrics.json", {"validation": part, "parameters": 7, "seconds": 1 + job}
         )
-    assert list(ranked(tmp_path).columns) == ["model.size", METRIC, "state", "reason", "seconds", "run"]
-    every = ranked(tmp_path, everything=True).columns
+    assert list(ranked(tmp_path).columns) == ["model.size", METRIC, "seconds", "run"]
+    every = rank(load(tmp_path), METRIC).table.columns
     assert {"seed", "validation.reconstruction_mse", "parameters"} <= set(every)
-
-
-def test_any_column_sorts_with_missing_values_last():
-    shown = pd.DataFrame({"model.size": [8, 16, math.nan, 9], "n": [3, "2/3 folds", 5, ""]})
-    assert list(ranking.sort(shown, "size", []).index) == [0, 3, 1, 2]
-    assert list(ranking.sort(shown, "-size", []).index) == [1, 3, 0, 2]
-    assert list(ranking.sort(shown, "n", []).index) == [1, 0, 2, 3]
-    with pytest.raises(
-        CompareError, match=r"`--sort` must name a column, but no run has `sise`. Did you mean `model.size`\?"
-    ):
-        ranking.sort(shown, "sise", [])
-
-
-def test_columns_are_chosen_by_name_or_ending():
-    known = [METRIC, "test.loss", "optimizer.lr"]
-    assert ranking.select("lr, validation.loss", known[:1], known) == ["optimizer.lr", METRIC]
-    assert ranking.select("loss", known[:1], known) == [METRIC]
-    with pytest.raises(CompareError, match="`--columns` must be comma-separated names of columns, got none"):
-        ranking.select(",", known, known)
 
 
 def test_a_setting_that_only_some_runs_record_differs_if_these_disagree(tmp_path):
@@ -123,7 +120,7 @@ def test_a_setting_that_only_some_runs_record_differs_if_these_disagree(tmp_path
 def test_a_ranking_of_several_datasets_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, dataset___target_="a.toy")
     write(tmp_path / "1", 0.1, dataset___target_="a.mnist")
-    assert "Runs differ in dataset._target_" in ranking.notes(ranked(tmp_path), METRIC, [], higher=False)[0]
+    assert "Runs differ in dataset._target_" in notes(tmp_path)
 
 
 def test_evaluate_test_does_not_separate_groups(tmp_path):
@@ -135,7 +132,7 @@ def test_evaluate_test_does_not_separate_groups(tmp_path):
 def test_a_ranking_of_several_splits_gives_a_warning(tmp_path):
     write(tmp_path / "0", 0.1, split___target_="a.Whole", fold=None)
     write(tmp_path / "1", 0.1, split___target_="a.KFold", fold=0)
-    assert "Runs differ in split._target_" in ranking.notes(ranked(tmp_path), METRIC, [], higher=False)[0]
+    assert "Runs differ in split._target_" in notes(tmp_path)
 
 
 def test_pairs_share_the_settings_that_a_row_averages_over(tmp_path):
@@ -153,8 +150,7 @@ def test_a_higher_accuracy_is_better(tmp_path):
             run.write_json(
                 "metrics.json", {"metrics": METRICS, "validation": {"accuracy": size / 10 + seed / 100 * (size - 8)}}
             )
-    frame = load(tmp_path)
-    shown = ranking.ranked(frame, "validation.accuracy", ("seed",))
+    shown = ranked(tmp_path, metric="validation.accuracy")
     assert list(zip(shown["model.size"], shown["verdict"], strict=True)) == [(9, "best"), (8, "worse")]
 
 
@@ -165,7 +161,7 @@ def test_published_runs_and_ours_each_have_a_best(tmp_path):
         run = RunDir(write(tmp_path / f"p{size}", size - 5.0, model__size=size))
         run.write_json("config.json", {"model": {"size": size}})
         run.write_json("status.json", {"state": "finished", "published": True})
-    assert list(ranked(tmp_path)["verdict"]) == ["best of published", "too few pairs", "best of ours", "worse"]
+    assert list(ranked(tmp_path)["verdict"]) == ["too few blocks", "too few blocks", "best of ours", "worse"]
     assert list(ranked(tmp_path)["n"]) == [1, 1, 3, 3]
 
 
@@ -175,4 +171,17 @@ def test_a_source_with_only_failed_runs_has_no_best(tmp_path):
         RunDir(write(tmp_path / f"p{seed}", None, seed=seed)).write_json(
             "status.json", {"state": "failed", "published": True, "error": "why"}
         )
-    assert list(ranked(tmp_path)["verdict"]) == ["best of ours", ""]
+    assert list(ranked(tmp_path)["verdict"]) == ["best of ours", "incomplete"]
+
+
+def test_choosing_by_a_test_metric_is_warned_of(tmp_path):
+    for job in range(2):
+        write(tmp_path / str(job), 0.1 + job, model__size=job)
+    warning = "Choosing by the test part uses it up"
+    assert warning in " ".join(rank(load(tmp_path), "test.loss").notes)
+    assert warning not in notes(tmp_path)
+
+
+def test_a_ranking_of_no_runs_is_refused():
+    with pytest.raises(ValueError, match="`frame` must have a run, got none"):
+        rank(pd.DataFrame(), METRIC)

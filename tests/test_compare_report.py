@@ -7,11 +7,11 @@ import re
 from html.parser import HTMLParser
 from importlib import resources
 
-import pandas as pd
 import pytest
 
 from lstm_ae.compare import report, series, table
-from tests.test_compare_figures import NO_EFFECTS, effects, frame, write_run  # noqa: F401  # the two are fixtures
+from lstm_ae.compare.ranking import rank
+from tests.test_compare_figures import frame, write_run  # noqa: F401  # the first is a fixture
 
 PAYLOAD = '</script><script>document.title="ran"</script><img src=x onerror=alert(1)>&\u2028'
 PNG = report.PNG + b"not much of a picture"
@@ -40,20 +40,21 @@ class Page(HTMLParser):
         return json.loads(self.content[name])
 
 
-def written(frame, folder, problems=(), effects=NO_EFFECTS, metric="validation.loss"):  # noqa: F811
-    path = report.write(frame, metric, folder, problems, effects)
+def written(frame, folder, problems=(), metric="validation.loss"):  # noqa: F811
+    (path,) = report.write(rank(frame, metric), folder, problems)
     text = path.read_text()
     return text, Page(text)
 
 
-def test_all_runs_are_listed_in_order_of_rank(frame, effects, tmp_path):  # noqa: F811
+def test_all_runs_are_listed_in_order_of_rank(frame, tmp_path):  # noqa: F811
     write_run(tmp_path / "8", 0.001, state="failed", error="why")
-    _, page = written(table.load(tmp_path), tmp_path / "out", effects=effects)
+    _, page = written(table.load(tmp_path), tmp_path / "out")
     runs = page.data()["runs"]
-    assert [run["name"] for run in runs] == ["4", "6", "5", "7", "0", "1", "2", "3", "8"]
-    assert [run["state"] for run in runs[-3:]] == ["diverged", "diverged", "failed"]
+    assert [run["name"] for run in runs] == ["4", "5", "6", "7", "0", "1", "8", "2", "3"]
+    assert [run["state"] for run in runs[-3:]] == ["failed", "diverged", "diverged"]
     assert [run["score"] for run in runs[-3:]] == [None, None, None]
-    assert runs[-1]["error"] == "why"
+    assert runs[-3]["error"] == "why"
+    assert page.data()["groups"][2]["rank"] == 3  # the failed run was run again
     assert len(runs[0]["curve"]) == 3
 
 
@@ -63,9 +64,9 @@ def test_a_higher_accuracy_is_better(frame, tmp_path):  # noqa: F811
     assert page.data()["runs"][0]["score"] == pytest.approx(0.99)
 
 
-def test_the_summary_names_the_best_and_counts_the_states(frame, effects, tmp_path):  # noqa: F811
-    text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"], effects)
-    assert "Best: lr 0.01, hidden_size 8, with a validation.loss of 0.015, the mean of 2 runs" in text
+def test_the_summary_names_the_best_and_counts_the_states(frame, tmp_path):  # noqa: F811
+    text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"])
+    assert "First in the ranking: lr 0.01, hidden_size 8, with a validation.loss of 0.015 (standard deviation" in text
     assert "8 runs, 6 finished, 2 diverged. They differ in lr, hidden_size." in text
     assert "<li>a/metrics.json: not JSON</li>" in text
 
@@ -74,7 +75,7 @@ def test_the_page_has_the_findings_on_each_setting(tmp_path):
     for number, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)):
         write_run(tmp_path / str(number), lr + seed / 100, lr=lr, seed=seed)
     text, _ = written(table.load(tmp_path), tmp_path / "out")
-    assert '<h2 id="findings-heading">Findings</h2><p>ours: 6 runs; 3 seeds.</p><ul><li>optimizer.lr explains ' in text
+    assert '<h2 id="findings-heading">Findings</h2><p>ours: 6 runs in 3 seeds. ' in text
 
 
 def test_a_page_without_scores(tmp_path):
@@ -132,7 +133,7 @@ def test_figures_of_the_best_runs_are_in_the_page_up_to_the_size_limit(frame, tm
         (run / "figures" / "loss.png").write_bytes(PNG)
     monkeypatch.setattr(report, "FIGURE_BYTES", 3 * len(PNG) + 1)
     _, page = written(frame, tmp_path / "out")
-    assert list(page.data("pictures")) == ["4", "6", "5"]
+    assert list(page.data("pictures")) == ["4", "5", "6"]
     assert base64.b64decode(page.data("pictures")["4"][0]["data"]) == PNG
     assert page.data()["picturesLeftOut"] == 5
 
@@ -148,10 +149,10 @@ def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):  # noqa:
     assert page.data("pictures") == {}
 
 
-def test_effects_have_their_position_on_the_axis(frame, effects, tmp_path):  # noqa: F811
-    _, page = written(frame, tmp_path / "out", effects=effects)
+def test_effects_have_their_position_on_the_axis(frame, tmp_path):  # noqa: F811
+    _, page = written(frame, tmp_path / "out")
     assert [(row["setting"], row["place"]) for row in page.data()["effects"]] == [
-        ("model.hidden_size", 0), ("model.hidden_size", 1), ("optimizer.lr", 1),
+        ("model.hidden_size", 0), ("model.hidden_size", 1), ("optimizer.lr", 0), ("optimizer.lr", 1),
     ]  # fmt: skip
     assert page.data()["levels"] == {"optimizer.lr": ["0.01", "0.1"], "model.hidden_size": ["8", "16"]}
 
@@ -162,12 +163,25 @@ def test_the_colours_of_the_page_are_those_of_the_figures():
 
 
 def test_a_page_is_replaced_atomically(frame, tmp_path):  # noqa: F811
-    first = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
-    again = report.write(frame, "validation.loss", tmp_path / "out", [], NO_EFFECTS)
+    first = report.write(rank(frame, "validation.loss"), tmp_path / "out")
+    again = report.write(rank(frame, "validation.loss"), tmp_path / "out")
     assert first == again
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
 
 
-def test_an_empty_frame_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="`frame` must have a run"):
-        report.write(pd.DataFrame(), "validation.loss", tmp_path, [], NO_EFFECTS)
+def test_the_page_and_its_runs_have_the_ranking_with_its_notes_and_an_incomplete_combination_is_not_best(tmp_path):
+    for number, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.2, 0.3) for seed in range(3)):
+        failed = (lr, seed) == (0.1, 2)
+        write_run(
+            tmp_path / str(number), lr + seed**2 * lr / 100, lr=lr, seed=seed, state="failed" if failed else "finished"
+        )
+    text, page = written(table.load(tmp_path), tmp_path / "out")
+    cells = re.findall(r"<td>([^<]*)</td>", text.split('id="ranking"')[1].split("</table>")[0])
+    assert [cells[0], *(word for word in cells if word in ("best", "worse", "incomplete"))] == [
+        "0.2", "best", "worse", "incomplete",
+    ]  # fmt: skip
+    assert "is found with a probability of 0.8" in text
+    assert [(group["rank"], group["verdict"]) for group in page.data()["groups"]] == [
+        (1, "best"), (2, "worse"), (None, "incomplete"),
+    ]  # fmt: skip
+    assert [run["shown"]["optimizer.lr"] for run in page.data()["runs"]] == ["0.2"] * 3 + ["0.3"] * 3 + ["0.1"] * 3

@@ -1,5 +1,8 @@
 """Names on the command line are found, or refused with the closest match."""
 
+import math
+
+import pandas as pd
 import pytest
 
 from lstm_ae.compare import load, selection
@@ -77,7 +80,20 @@ def test_at_an_epoch_all_runs_count_that_reached_it(frame):
         selection.at_epoch(frame, 7, [])
 
 
-def test_hidden_runs_are_counted(frame):
-    remarks = []
-    assert jobs(selection.hide_failed(frame, remarks)) == "01"
-    assert remarks == ["Hidden: 1 failed, 1 diverged."]
+def test_any_column_sorts_with_missing_values_last():
+    shown = pd.DataFrame({"model.size": [8, 16, math.nan, 9], "n": [3, "2/3 folds", 5, ""]})
+    assert list(selection.sort(shown, "size", []).index) == [0, 3, 1, 2]
+    assert list(selection.sort(shown, "-size", []).index) == [1, 3, 0, 2]
+    assert list(selection.sort(shown, "n", []).index) == [0, 2, 3, 1]
+    with pytest.raises(
+        CompareError, match=r"`--sort` must name a column, but no run has `sise`. Did you mean `model.size`\?"
+    ):
+        selection.sort(shown, "sise", [])
+
+
+def test_columns_are_chosen_by_name_or_ending():
+    known = ["validation.loss", "test.loss", "optimizer.lr"]
+    assert selection.columns("lr, validation.loss", known[:1], known) == ["optimizer.lr", "validation.loss"]
+    assert selection.columns("loss", known[:1], known) == ["validation.loss"]
+    with pytest.raises(CompareError, match="`--columns` must be comma-separated names of columns, got none"):
+        selection.columns(",", known, known)

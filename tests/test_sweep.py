@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -21,12 +22,14 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext
 
-from hydra_plugins.lstm_ae_sweeper import _check, _stages, _sweep
+from hydra_plugins.lstm_ae_sweeper import _check, _closing, _stages, _sweep
 from hydra_plugins.lstm_ae_sweeper._check import Finding, free_memory
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._sweep import jobs_that_fit
+from lstm_ae.compare import __main__ as command_line
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
+from tests.run_dirs import write
 
 
 def states(folder):
@@ -48,10 +51,11 @@ def test_a_grid_runs_every_combination_and_ranks_the_means_over_folds(command, t
         (fold, lr) for fold in range(3) for lr in (0.01, 0.1)
     ]
     best = frame.groupby("optimizer.lr")["validation.loss"].mean()
-    ranked = done.stdout.split("Ranked by validation.loss, mean over seeds and folds:")[1].splitlines()
-    assert ranked[1].split() == ["lr", "loss", "std", "n", "of"]
-    assert ranked[2].split()[:2] == [f"{best.idxmin():.4g}", f"{best.min():.4g}"]
-    assert ranked[2].split()[3:] == ["3", "3"]
+    ranked = done.stdout.split("Ranking:")[1].splitlines()
+    assert ranked[1].split()[:5] == ["lr", "validation.loss", "verdict", "std", "n"]
+    assert ranked[2].split()[:3] == [f"{best.idxmin():.4g}", f"{best.min():.4g}", "best"]
+    assert "Ranked by validation.loss, mean over fold, lowest first." in done.stdout
+    assert "They share training data, which the test allows for (n_validation / n_train = 0.5)." in done.stdout
     assert "job 5 finished" in done.stdout
     assert "epoch 1/3" not in done.stdout  # it is in the job's own log
 
@@ -152,7 +156,7 @@ def test_on_a_terminal_a_display_shows_the_progress_and_the_best_job(tmp_path):
     text = shown.decode()
     assert "2/2" in text
     assert re.search(r"2 done; best loss 0\.\d+: optimizer\.lr=0\.1", text)
-    assert "Ranked by validation.loss" in text
+    assert "Ranked by validation.loss" in " ".join(text.split())
     assert "epoch 1/3" not in text
 
 
@@ -234,9 +238,30 @@ def test_a_changed_sweep_is_refused_with_the_differences(command, tmp_path):
 def test_the_ranking_averages_over_seeds(command, tmp_path):
     done = command(*SMALL, "sweep=seeds", "seed=0,1", "optimizer.lr=0.1,0.01", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
-    ranked = done.stdout.split("Ranked by")[1].splitlines()
-    assert ranked[1].split() == ["lr", "loss", "std", "n", "of"]
-    assert [row.split()[3:] for row in ranked[2:4]] == [["2", "2"], ["2", "2"]]
+    ranked = done.stdout.split("Ranking:")[1].splitlines()
+    assert ranked[1].split()[:5] == ["lr", "validation.loss", "verdict", "std", "n"]
+    assert "too few blocks" in ranked[2]
+    assert "Nothing was tested: 2 blocks (seeds or folds) are too few for a test: 1 more is needed." in done.stdout
+
+
+def test_the_closing_table_is_the_ranking_of_the_command(tmp_path, caplog, monkeypatch):
+    """With a failed fold: that combination comes last in both, and is best in neither."""
+    for lr, fold in itertools.product((0.1, 0.2, 0.3), range(3)):
+        state = "failed" if (lr, fold) == (0.1, 2) else "finished"
+        path = tmp_path / f"{lr}_{fold}"
+        write(path, None if state == "failed" else lr + fold**2 * lr, state, fold=fold, optimizer__lr=lr)
+    monkeypatch.setattr(_closing.log, "propagate", True)
+    with caplog.at_level("INFO"):
+        _closing.close(tmp_path, [], [], "loss", figures=False)
+    rows = caplog.text.split("Ranking:")[1].splitlines()[2:5]
+    assert [row.split()[0] for row in rows] == ["0.2", "0.3", "0.1"]
+    assert ["best" in row for row in rows] == [True, False, False]
+    assert "2/3 folds" in rows[2]
+    assert command_line.main([str(tmp_path), "--output", str(tmp_path / "ranking.csv")]) == 0
+    ranked = pd.read_csv(tmp_path / "ranking.csv")
+    assert list(zip(ranked["optimizer.lr"], ranked["verdict"], strict=True)) == [
+        (0.2, "best"), (0.3, "not told apart"), (0.1, "incomplete"),
+    ]  # fmt: skip
 
 
 def test_a_smaller_sweep_in_the_directory_of_a_larger_is_refused(command, tmp_path):

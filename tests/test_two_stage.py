@@ -222,8 +222,8 @@ def test_a_diverged_job_has_the_worst_score(tmp_path):
             "metrics.json", {"metrics": METRICS, "validation": {"loss": loss, "accuracy": loss}, "test": {"loss": loss}}
         )
     jobs = [Job(state, ()) for state in ("finished", "diverged", "failed")]
-    assert [results.score_of(tmp_path, job, "loss") for job in jobs] == [0.5, math.inf, None]
-    assert [results.score_of(tmp_path, job, "accuracy") for job in jobs] == [0.5, -math.inf, None]
+    assert [results.outcome(tmp_path, job, "loss").score for job in jobs] == [0.5, math.inf, None]
+    assert [results.outcome(tmp_path, job, "accuracy").score for job in jobs] == [0.5, -math.inf, None]
     assert [results.test_metrics(tmp_path, job) for job in jobs] == [{"loss": 0.5}, None, None]
 
 

@@ -11,19 +11,10 @@ from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 from lstm_ae.statistics import mean_interval
 
 
-def status_of(folder: Path, job: Job) -> dict[str, Any]:
-    """Returns the content of a job's status.json, empty if there is none."""
-    return RunDir(folder / job.path).status()
-
-
-def score_of(folder: Path, job: Job, objective: str) -> float | None:
-    """Returns the score of a job, the worst possible if it diverged, None if it failed or has not ended."""
-    return RunDir(folder / job.path).score(objective)
-
-
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns the outcome of a job, from its files."""
-    return Outcome(score_of(folder, job, objective), status_of(folder, job).get("error"))
+    run = RunDir(folder / job.path)
+    return Outcome(run.score(objective), run.status().get("error"))
 
 
 def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
@@ -31,11 +22,6 @@ def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
     recorded = (RunDir(folder / job.path) for job in jobs if (folder / job.path / METRICS).exists())
     run = next(recorded, None)
     return run is not None and direction(run.read_json(METRICS), objective)
-
-
-def order(higher: bool, score: float) -> float:
-    """Returns a sort key that is smaller for a better score."""
-    return -score if higher else score
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
@@ -79,13 +65,13 @@ def said(summary: Mapping[str, Any]) -> str:
     return f"{summary['mean']:.4g} ± {summary['std']:.2g} (95 % interval {low:.4g} to {high:.4g})"
 
 
-def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
-    """Returns the error message of failed jobs, empty if there are none."""
+def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
+    """Returns the error message of failed jobs as lines, none if there are none."""
     lines = []
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
-            status = status_of(folder, job)
+            status = RunDir(folder / job.path).status()
             error = status.get("error") or outcome.error or "it never started"
             lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {error}")
     cure = "The others ended. To retry these, repeat the command with the same hydra.sweep.dir and retry_failed=true."
-    return "\n".join([f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure]) if lines else ""
+    return [f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure] if lines else []

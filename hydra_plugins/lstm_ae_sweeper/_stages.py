@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_ae.metrics import text
+
 ONE_STANDARD_ERROR = "one_standard_error"
 MIN_JOBS_FOR_ERROR = 2
 
@@ -83,18 +85,13 @@ def check_keep(keep: Any, jobs: int) -> None:
 
 def rank(combinations: Sequence[Combination], stage: str, higher: bool) -> list[Combination]:
     """Returns the combinations with a finite mean, the best first, and records why the others are dropped."""
-    scored = []
     for each in combinations:
-        mean = each.mean(stage)
-        if mean is None:
-            failed = [path for path, score in each.scores[stage].items() if score is None]
-            each.dropped = f"failed: {', '.join(failed)}"
-        elif not math.isfinite(mean):
-            diverged = [path for path, score in each.scores[stage].items() if not math.isfinite(score or 0.0)]
-            each.dropped = f"diverged: {', '.join(diverged)}"
-        else:
-            scored.append((-mean if higher else mean, each.number, each))
-    return [each for _, _, each in sorted(scored, key=lambda entry: entry[:2])]
+        failed = [path for path, score in each.scores[stage].items() if score is None]
+        diverged = [path for path, score in each.scores[stage].items() if score is not None and math.isinf(score)]
+        if failed or diverged:
+            each.dropped = f"failed: {', '.join(failed)}" if failed else f"diverged: {', '.join(diverged)}"
+    kept = [each for each in combinations if each.dropped is None]
+    return sorted(kept, key=lambda each: each.mean(stage) or 0.0, reverse=higher)
 
 
 def survivors(combinations: Sequence[Combination], keep: float | str, higher: bool) -> list[Combination]:
@@ -106,21 +103,16 @@ def survivors(combinations: Sequence[Combination], keep: float | str, higher: bo
         higher: Whether a higher score is better.
     """
     ranked = rank(combinations, "stage_one", higher)
-    if not ranked:
-        return []
-    if keep == ONE_STANDARD_ERROR:
-        best = ranked[0]
-        jobs = len(best.scores["stage_one"])
-        error = (best.std("stage_one") or 0.0) / math.sqrt(jobs)
-        kept = [each for each in ranked if abs(_mean(each) - _mean(best)) <= error]
-        rule = f"more than one standard error ({error:.3g}) from the best ({_mean(best):.4g})"
-    else:
-        count = keep if isinstance(keep, int) else math.ceil(float(keep) * len(combinations))
-        kept = ranked[:count]
-        rule = f"not among the best {count}"
-    for place, each in enumerate(ranked[len(kept) :], start=len(kept) + 1):
+    count = keep if isinstance(keep, int) else math.ceil(len(combinations) * (keep if isinstance(keep, float) else 0))
+    rule = f"not among the best {count}"
+    if keep == ONE_STANDARD_ERROR and ranked:
+        means = [each.mean("stage_one") or 0.0 for each in ranked]
+        error = (ranked[0].std("stage_one") or 0.0) / math.sqrt(len(ranked[0].scores["stage_one"]))
+        count = sum(abs(mean - means[0]) <= error for mean in means)
+        rule = f"more than one standard error ({text(error)}) from the best ({text(means[0])})"
+    for place, each in enumerate(ranked[count:], start=count + 1):
         each.dropped = f"{rule}: rank {place} of {len(combinations)} in stage one"
-    return kept
+    return ranked[:count]
 
 
 def choose(kept: Sequence[Combination], higher: bool) -> Combination | None:
@@ -131,6 +123,11 @@ def choose(kept: Sequence[Combination], higher: bool) -> Combination | None:
     return ranked[0] if ranked else None
 
 
-def _mean(combination: Combination) -> float:
-    mean = combination.mean("stage_one")
-    return math.nan if mean is None else mean
+def in_order(combinations: Sequence[Combination], higher: bool) -> list[Combination]:
+    """Returns all combinations: the winner first, then those of stage two, then the others, by mean."""
+
+    def key(each: Combination) -> tuple[float, ...]:
+        means = (each.mean("stage_two"), each.mean("stage_one"))
+        return each.dropped is not None, *(math.inf if m is None else -m if higher else m for m in means), each.number
+
+    return sorted(combinations, key=key)

@@ -202,6 +202,7 @@ class Sweep:
             SweepError: the launcher failed although no worker was killed.
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
+        from lstm_ae.run_dir import RunDir
 
         with watch.Watch(self.folder, jobs, self.objective, name):
             launcher, returned = self._launcher(), dict[Job, JobReturn]()
@@ -209,9 +210,12 @@ class Sweep:
                 results, stopped = self._launch(launcher, pending)
                 returned |= dict(zip(pending, results, strict=False))  # empty if the launcher failed
                 for job in stopped:
-                    if watch.kills(self.folder, job) >= KILLS_BEFORE_SOLO_RUN:
+                    run = RunDir(self.folder / job.path)
+                    if run.status()["kills"] >= KILLS_BEFORE_SOLO_RUN:
                         alone, killed = self._launch(launcher, [job])
-                        returned[job] = failed(watch.fail(self.folder, job)) if killed else alone[0]
+                        if killed:
+                            run.end("failed", error=watch.KILLED)
+                        returned[job] = failed(watch.KILLED) if killed else alone[0]
         return [returned[job] for job in jobs]
 
     def _launch(self, launcher: Launcher, jobs: Sequence[Job]) -> tuple[list[JobReturn], list[Job]]:

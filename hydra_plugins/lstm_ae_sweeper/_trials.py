@@ -84,11 +84,7 @@ def close(sweep: Sweep) -> None:
     """
     jobs = [Job(path, ()) for path in _directories(sweep.folder).values()]
     outcomes = [results.outcome(sweep.folder, job, sweep.objective) for job in jobs]
-    failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
-    if sweep.config.figures is None:
-        closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
-    if failed:
-        raise SweepError(failed)
+    closing.close(sweep.folder, jobs, outcomes, sweep.objective, sweep.config.figures is None)
 
 
 def _signed(overrides: Iterable[str]) -> list[str]:

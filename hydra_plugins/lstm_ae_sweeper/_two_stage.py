@@ -8,7 +8,7 @@ from typing import Any
 from hydra_plugins.lstm_ae_sweeper import _closing as closing
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
-from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
+from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
 
 
@@ -107,16 +107,17 @@ class TwoStage:
         if winner is not None:
             finals = self._finals(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
             outcomes = sweep.run(finals, "last training")
-            failed += self._fail(finals, outcomes)
-            if sweep.config.figures is None:
-                closing.draw_best(sweep.folder, finals, outcomes, sweep.objective)
+            failed += results.failures(sweep.folder, finals, outcomes)
+            scored = [job for job, end in zip(finals, outcomes, strict=True) if end.score is not None]
+            if sweep.config.figures is None and scored:
+                closing.draw(sweep.folder / scored[0].path)
             diverged = sum(end.score is not None and not math.isfinite(end.score) for end in outcomes)
             if diverged:
                 log.warning("%d of %d last trainings diverged and have no test score", diverged, len(finals))
             tested = results.over_seeds(sweep.folder, finals)
             settings["final"] = {"jobs": [job.path for job in finals], "test": tested}
         means = {name: one["mean"] for name, one in tested.items()} or None
-        closing.close_stages(sweep.folder, combinations, sweep.objective, higher, settings, means)
+        closing.close_stages(sweep.folder, stages.in_order(combinations, higher), settings, means)
         for name, one in tested.items():
             log.info("Test %s over %d seeds: %s", name, one["n"], results.said(one))
         if winner is None:
@@ -132,11 +133,7 @@ class TwoStage:
         outcomes = self._sweep.run(jobs, stage.replace("_", " ")) if jobs else []
         for (combination, job), outcome in zip(pairs, outcomes, strict=True):
             combination.scores.setdefault(stage, {})[job.path] = outcome.score
-        return self._fail(jobs, outcomes)
-
-    def _fail(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
-        failed = results.failures(self._sweep.folder, jobs, outcomes)
-        return [failed] if failed else []
+        return results.failures(self._sweep.folder, jobs, outcomes)
 
     def _jobs(self, stage: str, combinations: Sequence[stages.Combination]) -> list[tuple[stages.Combination, Job]]:
         """Returns the jobs of a stage, each with its combination."""

@@ -1,7 +1,6 @@
 """The progress display of a sweep. It reads only the jobs' status files, so it works with every launcher."""
 
 import logging
-import math
 import threading
 import time
 from collections import Counter
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
-from hydra_plugins.lstm_ae_sweeper._results import higher_is_better, order, score_of, status_of
+from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
+from lstm_ae.metrics import text as shown
 from lstm_ae.run_dir import ENDED, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -45,7 +45,7 @@ class Watch:
         self._progress = Progress(*columns, console=console) if console.is_terminal else None
 
     def __enter__(self) -> "Watch":
-        self._before = {job: status_of(self._folder, job) for job in self._jobs}
+        self._before = {job: self._run(job).status() for job in self._jobs}
         if self._progress is not None:
             self._task = self._progress.add_task("", total=len(self._jobs), text="")
             self._progress.start()
@@ -61,6 +61,9 @@ class Watch:
         if self._progress is not None:
             self._progress.stop()
 
+    def _run(self, job: Job) -> RunDir:
+        return RunDir(self._folder / job.path)
+
     def _follow(self) -> None:
         import lstm_ae.tasks  # noqa: F401  # torch, whose tasks draw the best job
         from hydra_plugins.lstm_ae_sweeper import _closing  # noqa: F401  # pandas and matplotlib load while jobs train
@@ -72,7 +75,7 @@ class Watch:
         states: Counter[str] = Counter()
         for job in self._jobs:
             if job not in self._ended:
-                status = status_of(self._folder, job)
+                status = self._run(job).status()
                 state = str(status.get("state", "pending"))
                 again = self._before[job].get("end") == status.get("end")
                 if state in ENDED or (state == "failed" and not again):
@@ -85,22 +88,20 @@ class Watch:
             if self._best is not None:
                 score, best = self._best
                 own = " ".join(word for word in best.overrides if word not in self._shared)
-                text += f"; best {self._objective} {score:.4g}: {own}"
+                text += f"; best {self._objective} {shown(score)}: {own}"
             self._progress.update(self._task, completed=len(self._ended), text=text)
 
     def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
         """Records a job that has ended, and logs it if there is no live display."""
         state = self._ended[job] = str(status["state"])
-        score = score_of(self._folder, job, self._objective)
+        score = self._run(job).score(self._objective)
         higher = higher_is_better(self._folder, [job], self._objective)
-        best = math.inf if self._best is None else order(higher, self._best[0])
-        if score is not None and order(higher, score) < best:
+        if score is not None and (self._best is None or (score > self._best[0] if higher else score < self._best[0])):
             self._best = score, job
         if self._progress is None and not again:
-            scored = "" if score is None else f", {self._objective} {score:.4g}"
-            log.info(
-                "job %s %s%s%s (%d of %d)", job.path, state, scored, _reason(status), len(self._ended), len(self._jobs)
-            )
+            scored = "" if score is None else f", {self._objective} {shown(score)}"
+            reason = f": {status['error']}" if status.get("error") else ""
+            log.info("job %s %s%s%s (%d of %d)", job.path, state, scored, reason, len(self._ended), len(self._jobs))
 
 
 def mark_killed(folder: Path, jobs: Sequence[Job]) -> list[Job]:
@@ -109,30 +110,15 @@ def mark_killed(folder: Path, jobs: Sequence[Job]) -> list[Job]:
     When one worker is killed, joblib stops all workers; the innocent jobs are resumed. The workers of a cluster go
     on without the launcher: they finish their job and start the next one.
     """
-    before, states, running = None, [status_of(folder, job) for job in jobs], True
+    before, states, running = None, [RunDir(folder / job.path).status() for job in jobs], True
     while running or states != before:
         time.sleep(POLL_SECONDS)  # a process that was just killed may still hold its lock
-        before, states = states, [status_of(folder, job) for job in jobs]
-        running = any(_is_held(folder, job) for job, status in zip(jobs, states, strict=True) if _runs(status))
-    stopped = [(job, status) for job, status in zip(jobs, states, strict=True) if _runs(status)]
-    for job, status in stopped:
+        before, states = states, [RunDir(folder / job.path).status() for job in jobs]
+        stopped = {job: status for job, status in zip(jobs, states, strict=True) if status.get("state") == "running"}
+        running = any(_is_held(folder, job) for job in stopped)
+    for job, status in stopped.items():
         RunDir(folder / job.path).end("interrupted", error=KILLED, kills=status.get("kills", 0) + 1)
-    return [job for job, _ in stopped]
-
-
-def kills(folder: Path, job: Job) -> int:
-    """Returns how many times a job's worker was killed."""
-    return int(status_of(folder, job).get("kills", 0))
-
-
-def fail(folder: Path, job: Job) -> str:
-    """Marks a job as failed because its worker was killed while the job ran alone, and returns the reason."""
-    RunDir(folder / job.path).end("failed", error=KILLED)
-    return KILLED
-
-
-def _runs(status: dict[str, Any]) -> bool:
-    return status.get("state") == "running"
+    return list(stopped)
 
 
 def _is_held(folder: Path, job: Job) -> bool:
@@ -142,7 +128,3 @@ def _is_held(folder: Path, job: Job) -> bool:
             return False
     except RunDirError:
         return True
-
-
-def _reason(status: dict[str, Any]) -> str:
-    return f": {status['error']}" if status.get("error") else ""

@@ -8,7 +8,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
+from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, configure_logging
 
 
@@ -101,9 +101,5 @@ class GridSweeper(Sweeper):
             outcomes = sweep.run(jobs)
         from hydra_plugins.lstm_ae_sweeper import _closing as closing
 
-        failed = closing.close(sweep.folder, jobs, outcomes, sweep.objective)
-        if sweep.config.figures is None:
-            closing.draw_best(sweep.folder, jobs, outcomes, sweep.objective)
-        if failed:
-            raise SweepError(failed)
+        closing.close(sweep.folder, jobs, outcomes, sweep.objective, sweep.config.figures is None)
         return [outcome.score for outcome in outcomes]

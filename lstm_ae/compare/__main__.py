@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lstm_ae.compare.ranking import Ranking
+
 FORMATS = ("table", "csv", "markdown", "json")
 ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json"}
-MAX_UNTESTED = 20  # a setting with more values than this, each run once, is left out of the table of effects
 EXAMPLES = """examples:
   python -m lstm_ae.compare multirun/2026-11-22                        all runs of a day, ranked
   python -m lstm_ae.compare multirun/reference --where dataset=load_toy --effects
-  python -m lstm_ae.compare SWEEP --metric test.loss --top 10 --where 'lr<0.1' --where model.hidden_size=16
+  python -m lstm_ae.compare SWEEP --metric validation.accuracy --top 10 --where 'lr<0.1' --where model.hidden_size=16
+  python -m lstm_ae.compare SWEEP --where state=finished --effects     verdicts on each setting of a finished sweep
   python -m lstm_ae.compare SWEEP --format csv | head
   python -m lstm_ae.compare --diff SWEEP/0 SWEEP/1
 """
@@ -38,16 +40,19 @@ def parser() -> argparse.ArgumentParser:
     add("--sort", metavar="COLUMN", help="sort by any column; -COLUMN sorts in descending order")
     add("--top", type=_positive, metavar="N", help="show only the first N rows")
     add("--where", action="append", default=[], metavar="CONDITION",
-        help="'model.hidden_size=16', also !=, <, >, <=, >=; may be repeated")  # fmt: skip
+        help="'model.hidden_size=16', state=finished, also !=, <, >, <=, >=; may be repeated")  # fmt: skip
     add("--columns", metavar="A,B", help="show only these columns")
     add("--all-columns", action="store_true", help="also show settings that do not differ, and every metric")
     add("--epoch", type=_positive, metavar="N", help="compare at the same epoch, from history.csv")
     add("--group-by", metavar="A,B", help="settings that a row averages over (default: those of seed, fold, "
         "split.random_state that vary); none: one row per run")  # fmt: skip
-    add("--hide-failed", action="store_true", help="leave out runs that failed, diverged or have not ended")
     add("--format", choices=FORMATS, help="default: by the suffix of FILE, or table")
     add("--output", type=Path, metavar="FILE", help="write to this file, atomically")
-    add("--effects", action="store_true", help="show the effect of each setting on the score (csv, json: only this)")
+    add(
+        "--effects",
+        action="store_true",
+        help="show what each setting does to the score, with tests (csv, json: only this)",
+    )
     add("--diff", nargs=2, metavar="RUN", help="compare two runs: settings, environment, metrics, learning curves")
     add("--figures", type=Path, metavar="FOLDER", help="also draw figures into this folder")
     add("--report", type=Path, metavar="FOLDER", help="also write an HTML page into this folder")
@@ -63,16 +68,13 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compares the runs that the command line names, and returns the exit code: 1 if nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    import numpy
-
     from lstm_ae.compare import output
     from lstm_ae.compare.selection import CompareError
 
     remarks: list[str] = []
     content, code = "", 0
     try:
-        with numpy.errstate(all="ignore"):  # a file may contain any number
-            content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
+        content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")
@@ -110,86 +112,72 @@ def _check_diff_options(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]:
     """Returns the text for stdout and the exit code; text for stderr is added to the remarks."""
-    from lstm_ae.compare import selection, table
+    from lstm_ae.compare import ranking, selection, table
+    from lstm_ae.compare.effects import effects
 
     frame = table.read(options.dirs, remarks)
     problems = list(remarks)
     if not len(frame):
         raise selection.CompareError("Nothing to compare: no run was found.")
-    frame = selection.filtered(frame, options.where)
     if options.epoch:
         frame = selection.at_epoch(frame, options.epoch, remarks)
-    if options.hide_failed:
-        frame = selection.hide_failed(frame, remarks)
+    frame = selection.filtered(frame, options.where)
     if not selection.metrics(frame):
         remarks.append("No run has a metric yet, so nothing can be ranked. State of the runs:")
         return _rendered(frame[[*table.settings(frame), "state", "error", "run"]], options, remarks, ("state",)), 1
     metric = selection.choose_metric(frame, options.metric, remarks)
-    only_effects = options.effects and options.format in ("csv", "json")
-    content = "" if only_effects else _table(frame, metric, options, remarks)
+    ranked = ranking.rank(frame, metric, options.group_by)
+    plain = options.format in ("csv", "json")
+    content = "" if options.effects and plain else _table(ranked, options, remarks)
     if options.effects:
-        content += _effects(frame, metric, options, remarks, only_effects)
-    return content, _draw(frame, metric, options, remarks, problems)
+        found, sentences = effects(ranking.rank(frame, metric) if options.group_by else ranked)
+        if plain:
+            content = _rendered(found, options, remarks)
+        else:
+            shown = selection.effects_shown(found)
+            rows = _rendered(shown, options, remarks, ("value", "mean", "p", "best", "source"))
+            content += f"\nEffects on {metric}\n\n{rows}\n{_notes(sentences, options)}"
+    return content, _draw(ranked, options, remarks, problems)
 
 
-def _draw(
-    frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], problems: list[str]
-) -> int:
+def _draw(ranked: "Ranking", options: argparse.Namespace, remarks: list[str], problems: list[str]) -> int:
     """Writes the requested figures and page, and returns the exit code: 1 if one cannot be written."""
     code = 0
-    for name, folder in (("figures", options.figures), ("report", options.report)):
-        if not folder:
-            continue
-        module = importlib.import_module(f"lstm_ae.compare.{name}")
+    for name, folder, more in (("figures", options.figures, ()), ("report", options.report, (problems,))):
         try:
-            if name == "figures":
-                remarks += [f"Figure: {path}" for path in module.write(frame, metric, folder)]
-            else:
-                remarks.append(f"Report: {module.write(frame, metric, folder, problems)}")
+            if folder:
+                written = importlib.import_module(f"lstm_ae.compare.{name}").write(ranked, folder, *more)
+                remarks += [f"{name.capitalize()}: {path}" for path in written]
         except OSError as error:
             remarks.append(f"`--{name}` must be a writable folder, got {folder}: {error.strerror}. Use another folder.")
             code = 1
     return code
 
 
-def _table(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str]) -> str:
-    from lstm_ae.compare import ranking
-    from lstm_ae.compare.table import higher_is_better
+def _table(ranked: "Ranking", options: argparse.Namespace, remarks: list[str]) -> str:
+    """Returns the ranking as text; the notes stand under it, or on stderr where a program reads the table."""
+    from lstm_ae.compare import ranking, selection
 
-    if options.format in ("table", "markdown"):
-        frame = frame.assign(run=ranking.short_run_names(list(frame["run"])))
-    repeats = ranking.repeats_of(frame, metric, options.group_by)
-    ranked = ranking.ranked(frame, metric, repeats)
-    remarks += ranking.notes(ranked, metric, repeats, higher_is_better(frame, metric))
-    names = list(ranking.informative(ranked).columns)
-    if options.all_columns or options.columns or options.sort:
-        ranked = ranking.ranked(frame, metric, repeats, everything=True)
+    shown, names = ranked.table, ranked.columns
+    text = options.format in ("table", "markdown")
+    if text:
+        shown = shown.assign(run=ranking.short_run_names(list(shown["run"])))
     if options.sort:
-        ranked = ranking.sort(ranked, options.sort, [metric])
+        shown = selection.sort(shown, options.sort, [ranked.metric])
     if options.columns:
-        names = ranking.select(options.columns, [metric], list(ranked.columns))
-    ranked = ranked if options.all_columns and not options.columns else ranked[names]
-    return _rendered(ranked.head(options.top or len(ranked)), options, remarks, (metric, "n", "verdict", "state"))
+        names = selection.columns(options.columns, [ranked.metric], list(shown.columns))
+    elif options.all_columns:
+        names = list(shown.columns)
+    rows = _rendered(shown[names].head(options.top), options, remarks, (ranked.metric, "n", "verdict", "state"))
+    if not text:
+        remarks += ranked.notes
+    return f"{rows}\n{_notes(ranked.notes, options)}" if text else rows
 
 
-def _effects(frame: "pd.DataFrame", metric: str, options: argparse.Namespace, remarks: list[str], only: bool) -> str:
-    from lstm_ae.compare import statistics
-    from lstm_ae.compare.conclusions import conclusions
+def _notes(lines: Sequence[str], options: argparse.Namespace) -> str:
     from lstm_ae.compare.output import escape_control, wrapped
 
-    shown = statistics.effects(frame, metric)
-    if only:
-        return _rendered(shown, options, remarks)
-    several = shown.groupby(["source", "setting"])["value"].transform("size")
-    shown = shown[shown["explained"].notna() | (several <= MAX_UNTESTED)].copy()
-    shown["best"] = shown["best"].map({True: "best", False: ""})
-    shown = shown.drop(columns=[] if shown["diverged"].any() else ["diverged"])
-    shown = shown.drop(columns=[] if shown["source"].nunique() > 1 else ["source"])
-    sentences = "".join(
-        f"{line}\n" for line in wrapped([escape_control(line) for line in conclusions(frame, metric)], _width(options))
-    )
-    rows = _rendered(shown, options, remarks, ("value", "mean", "diverged", "explained", "best", "source"))
-    return f"\nEffects on {escape_control(metric)}\n\n{rows}\n{sentences}"
+    return "".join(f"{line}\n" for line in wrapped([escape_control(line) for line in lines], _width(options)))
 
 
 def _diff(options: argparse.Namespace, remarks: list[str]) -> str:

@@ -1,10 +1,8 @@
 """Tables as text: aligned, CSV, Markdown or JSON. Escapes control characters."""
 
-import csv
 import io
 import json
 import math
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -14,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.compare.selection import CompareError
-from lstm_ae.compare.table import short_names, text
+from lstm_ae.compare.table import plain, short_names, text
+from lstm_ae.run_dir import RunDir
 
-MAX_CELL_WIDTH = 48  # on a terminal
 MIN_CUT_WIDTH = 24  # wide columns are cut down to this before a column is left out
 
 
@@ -30,9 +28,10 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
         keep: Columns that are left out last.
     """
     if kind == "csv":
-        return _csv(table), []
+        cells = {escape_control(name): pd.Series(map(_cell, table[name]), dtype=object) for name in table}
+        return pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"), []
     if kind == "json":
-        rows = [{key: _json(value) for key, value in row.items()} for row in table.to_dict("records")]
+        rows = [{key: strict(value) for key, value in row.items()} for row in table.to_dict("records")]
         return json.dumps(rows, indent=2) + "\n", []
     names = short_names([str(column) for column in table.columns])
     headings = [escape_control(names[column]) for column in table.columns]
@@ -71,28 +70,15 @@ def _numeric(values: pd.Series) -> bool:
     return all(value == "null" or isinstance(value, int | float) for value in values)
 
 
-def _csv(table: pd.DataFrame) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([escape_control(column) for column in table.columns])
-    for row in table.itertuples(index=False, name=None):
-        writer.writerow([_cell(value) for value in row])
-    return out.getvalue()
+def strict(value: Any) -> Any:
+    """Returns a value that JSON can represent: null for NaN and infinity."""
+    value = plain(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return escape_control(value)
-    if isinstance(value, float):
-        return "" if math.isnan(value) else int(value) if value.is_integer() else value
-    return value
-
-
-def _json(value: Any) -> Any:
-    """Returns a value that JSON can represent: null for NaN and infinity."""
-    if isinstance(value, float):
-        return None if not math.isfinite(value) else int(value) if value.is_integer() else value
-    return value if isinstance(value, str | int | bool | None) else value.item()
+    """Returns a value as it stands in a CSV file, with all its digits."""
+    return escape_control(value) if isinstance(value, str) else plain(value)
 
 
 def _markdown(headings: list[str], columns: list[list[str]]) -> str:
@@ -108,12 +94,9 @@ def _aligned(
     from rich.cells import cell_len, set_cell_size
 
     widths = [max(map(cell_len, (heading, *cells))) for heading, cells in zip(headings, columns, strict=True)]
-    left_out: list[str] = []
+    kept = list(range(len(widths)))
     if width is not None:
         widths, kept = _fit(widths, [cell_len(heading) for heading in headings], width, last)
-        left_out = [heading for i, heading in enumerate(headings) if i not in kept]
-    else:
-        kept = list(range(len(headings)))
     lines = []
     for cells in zip(*([heading, *column] for heading, column in zip(headings, columns, strict=True)), strict=True):
         shown = []
@@ -122,27 +105,20 @@ def _aligned(
             pad = " " * (widths[i] - cell_len(cell))
             shown.append(pad + cell if right[i] else cell + pad)
         lines.append("  ".join(shown).rstrip() + "\n")
-    return "".join(lines), left_out
+    return "".join(lines), [heading for i, heading in enumerate(headings) if i not in kept]
 
 
 def _fit(widths: list[int], headings: list[int], limit: int, last: set[int]) -> tuple[list[int], list[int]]:
-    """Returns the widths and the columns that fit: cuts the widest first, then leaves out columns from the right."""
-    widths = [min(width, max(MAX_CELL_WIDTH, heading)) for width, heading in zip(widths, headings, strict=True)]
+    """Returns the widths and the columns that fit: wide columns are cut first, then columns left out from the right."""
+    least = [max(heading, min(width, MIN_CUT_WIDTH)) for width, heading in zip(widths, headings, strict=True)]
     kept = list(range(len(widths)))
-
-    def excess() -> int:
-        return sum(widths[i] + 2 for i in kept) - 2 - limit
-
-    while excess() > 0:
-        widest = max(kept, key=lambda i: widths[i])
-        least = max(MIN_CUT_WIDTH, headings[widest])
-        if widths[widest] > least:
-            widths[widest] = max(least, widths[widest] - excess())
-        elif len(kept) > 1:
-            kept.remove(([i for i in kept if i not in last] or kept[1:])[-1])
-        else:
-            widths[kept[0]] = max(limit, 1)
-    return widths, kept
+    while (spare := limit + 2 - sum(least[i] + 2 for i in kept)) < 0 and len(kept) > 1:
+        kept.remove(([i for i in kept if i not in last] or kept[1:])[-1])
+    for i in sorted(kept, key=lambda i: widths[i]):  # what is left over goes to the narrowest first
+        gain = min(widths[i] - least[i], spare)
+        least[i] = max(1, least[i] + gain)
+        spare -= gain
+    return least, kept
 
 
 def show(content: str) -> int:
@@ -167,13 +143,9 @@ def write(path: Path, content: str) -> None:
     if target.exists() and not target.is_file():
         what = "a directory" if target.is_dir() else "not a regular file"
         raise CompareError(f"`--output` must be a file, but {path} is {what}. Name a file.")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
-        temporary.replace(target)
+        RunDir(target.parent).write(target.name, lambda file: file.write(content.encode("utf-8", "backslashreplace")))
     except OSError as error:
         raise CompareError(
             f"`--output` must be a writable file, got {path}: {error.strerror}. Name another file."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)

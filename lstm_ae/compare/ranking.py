@@ -1,151 +1,226 @@
-"""The ranking: settings that differ, metrics, verdicts from paired tests, and the state of each run."""
+"""The ranking of combinations of settings, which the closing table, the command, the page and the figures show."""
 
-import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from lstm_ae.compare.selection import CompareError, column
-from lstm_ae.compare.statistics import MAX_FOLDS, in_order, verdicts
+from lstm_ae.compare.blocks import Blocks, blocks_of
+from lstm_ae.compare.selection import column
 from lstm_ae.compare.table import (
     KIND,
     REPEATS,
     comparable,
     groups,
+    higher_is_better,
     is_metric,
-    means,
+    plain,
     recorded,
     scores,
     settings,
+    text,
 )
+from lstm_ae.statistics import Verdicts, verdicts
 
 SPLIT_SEED = "split.random_state"  # usually follows the seed
 SPLIT = "split._target_"  # some splits validate on training data, or on windows that overlap with them
-LAST = ["state", "reason", "run"]
+CLASSES = {"incomplete": 1, "diverged": 2}  # complete combinations come first
+PLAIN = {"state": "finished", "reason": ""}  # columns without news
+USES_UP = (
+    "Choosing by the test part uses it up: the score of what is chosen is then too good. "
+    "Choose by a validation metric, and look at the test part once, at the end."
+)
 
 
-def repeats_of(frame: pd.DataFrame, metric: str, asked: str | None) -> tuple[str, ...]:
-    """Returns the settings to average over.
+@dataclass(frozen=True)
+class Ranking:
+    """Combinations of settings, the best first.
+
+    Attributes:
+        frame: The runs, with the index 0, 1, ...
+        metric: The ranking metric.
+        higher: Whether more of it is better.
+        keys: The settings that differ.
+        repeats: The settings that a combination averages over.
+        scores: The score of each run: the worst there is if it diverged, NaN if it has none.
+        labels: For each run, the row of its combination in `table`.
+        table: A row for each combination: all settings, the metric (mean over blocks), `std`, `n` (blocks), `verdict`,
+            `state`, `reason`, all other metrics and `run`. Complete combinations come first, then incomplete ones, then
+            those that diverged, then those without a score and runs of other datasets or tasks.
+        complete: The number of complete combinations.
+        blocks: The blocks of our runs and of published ones: they are never tested together.
+        columns: The columns of the table that are worth showing.
+        notes: What stands under the table: how it is ranked, what the verdicts hold for, what they could have found.
+    """
+
+    frame: pd.DataFrame
+    metric: str
+    higher: bool
+    keys: list[str]
+    repeats: list[str]
+    scores: pd.Series
+    labels: pd.Series
+    table: pd.DataFrame
+    complete: int
+    blocks: Mapping[str, Blocks]
+    columns: list[str]
+    notes: list[str]
+
+    @property
+    def order(self) -> list[int]:
+        """The rows of the runs, by the place of their combination and then by their own score."""
+        signed = -self.scores if self.higher else self.scores
+        return [int(row) for row in np.lexsort((signed, self.labels))]
+
+
+@np.errstate(all="ignore")  # a file may hold any number
+def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranking:
+    """Ranks the combinations of settings of runs.
 
     Args:
-        frame: The runs.
-        metric: The ranking metric.
-        asked: Comma-separated names, `none`, or None for those of seed and fold that vary.
+        frame: The result of `table.load`.
+        metric: One of its columns, such as `validation.loss`.
+        group_by: Settings to average over: comma-separated names, `none`, or None for those of seed and fold that vary.
+
+    Raises:
+        ValueError: there is no run.
     """
-    if asked is None:
-        return tuple(key for key in settings(comparable(frame, metric)) if key in REPEATS)
-    names = [name.strip() for name in asked.split(",") if name.strip()]
-    return () if names == ["none"] else tuple(column(name, recorded(frame), "--group-by") for name in names)
-
-
-def ranked(frame: pd.DataFrame, metric: str, repeats: Sequence[str], everything: bool = False) -> pd.DataFrame:
-    """Returns a row for each combination of settings, the best first; runs that cannot be compared come last.
-
-    The columns are the settings that differ, the metric (mean over the repeats), `std`, `n` and `verdict` if some row
-    has more than one run, `state`, `reason`, other metrics and `run`.
-
-    Args:
-        frame: The runs.
-        metric: The ranking metric.
-        repeats: Settings to average over.
-        everything: Whether to include all settings and all metrics.
-    """
-    part = comparable(frame, metric)
-    keys = [key for key in settings(part) if key not in repeats and not _follows_seed(key, part)]
-    labels = groups(part, keys)
-    shown = [key for key in recorded(part) if key not in repeats] if everything else keys
-    table = means(part, metric, shown, labels)
-    if table["of"].max() > 1:
-        table["verdict"] = _verdicts(table, part, metric, labels, repeats)
-        table["n"] = pd.Series(_counts(table, part, labels, repeats), index=table.index, dtype=object)
-        table = table.drop(columns="of")
-    else:
-        table = table.drop(columns=["std", "n", "of"])
-    others = [key for key in frame.columns if is_metric(key) and key != metric]
-    others = others if everything else _informative_metrics(part, metric, others)
-    outcomes = _outcomes(part, metric, labels)
-    table = table.join(outcomes[["state", "reason"]]).join(part[others].groupby(labels).mean()).join(outcomes["run"])
-    rest = frame.drop(part.index)
-    separate = pd.Series(range(len(rest)), index=rest.index)
-    last = rest[[key for key in shown if key in rest]].set_axis(separate).join(_outcomes(rest, metric, separate))
-    return pd.concat([table, last], ignore_index=True) if len(rest) else table.reset_index(drop=True)
-
-
-def _verdicts(
-    table: pd.DataFrame, part: pd.DataFrame, metric: str, labels: pd.Series, repeats: Sequence[str]
-) -> pd.Series:
-    """Returns the verdict on each group; published runs record no seed, so they and ours are tested separately."""
-    found = []
+    if frame.empty:
+        raise ValueError("`frame` must have a run, got none. Name a directory that contains runs.")
+    frame = frame.reset_index(drop=True)
+    part, higher = comparable(frame, metric), higher_is_better(frame, metric)
+    differ = [key for key in settings(part) if not _follows_seed(key, part)]
+    repeats = [key for key in differ if key in REPEATS] if group_by is None else _named(group_by, frame)
+    keys = [key for key in differ if key not in repeats]
+    labels, score = groups(part, keys), scores(frame, metric)
+    blocks, judged, notes = {}, [], []
     for source, runs in part.groupby("source"):
         own = labels[runs.index]
-        best = table.index[table.index.isin(own)][0]
-        words: pd.Series = verdicts(runs, metric, own, int(best), repeats)
-        found.append(words.replace("best", f"best of {source}") if part["source"].nunique() > 1 else words)
-    together: pd.Series = pd.concat(found)
-    return together
+        blocks[str(source)] = made = blocks_of(runs, metric, own, repeats)
+        rows, found = _judged(score[runs.index], own, made, groups(runs, repeats), metric, higher)
+        several = part["source"].nunique() > 1
+        judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
+        notes += [f"{source}: {line}" if several else line for line in _tested(found, made)]
+    table = _table(frame, part, labels, pd.concat(judged) if judged else _nothing(metric), metric, higher)
+    complete = int((table.pop("class") == 0).sum())
+    place = pd.Series(range(len(table)), table.index)
+    position = labels.map(place).reindex(frame.index)
+    position = position.fillna(pd.Series(place[place.index < 0].to_numpy(), frame.index.difference(part.index)))
+    table = table.reset_index(drop=True)
+    columns = _informative(table, part, keys, metric)
+    first = _order_notes(table, metric, repeats, higher)
+    return Ranking(frame, metric, higher, keys, repeats, score, position.astype(int), table, complete, blocks, columns,
+                   first + (notes if len(table) > 1 else []))  # fmt: skip
+
+
+def _named(asked: str, frame: pd.DataFrame) -> list[str]:
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    return [] if names == ["none"] else [column(name, recorded(frame), "--group-by") for name in names]
 
 
 def _follows_seed(key: str, frame: pd.DataFrame) -> bool:
     """Returns whether a setting is the split's random state and has one value per seed."""
-    return key == SPLIT_SEED and "seed" in frame.columns and bool(frame.groupby("seed")[key].nunique().max() <= 1)
+    several = "seed" in frame.columns and frame["seed"].nunique() > 1
+    return key == SPLIT_SEED and several and bool(frame.groupby("seed")[key].nunique().max() <= 1)
 
 
-def _counts(table: pd.DataFrame, part: pd.DataFrame, labels: pd.Series, repeats: Sequence[str]) -> list[object]:
-    """Returns each group's number of scores, as `2/3 folds` where some are missing."""
-    vary = [key for key in repeats if part[key].nunique() > 1 and not _follows_seed(key, part)]
-    size = labels.map(labels.value_counts())
-    due = size.groupby(groups(part, vary)).transform("max").groupby(labels).max()
-    if vary == ["fold"] and "split.n_splits" in part.columns:
-        splits = pd.to_numeric(part["split.n_splits"], errors="coerce").groupby(labels).max()
-        due = due.where(~splits.between(due + 1, MAX_FOLDS), splits)
-    unit = {"fold": "folds", "seed": "seeds"}.get(",".join(vary), "runs")
-    pairs = zip(table["n"].astype(int), due[table.index].astype(int), strict=True)
-    return [f"{n}/{of} {unit}" if n < of else n for n, of in pairs]
+def _nothing(metric: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
 
 
-def _informative_metrics(part: pd.DataFrame, metric: str, columns: list[str]) -> list[str]:
-    """Returns the metrics worth a column: not of the training part, not constant, not a copy of another metric."""
+def _judged(
+    score: pd.Series, labels: pd.Series, blocks: Blocks, jobs: pd.Series, metric: str, higher: bool
+) -> tuple[pd.DataFrame, Verdicts]:
+    """Returns the mean over blocks and the verdict of each combination of one source."""
+    jobs = score.groupby([labels, blocks.labels, jobs]).mean()  # one that failed may have been run again
+    by = jobs.groupby(level=[0, 1])
+    cells = by.mean().where(by.count() == by.size()).unstack()  # a mean that lacks a job may lack the hardest one
+    found = verdicts(cells, higher_is_better=higher, overlap=blocks.overlap, resolution=blocks.resolution)
+    counted = cells.loc[:, list(found.counted)]
+    due = max(found.blocks, blocks.due)
+    means, words = zip(*((group.mean, group.word) for group in found.groups), strict=True)
+    table = pd.DataFrame({metric: means, "verdict": words}, index=cells.index)
+    table[metric] = table[metric].fillna(score.groupby(labels).mean())  # of blocks that too few others have
+    table["n"] = counted.notna().sum(axis=1).astype(object)
+    table["n"] = table["n"].map(lambda n: n if n == due or due == 1 else f"{n}/{due} {blocks.unit}")
+    table["std"] = counted.where(np.isfinite(table[metric]), axis=0).std(axis=1)
+    table["class"] = table["verdict"].map(CLASSES).fillna(0).where(table[metric].notna(), 3)
+    return table, found
+
+
+def _tested(found: Verdicts, blocks: Blocks) -> list[str]:
+    """Returns what the verdicts of one source hold for, or why there are none."""
+    if found.reason:
+        more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
+        return [f"Nothing was tested: {found.reason}.{more}", *([blocks.note] if blocks.note else [])]
+    return [
+        "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %. With "
+        f"these {found.blocks} {blocks.unit}, a difference of {text(found.detectable)} from the best is found with a "
+        "probability of 0.8; smaller ones mostly go unnoticed.",
+        blocks.note,
+    ]
+
+
+def _table(
+    frame: pd.DataFrame, part: pd.DataFrame, labels: pd.Series, judged: pd.DataFrame, metric: str, higher: bool
+) -> pd.DataFrame:
+    """Returns the rows in order, with their class; runs that cannot be compared have negative labels and come last."""
+    rest = frame.index.difference(part.index)
+    labels = pd.concat([labels, pd.Series(-1 - np.arange(len(rest)), rest)])
+    others = [key for key in frame.columns if is_metric(key) and key != metric]
+    rows = frame.loc[labels.index]
+    known = rows[recorded(frame)].astype(object)[~labels.duplicated()].set_axis(labels.unique())
+    table = known.map(plain).join(judged[[metric, "std", "n", "verdict", "class"]])
+    table = table.join(_outcomes(rows, metric, labels)).join(rows.loc[part.index, others].groupby(labels).mean())
+    table["class"] = table["class"].fillna(4)
+    signed = table[metric].astype(float) * (-1 if higher else 1)
+    order = np.lexsort((np.arange(len(table)), signed, table["class"]))
+    names = [*known, metric, "std", "n", "verdict", "class", "state", "reason", *others, "run"]
+    return table.iloc[order][names]
+
+
+def _informative(table: pd.DataFrame, part: pd.DataFrame, keys: Sequence[str], metric: str) -> list[str]:
+    """Returns the columns worth showing: no metric of training, none that is constant, no copy of another."""
+    shown = [*keys, metric]
+    counts = table["n"].dropna()
+    repeated = [count for count in counts if isinstance(count, str) or count > 1]
+    shown += [*(["verdict"] if len(table) > 1 else []), "std", "n"] if repeated else []
+    shown += [key for key, value in PLAIN.items() if (table[key] != value).any()]
     name = metric.split(".", 1)[-1]
-    order = [f"test.{name}", *(c for c in columns if c.startswith(("validation.", "test.", "skill.")))]
-    seen = {part[metric].to_numpy().tobytes()}
-    informative_metrics = []
-    for key in dict.fromkeys([*order, "parameters", "seconds"]):
-        if key in columns and part[key].nunique() > int(len(part) > 1):
-            content = part[key].to_numpy().tobytes()
-            informative_metrics += [key] if content not in seen else []
-            seen.add(content)
-    return informative_metrics
+    others = [str(key) for key in part if str(key).startswith(("validation.", "test.", "skill."))]
+    seen = set()
+    for key in dict.fromkeys([metric, f"test.{name}", *others, "parameters", "seconds"]):
+        content = part[key].to_numpy().tobytes() if key in part else b""
+        if key != metric and key in part and part[key].nunique() > int(len(part) > 1) and content not in seen:
+            shown.append(key)
+        seen.add(content)
+    return [*shown, "run"]
 
 
 def _outcomes(frame: pd.DataFrame, metric: str, labels: pd.Series) -> pd.DataFrame:
     """Returns the outcome of each group: the states of its runs, why some have no score, and their directories."""
     lacking = scores(frame, metric).isna() & frame["state"].isin(["finished", "reached", "unknown"])
-    by_label: dict[int, tuple[Counter[str], dict[str, None], list[str]]] = {}
-    rows = zip(labels, frame["state"], frame["error"], lacking, frame["run"], strict=True)
-    for label, state, error, lacks, run in rows:
-        states, reasons, runs = by_label.setdefault(label, (Counter(), {}, []))
-        states[state] += 1
-        reasons |= {error: None} if isinstance(error, str) else {f"no {metric}": None} if lacks else {}
-        runs.append(run)
-    cells = {
-        label: (
-            next(iter(states)) if len(states) == 1 else ", ".join(f"{n} {state}" for state, n in states.items()),
-            "; ".join(reasons),
-            _brace_list(runs),
-        )
-        for label, (states, reasons, runs) in by_label.items()
-    }
-    return pd.DataFrame.from_dict(cells, orient="index", columns=LAST)
+    reasons = frame["error"].where(frame["error"].notna(), lacking.map({True: f"no {metric}"}))
+    by = frame.assign(reason=reasons).groupby(labels, sort=False)
+    return pd.DataFrame({
+        "state": by["state"].agg(_counted),
+        "reason": by["reason"].agg(lambda each: "; ".join(dict.fromkeys(each.dropna()))),
+        "run": by["run"].agg(lambda each: _brace_list(list(each))),
+    })  # fmt: skip
+
+
+def _counted(states: pd.Series) -> str:
+    count = Counter(states)
+    return str(states.iloc[0]) if len(count) == 1 else ", ".join(f"{n} {state}" for state, n in count.items())
 
 
 def _brace_list(runs: list[str]) -> str:
     """Returns directories in the shell's brace notation, such as `sweep/{0,1}`."""
-    if len(runs) == 1:
-        return runs[0]
     parents = {run.rpartition("/")[0] for run in runs}
-    if len(parents) > 1:
+    if len(runs) == 1 or len(parents) > 1:
         return " ".join(runs)
     parent, names = parents.pop(), ",".join(run.rpartition("/")[2] for run in runs)
     return f"{parent}/{{{names}}}" if parent else f"{{{names}}}"
@@ -164,76 +239,13 @@ def short_run_names(runs: Sequence[str]) -> list[str]:
     return [os.path.relpath(run, common) if common else os.path.normpath(run) for run in runs]
 
 
-def notes(table: pd.DataFrame, metric: str, repeats: Sequence[str], higher: bool) -> list[str]:
-    """Returns notes on a ranking, of a metric of which a higher value is better or not."""
-    order = "highest" if higher else "lowest"
+def _order_notes(table: pd.DataFrame, metric: str, repeats: Sequence[str], higher: bool) -> list[str]:
+    """Returns how the table is ordered, and whether its rows may be compared."""
     mixed = [key for key in (*KIND, SPLIT) if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
-    lines = (
-        [f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."]
-        if mixed
-        else []
-    )
-    if "verdict" not in table:
-        lines.append(f"Ranked by {metric}, {order} first.")
-        once = "Every combination ran once, so differences cannot be tested. Run several seeds of each (seed=0,1,2)."
-        return lines + [once] * (len(table) > 1)
     over = f", mean over {' and '.join(key for key in repeats if key != SPLIT_SEED)}" if repeats else ""
-    verdict = "verdict: each row against the best by a paired test, at a family-wise level of 5 %."
-    return [*lines, f"Ranked by {metric}{over}, {order} first; {verdict}"]
-
-
-def sort(table: pd.DataFrame, by: str, shown: Sequence[str]) -> pd.DataFrame:
-    """Returns the rows sorted by a column, in descending order after a `-`; missing values come last.
-
-    Args:
-        table: The table with all its columns.
-        by: Name of a column.
-        shown: Columns among which a short name is looked up first.
-
-    Raises:
-        CompareError: there is no such column.
-    """
-    key = _named(by.removeprefix("-"), shown, list(table.columns), "--sort")
-    order = [in_order(_leading(value)) for value in table[key]]
-    present = [i for i in range(len(table)) if order[i][0] != 2]
-    present.sort(key=lambda i: order[i], reverse=by.startswith("-"))
-    return table.iloc[present + [i for i in range(len(table)) if order[i][0] == 2]]
-
-
-def _named(name: str, shown: Sequence[str], known: Sequence[str], argument: str) -> str:
-    """Returns the column that a name refers to, one of those shown if that is unambiguous."""
-    try:
-        return column(name, shown, argument)
-    except CompareError:
-        return column(name, known, argument)
-
-
-def _leading(value: object) -> object:
-    """Returns the 2 of `2/3 folds`, and NaN for an empty text."""
-    if not isinstance(value, str):
-        return value
-    number = value.split("/")[0]
-    return math.nan if not value else int(number) if number.isdecimal() and "/" in value else value
-
-
-def select(columns: str, shown: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Returns the named columns.
-
-    Args:
-        columns: Comma-separated names.
-        shown: Columns among which a short name is looked up first.
-        known: All columns.
-
-    Raises:
-        CompareError: there is no such column.
-    """
-    names = [name.strip() for name in columns.split(",") if name.strip()]
-    if not names:
-        raise CompareError("`--columns` must be comma-separated names of columns, got none. Use --columns=lr,loss.")
-    return list(dict.fromkeys(_named(name, shown, known, "--columns") for name in names))
-
-
-def informative(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the table without `state` if all runs finished, and without `reason` if there is none."""
-    plain = {"state": "finished", "reason": ""}
-    return table.drop(columns=[key for key, value in plain.items() if (table[key] == value).all()])
+    warning = f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."
+    return [
+        *([warning] * bool(mixed)),
+        f"Ranked by {metric}{over}, {'highest' if higher else 'lowest'} first.",
+        *([USES_UP] * metric.startswith("test.")),
+    ]  # fmt: skip

@@ -6,22 +6,22 @@ stderr and does not stop the comparison.
 
 import csv
 import json
-import math
 import os
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lstm_ae.metrics import higher_is_better
 from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
 
-HISTORY, ENVIRONMENT, YAML = "history.csv", "environment.json", ".hydra/config.yaml"
+HISTORY, ENVIRONMENT = "history.csv", "environment.json"
 STATES = ENDED | {"running", "failed", "interrupted"}
-#: Columns that are neither settings nor metrics.
-FIXED = ("run", "state", "error", "higher_is_better")
+#: Columns that are neither settings nor metrics; `SUBSETS` is the first word of more of them.
+FIXED = ("run", "state", "error", "higher_is_better", "proportions")
+SUBSETS = "subsets"  # how many sequences each subset holds, and a digest of which: see `lstm_ae.compare.blocks`
 PARTS = ("train", "validation", "test", "skill", "baseline", "interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
+FACTS = {"sequences": int, "digest": str}  # of each subset
 RESERVED = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # a setting cannot have these names
 MAX_BYTES = 16_000_000  # no run writes a larger file of these
 EXACT = 2**53  # integers below it are exact as floats
@@ -90,26 +90,28 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
         problems: Gets a line for each thing that cannot be read.
     """
     status = _json(folder, STATUS, problems) if STATUS in files else {}
-    if STATUS not in files:
-        problems.append(f"{folder}: has no {STATUS}: an older layout, or not a run of lstm_ae.")
-    config = _json(folder, CONFIG, problems) if CONFIG in files else _yaml(folder, problems)
+    config = _json(folder, CONFIG, problems) if CONFIG in files else {}
     metrics = _json(folder, METRICS, problems) if METRICS in files else {}
+    for name, what in ((STATUS, "an older layout, or not a run of lstm_ae"), (CONFIG, "its settings are unknown")):
+        problems += [f"{folder}: has no {name}: {what}."] if name not in files else []
     state, error = _state(folder, status, problems)
     if state == "finished" and METRICS not in files:
         problems.append(f"{folder}: is finished but has no {METRICS}.")
     source = "published" if status.get("published") is True else "ours"
     row: dict[str, Any] = {"run": folder, "state": state, "error": error, "source": source}
-    row["higher_is_better"] = _directions(metrics)
-    for key, value in _flat(f"{folder}/{CONFIG}", config, problems).items():
-        reserved = key in RESERVED or key.split(".", 1)[0] in PARTS
+    row["higher_is_better"], row["proportions"] = (_named(metrics, key) for key in ("higher_is_better", "proportion"))
+    for key, value in config.items():
+        reserved = key in RESERVED or key.split(".", 1)[0] in (*PARTS, SUBSETS)
         row[f"config.{key}" if reserved else key] = _setting(value)
+    known = {f"{SUBSETS}.{part}.{name}": is_a for part in PARTS for name, is_a in FACTS.items()}
+    row |= {key: metrics[key] for key, is_a in known.items() if type(metrics.get(key)) is is_a}
     return row | _numbers(f"{folder}/{METRICS}", metrics, problems)
 
 
-def _directions(metrics: dict[str, Any]) -> str:
-    """Returns the names of the metrics of which more is better, with commas between them."""
-    about = metrics.get("metrics")
-    return ",".join(name for name in about if higher_is_better(metrics, name)) if isinstance(about, dict) else ""
+def _named(metrics: dict[str, Any], what: str) -> str:
+    """Returns the names of the metrics of which something is true, with commas between them."""
+    true = (key.split(".") for key, value in metrics.items() if value is True)
+    return ",".join(".".join(key[1:-1]) for key in true if key[0] == "metrics" and key[-1] == what)
 
 
 def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
@@ -119,9 +121,7 @@ def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
         folder: The run directory.
         problems: Gets a line if it cannot be read.
     """
-    if not Path(f"{folder}/{ENVIRONMENT}").is_file():
-        return {}
-    return _flat(f"{folder}/{ENVIRONMENT}", _json(folder, ENVIRONMENT, problems), problems)
+    return _json(folder, ENVIRONMENT, problems) if Path(f"{folder}/{ENVIRONMENT}").is_file() else {}
 
 
 def _state(folder: str, status: dict[str, Any], problems: list[str]) -> tuple[str, str | None]:
@@ -158,47 +158,16 @@ def _text(path: str) -> str:
 
 
 def _json(folder: str, name: str, problems: list[str]) -> dict[str, Any]:
+    """Returns the object in a JSON file by dotted keys, empty if it cannot be read."""
     path = f"{folder}/{name}"
     try:
         content = json.loads(_text(path))
+        if isinstance(content, dict):
+            return flat(content)
+        problems.append(f"{path}: must hold an object, got {_short(repr(content))}.")
     except (OSError, ValueError, RecursionError) as error:
         problems.append(f"{path}: cannot be read as JSON: {_short(error)}.")
-        return {}
-    return _object(path, content, problems)
-
-
-def _yaml(folder: str, problems: list[str]) -> dict[str, Any]:
-    """Reads Hydra's copy of the configuration, for a run without config.json."""
-    import yaml  # needed only for runs of an older layout
-
-    path = f"{folder}/{YAML}"
-    if not Path(path).is_file():
-        problems.append(f"{folder}: has no {CONFIG}, so its settings are unknown.")
-        return {}
-    try:
-        text = _text(path)
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("it contains aliases, which Hydra never writes")  # a few can expand to gigabytes
-        content = yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        problems.append(f"{path}: cannot be read as YAML: {_short(error)}.")
-        return {}
-    return _object(path, content, problems)
-
-
-def _object(path: str, content: Any, problems: list[str]) -> dict[str, Any]:
-    if isinstance(content, dict):
-        return content
-    problems.append(f"{path}: must hold an object, got {_short(repr(content))}.")
     return {}
-
-
-def _flat(path: str, content: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    try:
-        return flat(content)
-    except RecursionError:
-        problems.append(f"{path}: is nested too deeply and was left out.")
-        return {}
 
 
 def _setting(value: Any) -> Any:
@@ -214,21 +183,14 @@ def _setting(value: Any) -> Any:
 
 def _numbers(path: str, metrics: dict[str, Any], problems: list[str]) -> dict[str, float]:
     numbers = {}
-    for key, value in _flat(path, metrics, problems).items():
+    for key, value in metrics.items():
         if key not in COSTS and key.split(".", 1)[0] not in PARTS:
             continue
         if isinstance(value, int | float) and not isinstance(value, bool):
-            numbers[key] = value if abs(value) < EXACT else _as_float(value)
-        elif value is not None and not ("interval" in key and isinstance(value, list)):
+            numbers[key] = value if abs(value) < EXACT else float(str(value))  # of any size
+        elif value is not None and not ("interval" in key and isinstance(value, list | str)):
             problems.append(f"{path}: `{key}` must be a number, got {_short(repr(value))}.")
     return numbers
-
-
-def _as_float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import html
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -20,51 +19,56 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from lstm_ae.compare.conclusions import conclusions
-from lstm_ae.compare.ranking import short_run_names
+from lstm_ae.compare.output import strict
+from lstm_ae.compare.ranking import Ranking, short_run_names
 from lstm_ae.compare.reading import read_environment
-from lstm_ae.compare.series import COLOURS, Comparison, Group, compare, plain, shown
-from lstm_ae.compare.statistics import spans_decades
-from lstm_ae.compare.table import CANNOT_CHANGE_SCORE, REPEATS, is_metric, recorded
+from lstm_ae.compare.series import COLOURS, Comparison, compare, shown
+from lstm_ae.compare.table import (
+    CANNOT_CHANGE_SCORE,
+    REPEATS,
+    is_metric,
+    plain,
+    recorded,
+    short_names,
+    spans_decades,
+    text,
+)
+from lstm_ae.run_dir import RunDir
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # limit on the figures of all runs together; base64 adds a third
 PNG = b"\x89PNG\r\n\x1a\n"
 COSTS = ("parameters", "seconds")
+NO_CURVE = np.array([]), np.array([])
+MAX_ROWS = 30  # of the ranking; the table of runs has all
 
 
-def write(
-    frame: pd.DataFrame,
-    metric: str,
-    folder: Path,
-    problems: Sequence[str] = (),
-    effects: pd.DataFrame | None = None,
-) -> Path:
+def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[Path]:
     """Writes report.html.
 
     Args:
-        frame: The result of `table.load`.
-        metric: The column to rank by, such as `validation.loss`.
+        ranking: The runs, ranked.
         folder: Output folder, created if missing.
         problems: A line for each thing that could not be read.
-        effects: The result of `statistics.effects`; None computes it.
 
     Returns:
-        The path of the file.
+        The path of the file, in a list.
     """
-    comparison = compare(frame, metric, effects)
+    comparison = compare(ranking)
     problems = [*problems, *comparison.problems]
-    data = _data(comparison) | {"environments": _environments(comparison, problems)}
-    pictures, left_out = _pictures(comparison)
+    data = _data(comparison) | {"environments": _environments(ranking, problems)}
+    pictures, left_out = _pictures(ranking)
     scripts = [get_plotlyjs(), "\n".join(_file(name) for name in SCRIPTS)]
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     parts = {
         "policy": " ".join(f"'sha256-{digest}'" for digest in hashes),
-        "title": html.escape(f"Comparison of {_runs(len(frame))} by {metric}"),
-        "sources": html.escape(_sources(frame)),
+        "title": html.escape(f"Comparison of {_runs(len(ranking.frame))} by {ranking.metric}"),
+        "sources": html.escape(_sources(ranking.frame)),
         "summary": html.escape(summary(comparison)),
         "problems": _listed(list(dict.fromkeys(problems))),
-        "findings": _findings(conclusions(frame, metric)),
+        "ranking": _table(ranking),
+        "notes": "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in _notes(ranking)),
+        "findings": _findings(comparison.findings),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
@@ -73,11 +77,9 @@ def write(
     }
     # One pass over the template, so that placeholders within the inserted text are not replaced.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.html"
-    temporary = folder / f".report.html.{os.getpid()}"
-    temporary.write_bytes(page.encode("utf-8", errors="replace"))  # a directory's name may be invalid UTF-8
-    return temporary.replace(path)
+    # A directory's name may be invalid UTF-8.
+    RunDir(folder).write("report.html", lambda file: file.write(page.encode("utf-8", errors="replace")))
+    return [folder / "report.html"]
 
 
 def embedded(value: Any) -> str:
@@ -93,19 +95,35 @@ def embedded(value: Any) -> str:
 
 def summary(comparison: Comparison) -> str:
     """Returns the main result in a few sentences."""
-    frame, metric = comparison.frame, comparison.metric
-    counts = frame["state"].fillna("without a state").value_counts()
+    ranking = comparison.ranking
+    counts = ranking.frame["state"].fillna("without a state").value_counts()
     counts = counts.rename({"reached": "compared at the same epoch"})
     states = [f"{count} {state}" for state, count in counts.items()]
-    overview = f"{_runs(len(frame))}, {', '.join(states) if len(states) > 1 else f'all {counts.index[0]}'}."
+    overview = f"{_runs(len(ranking.frame))}, {', '.join(states) if len(states) > 1 else f'all {counts.index[0]}'}."
     differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
     overview += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
-    best = comparison.groups[0] if comparison.groups else None
-    if best is None or not math.isfinite(best.mean):
-        return f"{overview} None of them has a {metric}."
-    over = f", the mean of {best.n} runs (standard deviation {best.std:.2g})" if best.n > 1 else ""
-    over += f" ({best.n} of {len(best.rows)} runs have a score)" if best.n < len(best.rows) else ""
-    return f"Best: {best.label}, with a {metric} of {best.mean:.4g}{over}. {overview}"
+    if not ranking.complete:
+        missing = (
+            "No combination is complete." if ranking.scores.notna().any() else f"None of them has a {ranking.metric}."
+        )
+        return f"{overview} {missing}"
+    best = ranking.table.iloc[0]
+    spread = f" (standard deviation {text(best['std'])}, n = {best['n']})" if best["std"] == best["std"] else ""
+    mean = f"{comparison.labels[0]}, with a {ranking.metric} of {text(best[ranking.metric])}{spread}"
+    return f"First in the ranking: {mean}. {overview}"
+
+
+def _table(ranking: Ranking) -> str:
+    """Returns the first rows of the ranking as markup."""
+    names = [name for name in ranking.columns if name != "run"]
+    cells = {name: [text(value, name) for value in ranking.table[name].head(MAX_ROWS)] for name in names}
+    shown = pd.DataFrame(cells).rename(columns=short_names(names))
+    return str(shown.to_html(index=False, border=0, table_id="ranking"))
+
+
+def _notes(ranking: Ranking) -> list[str]:
+    more = len(ranking.table) - MAX_ROWS
+    return [*([f"... and {more} more rows; the table below has every run."] if more > 0 else []), *ranking.notes]
 
 
 def _runs(count: int) -> str:
@@ -147,18 +165,26 @@ def _file(name: str) -> str:
 
 def _data(comparison: Comparison) -> dict[str, Any]:
     """Returns the data of the page, with the runs in order of rank."""
-    frame = comparison.frame
+    ranking = comparison.ranking
+    frame = ranking.frame
     settings, metrics = _columns(comparison)
-    order = _ranked(comparison)
-    group_of = {row: place for place, group in enumerate(comparison.groups) for row in group.rows}
-    curves = [curve.values for curve in comparison.curves if curve]
+    curves = [values for _, values in comparison.curves.values()]
     levels = {key: comparison.levels(key) for key in comparison.keys}
-    columns = {key: [_safe(value) for value in frame[key]] for key in (*settings, *metrics)}
+    columns = {key: [strict(value) for value in frame[key]] for key in (*settings, *metrics)}
     names = short_run_names(list(frame["run"]))
-    rows = [(row, {key: column[row] for key, column in columns.items()}) for row in order]
+    words = ranking.table["verdict"].where(pd.Series("verdict" in ranking.columns, ranking.table.index), None)
+    groups = [
+        {
+            "label": label,
+            "colour": COLOURS.index(colour) if colour else None,  # the page has a lighter variant for dark mode
+            "verdict": strict(word),
+            "rank": place + 1 if place < ranking.complete else None,
+        }
+        for place, (label, colour, word) in enumerate(zip(comparison.labels, comparison.colours, words, strict=True))
+    ]
     return {
-        "metric": comparison.metric,
-        "higher": comparison.higher,
+        "metric": ranking.metric,
+        "higher": ranking.higher,
         "curveMetric": comparison.curve_metric,
         "logScore": spans_decades(comparison.scores),
         "logMeans": comparison.log_means,
@@ -170,32 +196,25 @@ def _data(comparison: Comparison) -> dict[str, Any]:
         "settings": settings,
         "metrics": metrics,
         "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},
-        "groups": [{"label": group.label, "colour": _colour(group)} for group in comparison.groups],
-        "effects": [_effect(dict(row), levels) for _, row in comparison.effects.iterrows()],
+        "groups": groups,
+        "effects": [
+            {key: strict(item) for key, item in row.items()} | {"place": _place(levels[row["setting"]], row["value"])}
+            for row in comparison.effects.to_dict("records")
+        ],
         "runs": [
-            _run(comparison, row, levels) | {"name": names[row], "group": group_of[row], "values": values}
-            for row, values in rows
+            _run(comparison, row, levels)
+            | {"name": names[row], "values": {key: column[row] for key, column in columns.items()}}
+            for row in ranking.order
         ],
     }
 
 
-def _colour(group: Group) -> int | None:
-    """Returns the index of a group's colour; the page has a lighter variant for dark mode."""
-    return COLOURS.index(group.colour) if group.colour else None
-
-
-def _effect(row: dict[str, Any], levels: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Returns a row of the effects with the position of its value on the axis."""
-    place = _place(levels.get(row["setting"], []), row["value"])
-    return {key: _safe(item) for key, item in row.items()} | {"place": place}
-
-
-def _environments(comparison: Comparison, problems: list[str]) -> dict[int, dict[str, Any]]:
+def _environments(ranking: Ranking, problems: list[str]) -> dict[int, dict[str, Any]]:
     """Returns the parts of each run's environment that differ between runs: versions, commit, machine."""
-    known = [read_environment(str(run), problems) for run in comparison.frame["run"]]
+    known = [read_environment(str(run), problems) for run in ranking.frame["run"]]
     keys = list(dict.fromkeys(key for environment in known for key in environment))
     differ = [key for key in keys if len({str(environment.get(key)) for environment in known}) > 1]
-    return {row: {key: _safe(known[row].get(key)) for key in differ} for row in range(len(known))}
+    return {row: {key: strict(each.get(key)) for key in differ} for row, each in enumerate(known)}
 
 
 def _place(levels: Sequence[Any], value: Any) -> int | None:
@@ -204,16 +223,17 @@ def _place(levels: Sequence[Any], value: Any) -> int | None:
 
 
 def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> dict[str, Any]:
-    record, curve, score = comparison.frame.iloc[row], comparison.curves[row], comparison.scores[row]
+    record, (epochs, curve) = comparison.ranking.frame.iloc[row], comparison.curves.get(row, NO_CURVE)
     return {
         "id": row,
+        "group": int(comparison.ranking.labels[row]),
         "run": str(record["run"]),
-        "state": _safe(record["state"]) or "unknown",
-        "error": _safe(record["error"]),
-        "source": _safe(record.get("source")),
-        "score": _safe(float(score)),
-        "epochs": [] if curve is None else [_safe(value) for value in curve.epochs.tolist()],
-        "curve": [] if curve is None else [_safe(value) for value in curve.values.tolist()],
+        "state": strict(record["state"]) or "unknown",
+        "error": strict(record["error"]),
+        "source": strict(record["source"]),
+        "score": strict(comparison.scores[row]),
+        "epochs": [strict(value) for value in epochs],
+        "curve": [strict(value) for value in curve],
         "levels": {key: _place(levels[key], record[key]) for key in comparison.keys},
         "shown": {key: shown(key, plain(record[key])) for key in comparison.keys},
     }
@@ -221,27 +241,21 @@ def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> d
 
 def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Returns the settings that differ, those that explain most first, and the metrics, the ranking metric first."""
-    frame = comparison.frame
+    frame, metric = comparison.ranking.frame, comparison.ranking.metric
     keys = [key for key in recorded(frame) if key not in (*comparison.keys, *CANNOT_CHANGE_SCORE, "source")]
     settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
     metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
-    first = [comparison.metric, f"test.{comparison.metric.rsplit('.', 1)[-1]}", *COSTS]
+    first = [metric, f"test.{metric.rsplit('.', 1)[-1]}", *COSTS]
     metrics = sorted(metrics, key=lambda key: first.index(key) if key in first else len(first))
     return [*(key for key in comparison.keys if key != "source"), *settings], metrics
 
 
-def _ranked(comparison: Comparison) -> list[int]:
-    """Returns the runs' positions: scores from the best, then diverged runs, then runs without a score."""
-    signed = -comparison.scores if comparison.higher else comparison.scores
-    return [int(row) for row in np.argsort(signed, kind="stable")]
-
-
-def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], int]:
+def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
     """Returns the figures of the best runs up to the size limit, and how many runs' figures were left out."""
     pictures: dict[str, list[dict[str, str]]] = {}
     room, left_out = FIGURE_BYTES, 0
-    for row in _ranked(comparison):
-        folder = Path(str(comparison.frame["run"][row])) / "figures"
+    for row in ranking.order:
+        folder = Path(str(ranking.frame["run"][row])) / "figures"
         paths = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
         size = sum(path.stat().st_size for path in paths)
         if size > room:
@@ -257,9 +271,3 @@ def _pictures(comparison: Comparison) -> tuple[dict[str, list[dict[str, str]]], 
         if found:
             pictures[str(row)] = found
     return pictures, left_out
-
-
-def _safe(value: Any) -> Any:
-    """Returns a value that JSON can represent: null for NaN and infinity."""
-    value = plain(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value

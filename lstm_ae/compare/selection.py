@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 
 from lstm_ae.compare.reading import read_history
-from lstm_ae.compare.table import SCORED, is_metric, recorded, text
+from lstm_ae.compare.table import SCORED, in_order, is_metric, recorded, text
 
 DEFAULT = "validation.loss"
 OPERATORS = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge,
 }  # fmt: skip
-NOT_FINISHED = ("failed", "interrupted", "running", "diverged")
 
 
 class CompareError(ValueError):
@@ -124,7 +123,8 @@ def choose_metric(frame: pd.DataFrame, asked: str | None, remarks: list[str]) ->
     default = f"validation.{objectives[0]}" if len(objectives) == 1 else DEFAULT
     if default in available:
         return default
-    metric = max((key for key in available), key=lambda key: (not key.startswith("train"), frame[key].count()))
+    first = {"validation": 2, "train": 0}  # the test part is for the end
+    metric = max(available, key=lambda key: (first.get(key.split(".")[0], 1), frame[key].count()))
     remarks.append(f"No run has {default}: ranked by {metric}. Choose another with --metric.")
     return metric
 
@@ -159,15 +159,6 @@ def _epoch(history: dict[str, list[float]], epoch: int) -> dict[str, float]:
     return {name: values[epochs.index(epoch)] for name, values in history.items()}
 
 
-def hide_failed(frame: pd.DataFrame, remarks: list[str]) -> pd.DataFrame:
-    """Returns the finished runs, and adds the number of hidden runs to the remarks."""
-    hidden = frame["state"].isin(NOT_FINISHED)
-    if hidden.any():
-        count = frame.loc[hidden, "state"].value_counts()
-        remarks.append(f"Hidden: {', '.join(f'{n} {state}' for state, n in count.items())}.")
-    return frame[~hidden]
-
-
 def filtered(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Returns the runs that meet all conditions.
 
@@ -188,3 +179,54 @@ def _values(frame: pd.DataFrame, condition: str) -> str:
     name = re.split(r"[=!<>]", condition, maxsplit=1)[0].strip()
     found = frame[column(name, list(frame.columns), "--where")].dropna().unique()
     return f" Available: {_listed(sorted({text(value) for value in found}))}."
+
+
+def sort(shown: pd.DataFrame, by: str, first: Sequence[str]) -> pd.DataFrame:
+    """Returns the rows sorted by a column, in descending order after a `-`; missing values come last.
+
+    Args:
+        shown: The table.
+        by: Name of a column.
+        first: Columns among which a short name is looked up first.
+
+    Raises:
+        CompareError: there is no such column.
+    """
+    key = _named(by.removeprefix("-"), first, list(shown.columns), "--sort")
+    order = [in_order(value) for value in shown[key]]
+    present = [i for i in range(len(shown)) if order[i][0] != 2]
+    present.sort(key=lambda i: order[i], reverse=by.startswith("-"))
+    return shown.iloc[present + [i for i in range(len(shown)) if order[i][0] == 2]]
+
+
+def _named(name: str, first: Sequence[str], known: Sequence[str], argument: str) -> str:
+    """Returns the column that a name refers to, one of the first if that is unambiguous."""
+    try:
+        return column(name, first, argument)
+    except CompareError:
+        return column(name, known, argument)
+
+
+def columns(names: str, first: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Returns the named columns.
+
+    Args:
+        names: Comma-separated names.
+        first: Columns among which a short name is looked up first.
+        known: All columns.
+
+    Raises:
+        CompareError: there is no such column.
+    """
+    given = [name.strip() for name in names.split(",") if name.strip()]
+    if not given:
+        raise CompareError("`--columns` must be comma-separated names of columns, got none. Use --columns=lr,loss.")
+    return list(dict.fromkeys(_named(name, first, known, "--columns") for name in given))
+
+
+def effects_shown(found: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows and columns of the effects that say something: means, and what is not the same everywhere."""
+    rows = found[found["mean"].notna()].assign(best=found["best"].map({True: "best", False: ""}))
+    constant = [key for key, plain in (("diverged", 0), ("source", "ours")) if (rows[key] == plain).all()]
+    empty = [key for key in ("p", "omega_squared", "low", "high") if rows[key].isna().all()]
+    return rows.drop(columns=["difference", *constant, *empty])

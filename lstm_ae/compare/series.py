@@ -1,87 +1,63 @@
-"""Shared by the figures and the page: groups of runs, their learning curves, and the formatting of values."""
+"""What the figures and the page draw of a ranking: labels and colours of combinations, effects, learning curves."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lstm_ae.compare import statistics, table
+from lstm_ae.compare.effects import effects
 from lstm_ae.compare.output import escape_control
+from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.reading import read_history
+from lstm_ae.compare.table import in_order, plain, short_names, spans_decades, text
 
 #: Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color/), without its yellow, which is
-#: hard to see on white. The first groups get a colour and a legend entry each; the rest are grey.
+#: hard to see on white. The first combinations get a colour and a legend entry each; the rest are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
 GREY, DIVERGED = "#b3b3b3", "#b2182b"
 WIDTH = 9.0  # of a figure, inches
 MISSING = "-"
-MAX_LABEL_SETTINGS = 8  # settings in a group's label
+MAX_LABEL_SETTINGS = 8  # settings in a combination's label
 MAX_VALUES = 24  # of a setting in a heat map; with more, the cells are too small to read
 
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ only in seed or fold.
-
-    Attributes:
-        label: The settings that distinguish it from the other groups.
-        rows: The positions of its runs in the frame.
-        mean: Mean score; infinite if a run diverged, NaN if no run has a score.
-        std: Standard deviation of the scores, NaN for fewer than two.
-        n: Number of runs with a score.
-        colour: One of `COLOURS` for the first groups that have a learning curve, None for the rest.
-    """
-
-    label: str
-    rows: tuple[int, ...]
-    mean: float
-    std: float
-    n: int
-    colour: str | None = None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A metric over the epochs of one run."""
-
-    epochs: np.ndarray
-    values: np.ndarray
+Curve = tuple[np.ndarray, np.ndarray]  # epochs and values
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison of runs by one metric.
+    """What is drawn of a ranking.
 
     Attributes:
-        frame: The result of `table.load`, with the index 0, 1, ...
-        metric: The ranking metric.
-        scores: The score of each run; infinitely bad if it diverged, NaN if it has none.
-        keys: The settings that differ, those that explain most first.
-        names: The short name of each of them, and of the metric.
-        groups: The groups of runs, the best first.
+        ranking: The ranking.
         effects: A row for each value of each setting.
-        curves: The learning curve of each run, None if it has none.
+        findings: The same in sentences.
+        keys: The settings that differ, those whose means differ most first.
+        names: The short name of each of them, and of the metric.
+        labels: The settings that distinguish each combination, in the order of the ranking.
+        colours: One of `COLOURS` for the first combinations that have a learning curve, None for the rest.
+        curve_metric: The column of history.csv that is drawn; there is none for the test part.
+        curves: The learning curve of each run that has one.
         problems: A line for each history that could not be read.
     """
 
-    frame: pd.DataFrame
-    metric: str
-    scores: np.ndarray
+    ranking: Ranking
+    effects: pd.DataFrame
+    findings: list[str]
     keys: list[str]
     names: Mapping[str, str]
-    groups: list[Group]
-    effects: pd.DataFrame
-    curves: list[Curve | None]
+    labels: list[str]
+    colours: list[str | None]
+    curve_metric: str
+    curves: Mapping[int, Curve]
     problems: list[str]
 
     @property
-    def higher(self) -> bool:
-        """Whether a higher value of the metric is better."""
-        return table.higher_is_better(self.frame, self.metric)
+    def scores(self) -> np.ndarray:
+        """The score of each run; the worst there is if it diverged, NaN if it has none."""
+        return self.ranking.scores.to_numpy()
 
     @property
     def grid_keys(self) -> list[str]:
@@ -92,108 +68,60 @@ class Comparison:
     @property
     def log_means(self) -> dict[str, bool]:
         """Whether the means of a source's scores are geometric, as its effects are."""
-        by = self.frame.groupby("source", sort=False)
-        return {str(source): statistics.on_log_scale(part, self.metric) for source, part in by}
+        by = self.ranking.scores.groupby(self.ranking.frame["source"], sort=False)
+        return {str(source): spans_decades(own) for source, own in by}
 
-    @property
-    def curve_metric(self) -> str:
-        """The column of history.csv that is drawn; there is none for the test part."""
-        return f"validation.{self.metric.rsplit('.', 1)[-1]}"
+    def rows(self, place: int) -> np.ndarray:
+        """Returns the positions of the runs of a combination."""
+        return np.flatnonzero(self.ranking.labels == place)
 
     def levels(self, key: str) -> list[Any]:
         """Returns a setting's values in runs with a score: numbers, then text, then None where it is missing."""
-        scored = ~np.isnan(self.scores)
         return sorted(
-            {value for value, has_score in zip(self.values(key), scored, strict=True) if has_score},
-            key=statistics.in_order,
+            {v for v, score in zip(self.values(key), self.scores, strict=True) if score == score}, key=in_order
         )
 
     def values(self, key: str) -> list[Any]:
         """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are the same value."""
-        return [plain(value) for value in self.frame[key]]
+        return [plain(value) for value in self.ranking.frame[key]]
 
 
-def compare(frame: pd.DataFrame, metric: str, effects: pd.DataFrame | None = None) -> Comparison:
-    """Builds the comparison of runs.
-
-    Args:
-        frame: The result of `table.load`.
-        metric: One of its columns, such as `validation.loss`.
-        effects: The result of `statistics.effects`; None computes it.
-
-    Raises:
-        ValueError: there is no run.
-    """
-    if frame.empty:
-        raise ValueError("`frame` must have a run, got none. Name a directory that contains runs.")
-    frame = frame.reset_index(drop=True)
-    effects = statistics.effects(frame, metric) if effects is None else effects
-    explained = effects.groupby("setting", sort=False)["explained"].max().fillna(0) if len(effects) else pd.Series()
-    keys = [key for key in table.settings(table.comparable(frame, metric)) if key not in (*table.REPEATS, "source")]
-    keys = sorted(keys, key=lambda key: -float(explained.get(key, 0)))
-    if "source" in frame and frame["source"].nunique() > 1:
-        keys.append("source")
-    names = table.short_names([*keys, metric])
-    scores = table.scores(frame, metric).to_numpy()
-    higher = table.higher_is_better(frame, metric)
-    curves, problems = _curves(frame["run"], f"validation.{metric.rsplit('.', 1)[-1]}")
-    groups = _coloured(_groups(frame, keys, names, scores, higher), curves)
-    return Comparison(frame, metric, scores, keys, names, groups, effects, curves, problems)
-
-
-def _groups(
-    frame: pd.DataFrame, keys: Sequence[str], names: Mapping[str, str], scores: np.ndarray, higher: bool
-) -> list[Group]:
-    rows: dict[tuple[Any, ...], list[int]] = {}
-    columns = [[plain(value) for value in frame[key]] for key in keys]
-    for row in range(len(frame)):
-        rows.setdefault(tuple(column[row] for column in columns), []).append(row)
-    groups = []
-    for values, members in rows.items():
-        words = [
-            shown(key, value) if key == "source" else f"{names[key]} {shown(key, value)}"
-            for key, value in zip(keys, values, strict=True)
-            if value is not None
-        ]
-        label = ", ".join(words if len(words) <= MAX_LABEL_SETTINGS else [*words[:MAX_LABEL_SETTINGS], "..."])
-        own = scores[members]
-        own = own[~np.isnan(own)]
-        mean = float(own.mean()) if own.size else math.nan
-        std = float(own.std(ddof=1)) if own.size > 1 and math.isfinite(mean) else math.nan
-        groups.append(Group(label or "all runs", tuple(members), mean, std, own.size))
-    return sorted(groups, key=lambda group: (math.isnan(group.mean), -group.mean if higher else group.mean))
-
-
-def _coloured(groups: list[Group], curves: Sequence[Curve | None]) -> list[Group]:
-    """Gives a colour to as many groups as there are colours; those with a curve come first."""
-    first = sorted(range(len(groups)), key=lambda place: not any(curves[row] for row in groups[place].rows))
-    colours = dict(zip(first, COLOURS, strict=False))
-    return [replace(group, colour=colours.get(place)) for place, group in enumerate(groups)]
-
-
-def _curves(runs: Iterable[str], column: str) -> tuple[list[Curve | None], list[str]]:
-    """Returns each run's curve (None if it has none), and a line for each file that could not be read."""
-    curves: list[Curve | None] = []
+@np.errstate(all="ignore")  # a file may hold any number
+def compare(ranking: Ranking) -> Comparison:
+    """Reads the learning curves, and finds the effects."""
+    found, findings = effects(ranking)
+    spread = found.groupby("setting")["mean"].agg(lambda means: means.max() - means.min()).fillna(0)
+    keys = sorted((key for key in ranking.keys if key != "source"), key=lambda key: -float(spread.get(key, 0)))
+    keys += ["source"] if "source" in ranking.keys else []
+    names = short_names([*keys, ranking.metric])
+    column = f"validation.{ranking.metric.rsplit('.', 1)[-1]}"
     problems: list[str] = []
-    for run in runs:
-        history = read_history(run, problems)
-        known = bool(history.get(column)) and "epoch" in history
-        curves.append(Curve(np.array(history["epoch"]), np.array(history[column])) if known else None)
-    return curves, problems
+    histories = {row: read_history(run, problems) for row, run in enumerate(ranking.frame["run"])}
+    curves = {
+        row: (np.array(history["epoch"]), np.array(history[column]))
+        for row, history in histories.items() if history.get(column) and "epoch" in history
+    }  # fmt: skip
+    drawn = {ranking.labels[row] for row in curves}
+    first = sorted(range(len(ranking.table)), key=lambda place: place not in drawn)
+    colours = dict(zip(first, COLOURS, strict=False))
+    labels = [_label(row, keys, names) for _, row in ranking.table.iterrows()]
+    return Comparison(
+        ranking, found, findings, keys, names, labels, [colours.get(place) for place in range(len(labels))], column,
+        curves, problems,
+    )  # fmt: skip
 
 
-def plain(value: Any) -> Any:
-    """Returns a value as a plain Python scalar: None for NaN, 1 for 1.0."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and math.isnan(value)):
-        return None if value is None or isinstance(value, float) or value is pd.NA else str(value)
-    return table.plain(value)
+def _label(row: pd.Series, keys: list[str], names: Mapping[str, str]) -> str:
+    words = [
+        shown(key, row[key]) if key == "source" else f"{names[key]} {shown(key, row[key])}"
+        for key in keys if plain(row[key]) is not None
+    ]  # fmt: skip
+    return ", ".join(words if len(words) <= MAX_LABEL_SETTINGS else [*words[:MAX_LABEL_SETTINGS], "..."]) or "all runs"
 
 
 def shown(key: str, value: Any) -> str:
     """Returns a value as short text: only the last part of a dotted class name."""
-    return table.text(value, key) or MISSING
+    return text(value, key) or MISSING
 
 
 def fit_text(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Run directories as a table with a row per run, and combinations of settings ranked by mean score."""
+"""Run directories as a table with a row per run: its columns, the scores, and how values are shown."""
 
 import logging
 import math
@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from lstm_ae.compare.reading import COSTS, FIXED, PARTS, find, read_run
-from lstm_ae.run_dir import NOT_SIGNED
+from lstm_ae import run_dir
+from lstm_ae.compare.reading import COSTS, FIXED, PARTS, SUBSETS, find, read_run
+from lstm_ae.metrics import text as text
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +23,7 @@ REPEATS = ("seed", "fold", "split.random_state")
 SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
 #: Settings that cannot change a validation score. A two-stage sweep sets `evaluate_test` only for its last training.
-CANNOT_CHANGE_SCORE = NOT_SIGNED | {"evaluate_test"}
+CANNOT_CHANGE_SCORE = run_dir.NOT_SIGNED | {"evaluate_test"}
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
@@ -53,7 +56,8 @@ def is_metric(column: str) -> bool:
 
 def recorded(frame: pd.DataFrame) -> list[str]:
     """Returns the columns that are settings."""
-    return [key for key in frame.columns if key not in FIXED and not is_metric(key)]
+    other = (*PARTS, SUBSETS)
+    return [key for key in frame.columns if key not in (*FIXED, *COSTS) and key.split(".", 1)[0] not in other]
 
 
 def settings(frame: pd.DataFrame) -> list[str]:
@@ -74,10 +78,10 @@ def higher_is_better(frame: pd.DataFrame, metric: str) -> bool:
 
 
 def scores(frame: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns the score of each run: NaN if it has none, infinitely bad if it diverged."""
-    values = frame.reindex(columns=[metric])[metric].astype(float)
-    values = values.mask(frame["state"] == "diverged", -math.inf if higher_is_better(frame, metric) else math.inf)
-    return values.where(frame["state"].isin(SCORED))
+    """Returns the score of each run: NaN if it has none, the worst there is if it diverged."""
+    values, higher = frame.reindex(columns=[metric])[metric].astype(float), higher_is_better(frame, metric)
+    judged = [run_dir.score(state, value, higher) for state, value in zip(frame["state"], values, strict=True)]
+    return pd.Series(judged, frame.index, dtype=float).where(frame["state"].isin(SCORED))
 
 
 def comparable(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -95,41 +99,29 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     return frame.groupby(list(keys), dropna=False, sort=False).ngroup()
 
 
-def rank(frame: pd.DataFrame, metric: str, repeats: Sequence[str] = REPEATS) -> pd.DataFrame:
-    """Returns a row for each combination of settings, the best mean first: mean, std, `n` scores `of` runs.
-
-    A diverged run counts as infinitely bad. Combinations with missing scores come after the complete ones, as their
-    mean may lack the hardest fold; combinations without any score come last.
-
-    Args:
-        frame: The result of `load`.
-        metric: One of its columns, such as `validation.loss`.
-        repeats: Settings to average over.
-    """
-    keys = [key for key in settings(frame) if key not in repeats]
-    table = means(frame, metric, keys, groups(frame, keys))
-    incomplete = (table["n"] < table["of"]).astype(int) + (table["n"] == 0)
-    return table.iloc[incomplete.argsort(kind="stable")].reset_index(drop=True)
-
-
-def means(frame: pd.DataFrame, metric: str, keys: list[str], labels: pd.Series) -> pd.DataFrame:
-    """Returns the rows of `rank` for given groups, sorted by the mean; the index holds the labels of the groups.
-
-    Args:
-        frame: The runs.
-        metric: One of its columns.
-        keys: The settings on which the runs of a group agree.
-        labels: The group of each run.
-    """
-    by = scores(frame, metric).groupby(labels)
-    table = frame[keys].astype(object)[~labels.duplicated()].set_axis(labels.unique()).map(plain)
-    table = table.assign(**{metric: by.mean(), "std": by.std(), "n": by.count(), "of": by.size()})
-    return table.sort_values(metric, ascending=not higher_is_better(frame, metric), na_position="last", kind="stable")
-
-
 def plain(value: Any) -> Any:
-    """Returns an integral float as an int: pandas stores the integers of a column with gaps as floats."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Returns a value as a plain Python scalar: None for NaN, and 1 for 1.0, as a column with gaps stores an int."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def in_order(value: object) -> tuple[int, float, str]:
+    """Sort key: numbers by size, then text, then missing values."""
+    if value is None or value != value:
+        return 2, 0.0, ""
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+
+
+def spans_decades(values: ArrayLike) -> bool:
+    """Returns whether all finite values are positive and span more than a factor of ten: a logarithmic scale fits."""
+    numbers = np.asarray(values, dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    return bool(numbers.size and numbers.min() > 0 and numbers.max() > 10 * numbers.min())
 
 
 def short_names(columns: list[str]) -> Mapping[str, str]:
@@ -149,17 +141,3 @@ def short_names(columns: list[str]) -> Mapping[str, str]:
         unique = (".".join(p[-length:]) for length in range(shortest, len(p)) if ends[".".join(p[-length:])] == 1)
         names[column] = next(unique, ".".join(p))
     return names
-
-
-def text(value: Any, column: str = "") -> str:
-    """Formats a value: numbers to four digits, empty text for a missing value, a `_target_` by its last part.
-
-    Example:
-        >>> text(0.000166666), text(16.0), text(math.nan), text("torch.optim.Adam", "optimizer._target_")
-        ('0.0001667', '16', '', 'Adam')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
-    return str(value).rsplit(".", 1)[-1] if column.endswith("_target_") else str(value)

@@ -18,9 +18,10 @@ from lstm_ae.statistics.intervals import (
 )
 from lstm_ae.statistics.overlap import fold_overlap, holdout_overlap, walk_forward_overlap
 from lstm_ae.statistics.paired import PairedTest, holm, paired_test
-from lstm_ae.statistics.verdicts import Verdict, Verdicts, verdicts
+from lstm_ae.statistics.verdicts import LEVEL, Verdict, Verdicts, verdicts
 
 __all__ = [
+    "LEVEL",
     "Effect",
     "Interval",
     "PairedTest",

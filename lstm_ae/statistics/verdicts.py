@@ -67,6 +67,7 @@ class Verdicts:
         order: The ranking, as positions of groups: complete ones by their mean, then incomplete, then diverged ones.
         best: The position of the best complete group, None where there is none.
         blocks: The number of blocks that were compared.
+        counted: Of each block given, whether it was compared.
         detectable: The smallest true difference from the best that a single comparison would have found with a
             probability of 0.8; NaN where nothing was tested.
         reason: Why nothing was tested, where it was not.
@@ -76,6 +77,7 @@ class Verdicts:
     order: tuple[int, ...]
     best: int | None
     blocks: int
+    counted: tuple[bool, ...]
     detectable: float
     reason: str
 
@@ -161,7 +163,7 @@ def verdicts(
     columns = (words, means.tolist(), counts, differences.tolist(), errors.tolist())
     groups = tuple(Verdict(*row, family) for row in zip(*columns, strict=True))
     detectable = _noncentrality(*family) * typical if math.isfinite(typical) else math.nan
-    return Verdicts(groups, order, best, blocks, detectable, reason)
+    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), detectable, reason)
 
 
 def standard_errors(

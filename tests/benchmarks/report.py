@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from lstm_ae.compare import report, table
+from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
 
 EPOCHS = 20
@@ -43,7 +44,7 @@ def main() -> None:
         began = time.perf_counter()
         frame = table.load(folder)
         read = time.perf_counter()
-        page = report.write(frame, "validation.loss", Path(folder) / "report")
+        (page,) = report.write(rank(frame, "validation.loss"), Path(folder) / "report")
         seconds, size = time.perf_counter() - read, page.stat().st_size / 1e6
         print(f"{len(frame)} runs of {EPOCHS} epochs: read {read - began:.2f} s, page {seconds:.2f} s, {size:.1f} MB")
 

@@ -135,7 +135,7 @@ const axes = data.keys.slice(0, MAX_AXES);
 
 /** A run's line through the axes; runs are shifted slightly, so that equal ones do not hide each other. */
 function polyline(run) {
-  const shift = data.runs.length > 1 ? 0.03 * ((run.rank ?? data.runs.length) / data.runs.length - 0.5) : 0;
+  const shift = data.runs.length > 1 ? 0.03 * (data.runs.indexOf(run) / data.runs.length - 0.5) : 0;
   const heights = axes.map((key) => height(run, key) + shift);
   if (hasScore(run)) heights.push(share(run.score));
   return { x: heights.map((_, place) => place), y: heights };

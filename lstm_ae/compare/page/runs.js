@@ -50,9 +50,9 @@ function chooser(card) {
     const shares = sources.flatMap((source) => {
       const row = data.effects.find((other) => other.setting === key && other.source === source);
       const suffix = sources.length > 1 ? ` (${source})` : "";
-      return row && row.explained !== null ? [`${Math.round(100 * row.explained)} %${suffix}`] : [];
+      return row && row.omega_squared !== null ? [`${Math.round(100 * row.omega_squared)} %${suffix}`] : [];
     });
-    const explains = shares.length ? `: explains ${shares.join(", ")} of the variation` : "";
+    const explains = shares.length ? `: explains ${shares.join(", ")} of the variance` : "";
     return element("option", { value: key }, `${nameOf(key)}${explains}`);
   });
   const choice = element("select", { "aria-label": "Setting" }, ...options);
@@ -127,7 +127,7 @@ function markCard(card) {
 const drawPlots = () => cards.forEach(drawCard);
 const markPlots = () => cards.forEach(markCard);
 
-const rankLabel = (run) => (run.rank === null ? run.state : `rank ${run.rank}`);
+const rankLabel = (run) => (run.rank === null ? (run.verdict ?? run.state) : `rank ${run.rank}`);
 
 function startDifference() {
   for (const [place, id] of ["first", "second"].entries()) {

@@ -16,14 +16,18 @@ const sources = [...new Set(data.effects.map((row) => row.source))];
 function meanText(row) {
   const parts = [`mean ${formatValue(row.mean)}, ${formatValue(row.low)} to ${formatValue(row.high)}, n=${row.n}`];
   if (row.diverged) parts.push(`${row.diverged} diverged`);
-  if (row.best) parts.push("the best");
+  if (row.p !== null) parts.push(`${row.p < 0.05 ? "worse" : "not told apart"} (p = ${formatValue(row.p)})`);
+  if (row.best) parts.push("the best mean");
   if (sources.length > 1) parts.push(row.source);
   return safe(parts.join(", "));
 }
 
 /** The means of one source with their intervals, drawn left of the runs. */
 function means(rows, place) {
-  const floor = (row) => (data.logScore && !(row.low > 0) ? row.mean / 10 : (row.low ?? row.mean));
+  // On a logarithmic axis, an interval that is far wider than the means would hide them.
+  const [least, most] = [Math.min(...rows.map((row) => row.mean)) / 30, Math.max(...rows.map((row) => row.mean)) * 30];
+  const floor = (row) => (data.logScore ? Math.max(row.low ?? row.mean, least) : (row.low ?? row.mean));
+  const top = (row) => (data.logScore ? Math.min(row.high ?? row.mean, most) : (row.high ?? row.mean));
   return {
     x: rows.map((row) => row.place - 0.08 - 0.16 * place),
     y: rows.map((row) => row.mean),
@@ -31,7 +35,7 @@ function means(rows, place) {
     error_y: {
       type: "data",
       symmetric: false,
-      array: rows.map((row) => (row.high ?? row.mean) - row.mean),
+      array: rows.map((row) => top(row) - row.mean),
       arrayminus: rows.map((row) => row.mean - floor(row)),
       color: colour("text"),
     },

@@ -5,9 +5,6 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
 const runs = new Map(data.runs.map((run) => [run.id, run]));
 const state = { shown: data.runs, selected: null, hovered: null };
-data.runs.forEach((run, place) => {
-  run.rank = run.score === null ? null : place + 1;
-});
 
 const find = (id) => document.getElementById(id);
 
@@ -28,6 +25,7 @@ function formatValue(value) {
 
 const nameOf = (key) => data.names[key] ?? key;
 const groupOf = (run) => data.groups[run.group];
+for (const run of data.runs) Object.assign(run, { rank: groupOf(run).rank, verdict: groupOf(run).verdict });
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const truncated = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);

@@ -9,6 +9,7 @@ const FIXED = [
   { key: "rank", name: "rank", value: (run) => run.rank, number: true },
   { key: "run", name: "run", value: (run) => run.name },
 ];
+const VERDICT = { key: "verdict", name: "verdict", value: (run) => run.verdict };
 const STATE = { key: "state", name: "state", value: (run) => run.state };
 const settingColumns = data.keys.map((key) => ({
   key,
@@ -20,6 +21,7 @@ const repeatColumns = data.repeats.map((key) => ({ key, name: key, value: valueO
 const moreKeys = data.settings.filter((key) => ![...data.keys, ...data.repeats].includes(key));
 const moreSettings = moreKeys.map((key) => ({ key, name: key, value: valueOf(key) }));
 const metricColumns = data.metrics.map((key) => ({ key, name: key, value: valueOf(key), number: true }));
+if (data.groups.some((group) => group.verdict !== null)) FIXED.push(VERDICT);
 const everyColumn = [...FIXED, ...settingColumns, ...repeatColumns, ...moreSettings, ...metricColumns, STATE];
 // "null" is a setting's value; null means that the run does not record the setting.
 const isNumber = (value) => typeof value === "number" || value === null || value === "null";
