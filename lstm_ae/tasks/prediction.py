@@ -1,6 +1,5 @@
 """Reconstruct, and predict the next step."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_ae import checks, drawing, statistics
+from lstm_ae import checks, drawing
 from lstm_ae.baselines import Autoregression, Drift, Persistence, PrevailingDirection
-from lstm_ae.statistics import Interval
-from lstm_ae.tasks import measures, samples
+from lstm_ae.tasks import measures, over_time, samples
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.types import (
     Baselines,
@@ -229,13 +227,13 @@ class Prediction(Task):
         judged = evaluated[evaluated.judged]
         found = self._gathered(judged)
         block = judged.subset.data.length  # windows of so many steps overlap
-        measured = {"direction_accuracy": _directed(found, block, "model")}
-        measured["last_step_direction_accuracy"] = _directed(_only(found, found["is_last"]), block, "model")
-        measured |= {f"direction_gain.{name}": _directed(found, block, "model", name) for name in self.baselines}
-        metrics = {metric.name: _number(measured[metric.name].estimate) for metric in self.reported}
+        last = over_time.only(found, found["is_last"])
+        measured = {"direction_accuracy": over_time.directions(found, block, "model")}
+        measured["last_step_direction_accuracy"] = over_time.directions(last, block, "model")
         for name in self.baselines:
-            sums = _by_time(found, "error.model", f"error.{name}")
-            measured[f"skill.{name}"] = statistics.interval_over_time(sums, statistics.skill, block)
+            measured[f"direction_gain.{name}"] = over_time.directions(found, block, "model", name)
+        metrics = {metric.name: over_time.number(measured[metric.name].estimate) for metric in self.reported}
+        measured |= {f"skill.{name}": over_time.skill(found, block, name) for name in self.baselines}
         intervals = {name: measures.ends(one) for name, one in measured.items()}
         tables, arrays = {}, self._last_steps(judged)
         if judged.subset.data.series is not None:
@@ -282,8 +280,8 @@ class Prediction(Task):
         """Returns a row a series: its errors, skills, and the direction of last steps with its interval."""
         table: dict[str, list[Any]] = {}
         for series in np.unique(found["series"]):
-            own = _only(found, found["series"] == series)
-            last = _only(own, own["is_last"])
+            own = over_time.only(found, found["series"] == series)
+            last = over_time.only(own, own["is_last"])
             values, last_values = own["values"].sum(), last["values"].sum()
             error = float(own["error.model"].sum() / values)
             row: dict[str, Any] = {"series": names[series], "sequences": len(last["time"]), "prediction_mse": error}
@@ -292,10 +290,10 @@ class Prediction(Task):
                 row[f"skill_{name}"] = 1 - error / row[f"{name}_mse"] if row[f"{name}_mse"] else None
             if "unscaled" in found:
                 row["last_step_mae_unscaled"] = float(last["unscaled"].sum() / last_values) if last_values else None
-            direction = _directed(last, block, "model")
+            direction = over_time.directions(last, block, "model")
             ends = {"direction_low": direction.low, "direction_high": direction.high}
             row |= {"last_step_direction_accuracy": direction.estimate, **ends}
-            row = {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+            row = {name: over_time.number(value) if isinstance(value, float) else value for name, value in row.items()}
             for name, value in row.items():
                 table.setdefault(name, []).append(value)
         return table
@@ -334,33 +332,6 @@ class Prediction(Task):
         batch, _ = samples.pick(judged, positions)
         rolled = judged.subset.unscaled(roll_out(judged.answers["model"], batch, half, steps), positions)
         return {"horizon": list(range(1, steps + 1)), **columns}, rolled.numpy()
-
-
-def _by_time(found: Mapping[str, np.ndarray], *names: str) -> np.ndarray:
-    """Returns the sums (names, times) of all that belongs to a time, the times in order."""
-    _, of_time = np.unique(found["time"], return_inverse=True)
-    return np.stack([np.bincount(of_time, weights=found[name]) for name in names])
-
-
-def _only(found: Mapping[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns some rows of what was gathered."""
-    return {name: values[chosen] for name, values in found.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _directed(found: Mapping[str, np.ndarray], block: int, name: str, less: str | None = None) -> Interval:
-    """Returns the direction accuracy of an answer, or what it gains over another's, with its interval over time."""
-    for one in (name, less):
-        if one is not None and not found[f"directed.{one}"].any():
-            return Interval(math.nan, math.nan, math.nan, f"{one} predicts no movement")
-    if less is None:
-        sums = _by_time(found, f"right.{name}", "moved")
-        return statistics.interval_over_time(sums, statistics.ratio, block, bounds=(0, 1))
-    sums = _by_time(found, f"right.{name}", f"right.{less}", "moved")
-    return statistics.interval_over_time(sums, lambda sums: float((sums[0] - sums[1]) / sums[2]), block, bounds=(-1, 1))
 
 
 def _directions(predicted: Tensor, target: Tensor, before: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
