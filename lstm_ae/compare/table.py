@@ -16,6 +16,7 @@ from lstm_ae.compare.reading import COSTS, FIXED, PARTS, SUBSETS, find, read_run
 from lstm_ae.metrics import text as text
 
 log = logging.getLogger(__name__)
+pd.set_option("mode.string_storage", "python")  # pyarrow's refuses names of directories that are invalid UTF-8
 
 #: Settings to average over: runs that differ in nothing else are repeats.
 REPEATS = ("seed", "fold", "split.random_state")
