@@ -119,9 +119,9 @@ class Stream:
         found = self.extend(np.asarray(row, dtype=np.float32).reshape(1, -1))
         return (found.first, float(found.steps[0])) if len(found.values) else None
 
-    def extend(self, rows: Float[np.ndarray, "rows features"] | Tensor) -> StepScores:
-        """Takes in rows, and returns the errors of all steps that are then known."""
-        values = torch.as_tensor(rows, dtype=torch.float32)
+    def extend(self, rows: Any) -> StepScores:
+        """Takes in rows (rows, features), and returns the errors of all steps that are then known."""
+        values = torch.from_numpy(np.require(rows, np.float32, ["C", "W"]))
         count = len(self._schema.feature_names)
         if values.ndim != 2 or values.shape[1] != count:
             names = ", ".join(self._schema.feature_names)
