@@ -156,10 +156,8 @@ class RunDir:
             RunDirError: the directory contains a run on other data.
         """
         own, stored = signature(config, fingerprint), self.status().get("signature")
-        before = (
-            self.read_json(CONFIG) if self.goes_on(config) else config
-        )  # trained longer: the same, on the same data
-        if stored not in (None, own, signature(before, fingerprint)):
+        known = self.read_json(CONFIG) if self.goes_on(config) else config  # a run that is trained longer
+        if stored not in (None, own, signature(known, fingerprint)):
             raise RunDirError(
                 f"`hydra.run.dir` must be new or contain this run, but {self.path} holds a run on other data (or of an "
                 "older version). Nothing was changed. Use another directory, or leave hydra.run.dir out."

@@ -121,6 +121,9 @@ def test_a_row_may_be_given_by_name_in_any_order(of):
 
 def test_a_finished_stream_begins_anew(of):
     trained, rows, whole = of("prediction")
+    rows = rows.astype(np.float32)
+    rows.setflags(write=False)  # as pandas hands them out; torch warns of such arrays
+    assert np.array_equal(trained.score_samples(rows[None]).values[0], whole)
     stream = trained.stream()
     for _ in range(2):
         got = np.concatenate([stream.extend(rows).values, stream.finish().values])

@@ -175,6 +175,20 @@ def test_a_label_that_training_did_not_show_is_named_with_those_it_did(classifie
         classified.score_samples(waves(2))
 
 
+def test_the_classes_of_a_table_are_its_label_column(tmp_path):
+    frame = table(machines=12).assign(kind=lambda one: np.where(one["machine"].str[1:].astype(int) % 2, "odd", "even"))
+    data = from_frame(frame, series="machine", time="time", label="kind")
+    model = functools.partial(PooledClassifier, hidden_size=3)
+    trained = fitted(tmp_path, data, model, Classification).trained
+    scores = trained.score_samples(frame).sequences
+    expected = trained.score_samples(
+        frame.drop(columns="kind"), ["even", "odd"] * 6
+    ).sequences  # m0, m1, m10, m11, m2...
+    assert sorted(scores.tolist()) == pytest.approx(sorted(expected.tolist()))
+    with pytest.raises(ValueError, match=r"`kind` must hold classes of training, got 'strange'. They were: even, odd"):
+        trained.score_samples(frame.replace({"kind": {"odd": "strange"}}))
+
+
 def test_forecasts_go_on_from_each_prediction(tmp_path):
     model = functools.partial(ResidualPredictor, hidden_size=3)
     data = from_frame(table(machines=4, rows=30), series="machine", time="time", window=6)

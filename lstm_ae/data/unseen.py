@@ -248,7 +248,7 @@ class Schema:
         if self.method == "relative" or bool(rows.isnan().any()):
             return self.batch(windows, series=series)
         shift, scale = self._scalers(windows[:1], series)
-        cut = rows.sub(shift).div_(scale).unfold(0, windows.shape[1], 1).transpose(1, 2).contiguous()
+        cut = rows.sub(shift).div_(scale).unfold(0, windows.shape[1], 1).transpose(1, 2)
         zeros = torch.zeros(len(cut), dtype=torch.int64)
         scale = scale.expand(len(cut), -1)
         return Scaled(Batch(cut, scale=scale, index=zeros, starts=zeros), shift.expand(len(cut), -1))
@@ -301,7 +301,7 @@ class Schema:
                 )
         parts = [filled(one, np.zeros(1, dtype=np.int64), self.missing) for one in parts]
         called = [f"x[{place}]" for place in range(len(parts))]
-        values = [self.checked(torch.from_numpy(np.ascontiguousarray(one)), name)
+        values = [self.checked(torch.from_numpy(np.require(one, np.float32, ["C", "W"])), name)
                   for one, name in zip(parts, called, strict=True)]  # fmt: skip
         return Sequences(values, called, is_array)
 

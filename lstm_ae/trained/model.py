@@ -212,11 +212,11 @@ class Trained:
                 "Train with window=N, or use score_samples."
             )
 
-        def errors(rows: Tensor) -> tuple[np.ndarray, int]:
+        def errors(rows: Tensor) -> tuple[Tensor, int]:
             batch, found = self._errors(self.schema.windows_of(rows, series))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
-            return found.numpy(), int(_offsets(batch)[0])
+            return found, int(_offsets(batch)[0])
 
         return Stream(self.schema, errors, self.schema.window, self._step, called)
 

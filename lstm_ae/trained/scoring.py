@@ -15,7 +15,7 @@ MANTISSA = 52  # bits of a double
 RESOLUTION = 24  # bits below a typical error: those of the float32 numbers that models compute in
 
 #: From rows to the errors of their windows (batch, target time, features), and the step at which targets begin.
-WindowErrors = Callable[[Tensor], tuple[np.ndarray, int]]
+WindowErrors = Callable[[Tensor], tuple[Tensor, int]]
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class Stream:
         found = self.extend(np.asarray(row, dtype=np.float32).reshape(1, -1))
         return (found.first, float(found.steps[0])) if len(found.values) else None
 
-    def extend(self, rows: Float[np.ndarray, "rows features"] | Tensor) -> StepScores:
-        """Takes in rows, and returns the errors of all steps that are then known."""
-        values = torch.as_tensor(rows, dtype=torch.float32)
+    def extend(self, rows: Any) -> StepScores:
+        """Takes in rows (rows, features), and returns the errors of all steps that are then known."""
+        values = torch.from_numpy(np.require(rows, np.float32, ["C", "W"]))
         count = len(self._schema.feature_names)
         if values.ndim != 2 or values.shape[1] != count:
             names = ", ".join(self._schema.feature_names)
@@ -140,7 +140,7 @@ class Stream:
         begin, count = self._targets
         steps = np.arange(self._windows, self._windows + len(self._held))
         contained = np.minimum(steps - begin, self._windows - 1) - np.maximum(steps - begin - count + 1, 0) + 1
-        sums = self._pending[: len(self._held)]
+        sums = self._pending[:, : len(self._held)]
         found = StepScores(self._windows, self._means(sums, contained if self._windows else 0 * steps))
         self._begin()
         return found
@@ -148,24 +148,25 @@ class Stream:
     def _begin(self) -> None:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
-        self._pending = np.zeros((self.window - 1, features))  # sums of steps that more windows contain
+        self._pending = np.zeros((features, self.window - 1))  # sums of steps that more windows contain
         self._windows = 0  # complete ones
         self._targets = (0, 0)  # where in a window its targets begin, and how many there are
 
     def _take(self, rows: Tensor) -> np.ndarray:
         """Returns the errors of the steps that begin a window of these rows."""
-        errors, begin = self._errors(rows)
-        count, targets = errors.shape[:2]
-        sums = np.concatenate([self._pending, np.zeros((count, errors.shape[2]))])
+        found, begin = self._errors(rows)
+        count, targets, features = found.shape
+        errors = found.permute(1, 2, 0).double().contiguous().numpy()  # (target time, features, windows)
+        sums = np.concatenate([self._pending, np.zeros((features, count))], axis=1)
         for place in reversed(range(targets)):  # each step's windows are added in their order, however they are cut
-            sums[begin + place : begin + place + count] += errors[:, place]
-        self._pending, self._targets = sums[count:], (begin, targets)
+            sums[:, begin + place : begin + place + count] += errors[place]
+        self._pending, self._targets = sums[:, count:].copy(), (begin, targets)
         steps = np.arange(self._windows, self._windows + count)
         self._windows += count
-        return self._means(sums[:count], np.minimum(steps - begin + 1, targets))
+        return self._means(sums[:, :count], np.minimum(steps - begin + 1, targets))
 
     def _means(self, sums: np.ndarray, contained: np.ndarray) -> np.ndarray:
-        return rounded(sums / np.maximum(contained, 1)[:, None], self._step)
+        return np.ascontiguousarray(rounded(sums / np.maximum(contained, 1), self._step).T)
 
     def _by_name(self, row: Any) -> list[float]:
         missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas
