@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_ae import checks, drawing, statistics
+from lstm_ae import checks, drawing
 from lstm_ae.baselines import DriftForecast, LastValue, RidgeForecast, SeasonalNaive
-from lstm_ae.tasks import measures
-from lstm_ae.tasks.prediction import _by_time
+from lstm_ae.tasks import measures, over_time
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.types import (
     Baselines,
@@ -146,10 +145,8 @@ class Forecast(Task):
         """Returns the errors by horizon, and intervals of the skills over time."""
         judged = evaluated[evaluated.judged]
         data, found = judged.subset.data, self._gathered(judged)
-        intervals = {}
-        for name in self.baselines:
-            skill = statistics.interval_over_time(_by_time(found, "model", name), statistics.skill, data.length)
-            intervals[f"skill.{name}"] = measures.ends(skill)
+        skills = {name: over_time.skill(found, data.length, name) for name in self.baselines}
+        intervals = {f"skill.{name}": measures.ends(one) for name, one in skills.items()}
         return Report(intervals=intervals, tables={"horizon": self._by_horizon(judged)})
 
     def _gathered(self, judged: EvaluatedSubset) -> dict[str, np.ndarray]:
@@ -160,7 +157,7 @@ class Forecast(Task):
             rows = present(batch.target_starts, "places of the targets").numpy()
             columns.setdefault("time", []).append(rows if of_step is None else of_step[rows])
             for name, output in outputs.items():
-                columns.setdefault(name, []).append(self.errors(batch, output).sum(dim=(1, 2)).numpy())
+                columns.setdefault(f"error.{name}", []).append(self.errors(batch, output).sum(dim=(1, 2)).numpy())
         return {name: np.concatenate(parts) for name, parts in columns.items()}
 
     def _by_horizon(self, judged: EvaluatedSubset) -> dict[str, list[Any]]:
