@@ -233,6 +233,8 @@ def test_every_baseline_is_one_that_others_can_be_written_like():
     """Each is built from what its constructor names alone, and answers whole batches."""
     made = {
         Pca: Pca((3,)), LogisticRegression: LogisticRegression(2), MostFrequentClass: MostFrequentClass(2),
+        baselines.SeasonalNaive: baselines.SeasonalNaive(period=2),
+        **{kind: kind() for kind in (baselines.LastValue, baselines.DriftForecast, baselines.RidgeForecast)},
         **{kind: kind() for kind in (LinearRegression, Persistence, Drift, Identity, TrainingMean, Interpolation,
             PrevailingDirection, Autoregression)},
     }  # fmt: skip

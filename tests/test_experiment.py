@@ -17,6 +17,7 @@ from lstm_ae.trainer import Trainer
 from tests.conftest import SMALL
 
 FILES = {
+    "checkpoint.pt",
     ".hydra", ".lock", "config.json", "environment.json", "history.csv", "metrics.json", "model.json", "model.pt",
     "samples.npz", "scaler.npz", "status.json",
 }  # fmt: skip
