@@ -119,7 +119,11 @@ def test_each_metric_is_recorded_with_its_unit_and_direction(run_in, tmp_path):
         "higher_is_better": True,
         "proportion": True,
     }
-    assert {name for name, about in metrics["metrics"].items() if about["higher_is_better"]} == {"accuracy"}
+    assert {name for name, about in metrics["metrics"].items() if not about["higher_is_better"]} == {
+        "loss",
+        "reconstruction_mse",
+        "classification_loss",
+    }
 
 
 def test_the_subsets_are_recorded_so_that_the_same_split_is_seen(run_in, tmp_path):

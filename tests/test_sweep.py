@@ -52,7 +52,7 @@ def test_a_grid_runs_every_combination_and_ranks_the_means_over_folds(command, t
     ]
     best = frame.groupby("optimizer.lr")["validation.loss"].mean()
     ranked = done.stdout.split("Ranking:")[1].splitlines()
-    assert ranked[1].split()[:5] == ["lr", "validation.loss", "verdict", "std", "n"]
+    assert ranked[1].split()[:5] == ["lr", "loss", "verdict", "std", "n"]
     assert ranked[2].split()[:3] == [f"{best.idxmin():.4g}", f"{best.min():.4g}", "best"]
     assert "Ranked by validation.loss, mean over fold, lowest first." in done.stdout
     assert "They share training data, which the test allows for (n_validation / n_train = 0.5)." in done.stdout
@@ -239,7 +239,7 @@ def test_the_ranking_averages_over_seeds(command, tmp_path):
     done = command(*SMALL, "sweep=seeds", "seed=0,1", "optimizer.lr=0.1,0.01", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
     ranked = done.stdout.split("Ranking:")[1].splitlines()
-    assert ranked[1].split()[:5] == ["lr", "validation.loss", "verdict", "std", "n"]
+    assert ranked[1].split()[:5] == ["lr", "loss", "verdict", "std", "n"]
     assert "too few blocks" in ranked[2]
     assert "Nothing was tested: 2 blocks (seeds or folds) are too few for a test: 1 more is needed." in done.stdout
 

@@ -47,7 +47,7 @@ def test_weights_that_fit_are_those_of_the_run(source, run_in, tmp_path):
     _warm(model, str(source))
     given = torch.load(source / "model.pt", weights_only=True)
     assert all(torch.equal(value, given[name]) for name, value in model.state_dict().items())
-    small = ("dataset.sequences=60", "model=bottleneck", "model.hidden_size=4", "trainer.epochs=1", "figures=false")
+    small = ("dataset=toy", "dataset.sequences=60", "model.hidden_size=4", "trainer.epochs=1", "figures=false")
     run_in(tmp_path, *small, f"init_from={source}")
 
 

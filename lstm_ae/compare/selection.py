@@ -79,6 +79,8 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     name, sign, value = parts.groups()
     known = [*recorded(frame), *(key for key in frame.columns if is_metric(key)), "state", "run"]
     cells = frame[column(name, known, "--where")]
+    if is_metric(str(cells.name)):
+        cells = cells.where(frame["state"].isin(SCORED))  # what a failed run left is no score
     number = float(pd.to_numeric(pd.Series([value]), errors="coerce")[0])
     if sign in ("=", "==", "!="):
         same = cells.map(lambda cell: _same(cell, value, number) or value == text(cell, str(cells.name)))
