@@ -1,4 +1,4 @@
-"""A process that has imported what `python run.py` needs, and forks into each command line of the tests.
+"""A process that has imported what `python run.py` needs, and forks into each `python ...` of the tests.
 
 Importing takes four of the five seconds of a small run. The command line itself is a process of its own, as a user's.
 """
@@ -20,7 +20,7 @@ MESSAGE = 1 << 20
 
 
 class Zygote:
-    """Runs `python run.py ...` in forks of one prepared process."""
+    """Runs `python SCRIPT ...`, `python -m MODULE ...` and `python -c CODE` in forks of one prepared process."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -77,11 +77,9 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
     os.chdir(str(request["cwd"]))
-    sys.argv = list(request["words"])  # type: ignore[call-overload]
-    sys.path[0] = str(Path(sys.argv[0]).parent)
     code: object = 0
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        _run(list(request["words"]))  # type: ignore[call-overload]
     except SystemExit as end:
         code = end.code
     except BaseException:
@@ -94,6 +92,20 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _run(words: list[str]) -> None:
+    """Does what an interpreter does with its arguments."""
+    if words[0] in ("-m", "-c"):
+        option, what, *rest = words
+        sys.argv, sys.path[0] = [option, *rest], str(Path.cwd())
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})
+    else:
+        sys.argv, sys.path[0] = words, str(Path(words[0]).parent)
+        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":
