@@ -119,7 +119,7 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """A function from the words after `python`, a folder and an environment: as a user's, with the imports done before."""
+    """A function from the words after `python`, a folder and an environment, with the imports done before."""
     zygote = Zygote()
     yield zygote.run
     zygote.close()

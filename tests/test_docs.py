@@ -1,4 +1,4 @@
-"""README.md and docs/: their files, commands and scripts as they stand, in a folder of one's own; long runs shortened."""
+"""README.md and docs/: their files, commands and scripts as they stand, in a folder of one's own; long runs are cut."""
 
 import ast
 import importlib.util
@@ -23,15 +23,15 @@ BLOCK = re.compile(r"(?:^`([\w./]+)`\n\n)?^```(sh|python|yaml)\n(.*?)\n```$", fl
 FOLLOWED = [name for name, text in PAGES.items() if BLOCK.search(text)]
 #: What makes a command short: the first line whose pattern it contains. None: it is only composed (below).
 SHORT = (
-    ("hydra/launcher=|mnist|origin_pixels|prices.csv", None),
+    ("hydra/launcher=|mnist|origin_pixels|origin_sp500|prices.csv|sweep=search", None),
     ("--cfg|--help|--hydra-help", ""),
-    ("toy_seeds", "trainer.epochs=1 seed=0,1 optimizer.lr=0.1 model.hidden_size=8"),
-    ("multirun/(latent|two|rates)", "trainer.epochs=2 seed=0,1"),
+    ("toy_seeds", "trainer.epochs=1 figures=false seed=0,1 optimizer.lr=0.1 model.hidden_size=8"),
+    ("multirun/(latent|two|rates)", "trainer.epochs=5 seed=0,1 figures=false"),
     ("sweep=|--multirun", "list_jobs=true"),
     ("trainer.epochs=60", "trainer.epochs=2"),
-    ("origin_sp500", "trainer.epochs=1 dataset.symbols=[AAPL,MSFT] dataset.start=2018-01-01 dataset.stride=5"),
-    ("sp500", "trainer.epochs=1 dataset.symbols=[AAPL,MSFT] dataset.start=2018-01-01"),
-    ("", "trainer.epochs=1"),
+    ("sp500", "trainer.epochs=1 figures=false dataset.symbols=[AAPL,MSFT] dataset.start=2018-01-01"),
+    ("countries|machines|conf |multirun/mine", "trainer.epochs=1"),
+    ("", "trainer.epochs=1 figures=false"),
 )
 MOST_LINES = 10  # of Python that a user types
 BLOCKED = "import sys\nfor name in ('torch', 'pandas', 'lstm_ae', 'sklearn'):\n    sys.modules[name] = None\n"
@@ -78,13 +78,15 @@ def followed(request, tmp_path_factory, command, python):
     lines = dict(commands(page))
 
     def call(line):
+
+        t0 = time.time()
         if re.search("convert|holes|japanese", line) and not aeon:
             return  # LSTM_AE_AEON names no unpacked wheel of aeon
         words = lines[line]
         if words[0] == "lstm-ae" or words[1] == "run.py":
             words = shortened(line, words[1 if words[0] == "lstm-ae" else 2 :])
             done = words is not None and command(*words, cwd=folder)
-        elif words[2] == "lstm_ae.export" and not importlib.util.find_spec("onnxruntime"):
+        elif "lstm_ae.export" in words and not importlib.util.find_spec("onnxruntime"):
             return
         else:
             done = python(words[1:], folder, None)
