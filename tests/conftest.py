@@ -118,13 +118,22 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session")
-def command(pytestconfig: pytest.Config) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+def python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """A function from the words after `python`, a folder and an environment, with the imports done before."""
+    zygote = Zygote()
+    yield zygote.run
+    zygote.close()
+
+
+@pytest.fixture(scope="session")
+def command(
+    pytestconfig: pytest.Config, python: Callable[..., subprocess.CompletedProcess[str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A function that calls `python run.py` as a user does, with the imports done before.
 
     A sweep runs its jobs in one process, unless the words name a launcher or `hydra.launcher.n_jobs`: workers take
     longer to start than such small jobs to run.
     """
-    zygote = Zygote()
     script = str(ROOT / "run.py")
 
     def call(
@@ -136,10 +145,9 @@ def command(pytestconfig: pytest.Config) -> Iterator[Callable[..., subprocess.Co
             words.append("hydra.launcher.n_jobs=1")
         if (kernel := pytestconfig.getoption("--kernel")) != "auto":
             words.append(f"trainer.kernel={kernel}")
-        return zygote.run([script, *words], cwd, env)
+        return python([script, *words], cwd, env)
 
-    yield call
-    zygote.close()
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -39,12 +39,11 @@ def test_effects_are_shown_for_our_runs_and_the_published_ones(compare):
     assert "ours: Nothing was tested: 1 block (seed or fold) is too few for a test: 2 more are needed." in out
 
 
-def test_the_excerpt_in_the_readme_is_the_output_of_the_command(compare):
+def test_the_excerpt_in_the_docs_is_the_output_of_the_command(compare):
     columns = "source,hidden_size,lr,gradient_clipping,loss"
     printed = " ".join(compare(TOY, REFERENCE / "published", "--effects", "--columns", columns)[1].split())
-    section = (ROOT / "README.md").read_text().split("## Comparing")[1].split("\n## ")[0]
-    excerpts = section.split("    source ")[1].split("\n- ")[0].split("\n\n")
-    table, sentences = ("source " + excerpts[0]).split(), excerpts[1].split()
+    excerpt = (ROOT / "docs" / "comparing.md").read_text().split("```text\n")[1].split("\n```")[0]
+    table, sentences = (part.split() for part in excerpt.split("\n\n"))
     assert " ".join(table) in printed
     assert " ".join(sentences) in printed
 

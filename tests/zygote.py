@@ -1,9 +1,10 @@
-"""A process that has imported what `python run.py` needs, and forks into each command line of the tests.
+"""A process that has imported what `python run.py` needs, and forks into each `python ...` of the tests.
 
 Importing takes four of the five seconds of a small run. The command line itself is a process of its own, as a user's.
 """
 
 import atexit
+import importlib
 import json
 import os
 import runpy
@@ -17,10 +18,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MESSAGE = 1 << 20
+PREPARED = (
+    "lstm_ae.cli", "lstm_ae.experiment.configured", "lstm_ae.plots", "lstm_ae.tasks", "matplotlib.figure",
+    "sklearn.datasets", "sklearn.decomposition",
+    "torch._dynamo",  # which torch imports at the first step of an optimizer: 1.5 s
+)  # fmt: skip
 
 
 class Zygote:
-    """Runs `python run.py ...` in forks of one prepared process."""
+    """Runs `python SCRIPT ...`, `python -m MODULE ...` and `python -c CODE` in forks of one prepared process."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -50,11 +56,8 @@ class Zygote:
 
 def serve(connection: socket.socket) -> None:
     """Forks for each request, one at a time, and answers with its exit code."""
-    import lstm_ae.cli
-    import lstm_ae.experiment.configured
-    import lstm_ae.plots
-    import lstm_ae.tasks  # noqa: F401
-
+    for name in PREPARED:
+        importlib.import_module(name)
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE, 2)
         if not message:
@@ -77,11 +80,9 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
     os.chdir(str(request["cwd"]))
-    sys.argv = list(request["words"])  # type: ignore[call-overload]
-    sys.path[0] = str(Path(sys.argv[0]).parent)
     code: object = 0
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        _run(list(request["words"]))  # type: ignore[call-overload]
     except SystemExit as end:
         code = end.code
     except BaseException:
@@ -94,6 +95,20 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _run(words: list[str]) -> None:
+    """Does what an interpreter does with its arguments."""
+    if words[0] in ("-m", "-c"):
+        option, what, *rest = words
+        sys.argv, sys.path[0] = [option, *rest], str(Path.cwd())
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})
+    else:
+        sys.argv, sys.path[0] = words, str(Path(words[0]).parent)
+        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":

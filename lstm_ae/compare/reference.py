@@ -1,7 +1,7 @@
 """The reference results: the report's published numbers and the results of this project's presets, as run directories.
 
-python -m lstm_ae.compare.reference                   prints the README's table
-python -m lstm_ae.compare.reference --write           writes it into README.md
+python -m lstm_ae.compare.reference                   prints the results table
+python -m lstm_ae.compare.reference --write           writes it into docs/results.md
 python -m lstm_ae.compare.reference --commands        prints what makes its runs with five seeds, and keeps them
 python -m lstm_ae.compare.reference --keep RUN NAME   keeps a finished run under multirun/reference/ours/NAME
 
@@ -152,11 +152,11 @@ def _skills(metrics: dict[str, Any]) -> str:
     return "; ".join(shown)
 
 
-def write(readme: Path) -> None:
-    """Replaces the table between the two markers in the README."""
-    text = readme.read_text()
+def write(page: Path) -> None:
+    """Replaces the table between the two markers in a page."""
+    text = page.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
 
 
 def keep(run: Path, name: str) -> None:
@@ -187,7 +187,7 @@ def keep(run: Path, name: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(prog="python -m lstm_ae.compare.reference", description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/results.md")
     parser.add_argument("--commands", action="store_true", help="print what makes the table's runs with their seeds")
     parser.add_argument("--keep", nargs=2, metavar=("RUN", "NAME"), help="keep a finished run as a reference")
     options = parser.parse_args(arguments)
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.keep:
         keep(Path(options.keep[0]), options.keep[1])
     elif options.write:
-        write(ROOT / "README.md")
+        write(ROOT / "docs" / "results.md")
     else:
         print(table())
 

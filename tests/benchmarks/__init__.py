@@ -1,1 +1,1 @@
-"""Benchmarks, run by hand and recorded in the README. They alternate two variants and report ratios."""
+"""Benchmarks, run by hand and recorded in docs/. They alternate two variants and report ratios."""
