@@ -21,7 +21,6 @@ MESSAGE = 1 << 20
 PREPARED = (
     "lstm_ae.cli", "lstm_ae.experiment.configured", "lstm_ae.plots", "lstm_ae.tasks", "matplotlib.figure",
     "sklearn.datasets", "sklearn.decomposition",
-    "torch._dynamo",  # which torch imports at the first step of an optimizer: 1.5 s
 )  # fmt: skip
 
 
