@@ -78,8 +78,6 @@ def followed(request, tmp_path_factory, command, python):
     lines = dict(commands(page))
 
     def call(line):
-
-        t0 = time.time()
         if re.search("convert|holes|japanese", line) and not aeon:
             return  # LSTM_AE_AEON names no unpacked wheel of aeon
         words = lines[line]
