@@ -1,10 +1,13 @@
 """The command line: mistakes name what exists and what is nearest; a project of one's own needs no installation."""
 
+import copy
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from lstm_ae import cli
@@ -39,6 +42,8 @@ def test_a_mistyped_key_or_one_without_its_group_names_the_nearest(keys, key, ne
 
 
 def test_the_keys_are_those_of_what_was_chosen(monkeypatch):
+    # Composing anew ends what Hydra holds in this process, which other tests still need.
+    monkeypatch.setitem(Singleton._instances, GlobalHydra, copy.copy(GlobalHydra.instance()))
     monkeypatch.setattr(sys, "argv", ["run.py", "model=bottleneck", "model.hiden_size=8"])
     assert "model.reverse_target" in cli._keys()
 
