@@ -73,14 +73,16 @@ def test_a_sweep_killed_again_and_again_ends_with_the_same_table(command, tmp_pa
         grid = ["optimizer.lr=0.1,0.01,0.001", "seed=0,1"]
         return ["--multirun", *SMALL, "trainer.epochs=60", *grid, f"hydra.sweep.dir={tmp_path}/{name}"]
 
-    began = time.monotonic()
     assert command(*arguments("undisturbed")).returncode == 0
-    seconds = time.monotonic() - began
     draw, unfinished = random.Random(0), 0
-    for _ in range(10):
+    for _ in range(10):  # each is killed after it has got somewhat further, at a random moment
+        before = len(list((tmp_path / "killed").glob("*/*.json")))
         process = start(*arguments("killed"), stdout=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.5, 1.1) * seconds * 0.8)
-        os.killpg(process.pid, signal.SIGKILL)
+        while len(list((tmp_path / "killed").glob("*/*.json"))) <= before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.5))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         unfinished += not (tmp_path / "killed" / "comparison.csv").exists()
     assert unfinished
