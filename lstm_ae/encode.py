@@ -25,7 +25,7 @@ def encode(arguments: Sequence[str] | None) -> None:
     schema = trained.schema
     with writing(options.output) as file:
         try:
-            for frame in whole_series(chunks(options.file), schema):
+            for frame in whole_series(chunks(options.file, schema), schema):
                 found = schema.windows(schema.series_of(frame))
                 latents = [np.atleast_2d(one) for one in trained.encode(found)]
                 repeats = [len(one) for one in latents]
@@ -34,7 +34,11 @@ def encode(arguments: Sequence[str] | None) -> None:
                 if found.series is not None:
                     table.insert(0, str(schema.layout["series"]), np.repeat(found.series, repeats))
                 if max(repeats) > 1:
-                    table["row"] += np.concatenate([np.arange(one) for one in repeats])
+                    steps = np.concatenate([np.arange(one) for one in repeats])
+                    if schema.layout.get("steps"):  # of a wide table, of which a row holds many
+                        table["step"] = steps
+                    else:
+                        table["row"] += steps
                 values = np.concatenate(latents)
                 table = table.join(pd.DataFrame(values, columns=[f"latent_{one}" for one in range(values.shape[1])]))
                 table.to_csv(file, header=count == 0, index=False, lineterminator="\n")

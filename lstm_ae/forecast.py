@@ -20,7 +20,7 @@ from lstm_ae.trained.files import chunks, loaded, located, parser, reported, wri
 def tails(trained: Trained, path: Path) -> pd.DataFrame:
     """Returns the last rows of each series of a file, as many as the model reads; all, where it reads whole series."""
     schema, held = trained.schema, pd.DataFrame()
-    for chunk in chunks(path):
+    for chunk in chunks(path, schema):
         held = chunk if held.empty else pd.concat([held, chunk])
         if trained.reads is not None:
             found = schema.series_of(held)
@@ -37,7 +37,8 @@ def forecast(arguments: Sequence[str] | None) -> None:
     trained = loaded(options)
     try:
         frame = tails(trained, options.file)
-        found, values = trained.schema.series_of(frame), trained.forecast(frame, options.steps)
+        found = trained.schema.series_of(frame)
+        values = trained.forecast(found, options.steps)
     except ValueError as error:
         raise located(options.file, error) from error
     table = pd.DataFrame(values.reshape(-1, values.shape[2]), columns=list(trained.schema.feature_names))

@@ -66,15 +66,16 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
     """Yields the scored steps of a file."""
     schema = trained.schema
     if schema.window is None:
-        for frame in whole_series(chunks(path), schema):
-            found, scores = schema.series_of(frame), trained.score_samples(frame)
+        for frame in whole_series(chunks(path, schema), schema):
+            found = schema.labelled(schema.series_of(frame), frame)
+            scores = trained.score_samples(found)
             if scores.values is None:
                 raise ValueError("The task has one error a sequence, and a row cannot be scored. Use score_samples.")
             for rows, errors, values in zip(found.rows, scores.values, found.values, strict=True):
                 yield Block(_keys(trained, frame, rows), errors, values.numpy())
         return
     signals: dict[str, Signal] = {}
-    for frame in chunks(path):
+    for frame in chunks(path, schema):
         yield from _windows(trained, frame, signals)
     for name, signal in signals.items():
         if signal.errors is None:
@@ -120,6 +121,8 @@ def _block(signal: Signal, errors: np.ndarray, kept: int) -> Block:
 def _keys(trained: Trained, frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     layout = trained.schema.layout
     named = {str(layout[name]): frame[layout[name]].to_numpy()[rows] for name in ("series", "time") if layout.get(name)}
+    if layout.get("steps"):  # of a wide table, of which a row holds many
+        named["step"] = np.arange(len(rows))
     return pd.DataFrame({"row": frame.index.to_numpy()[rows], **named})
 
 

@@ -10,6 +10,7 @@ import pytest
 import lstm_ae
 from lstm_ae import encode, forecast, score
 from lstm_ae.data.frames import from_arrays, from_frame
+from lstm_ae.data.table import load_table
 from lstm_ae.models import Autoencoder, BottleneckAutoencoder, Forecaster
 from lstm_ae.tasks import Forecast, Reconstruction
 from lstm_ae.trained import files
@@ -107,6 +108,40 @@ def test_forecasts_of_a_file_are_those_of_the_table(tmp_path, small_chunks):
     assert found["step"].tolist() == [1, 2, 3, 4] * 3
     expected = run.trained.forecast(frame, 4).reshape(-1, 2)
     assert np.allclose(found[["sensor_0", "sensor_1"]], expected, atol=1e-6)
+
+
+def wide(count, seed=0):
+    """A sequence a row, of two features and up to six steps."""
+    drawn = np.random.default_rng(seed).normal(size=(count, 12))
+    frame = pd.DataFrame(drawn, columns=[f"{name}_{step}" for name in ("up", "on") for step in range(6)])
+    frame.loc[1, ["up_4", "up_5", "on_4", "on_5"]] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize("series", [None, "name"])
+def test_a_sequence_a_row_is_scored_encoded_and_refused_as_in_training(tmp_path, capsys, series, small_chunks):
+    named = (
+        (lambda frame: frame.assign(name=[f"s{one:02}" for one in range(len(frame))])) if series else (lambda one: one)
+    )
+    path = written(named(wide(30)), tmp_path / "training.csv")
+    data = load_table(str(path), layout="wide", series=series, features=["up_*", "on_*"])
+    run = lstm_ae.fit(data, functools.partial(Autoencoder, hidden_size=3), Reconstruction, epochs=1,
+                      run_dir=tmp_path / "run")  # fmt: skip
+    frame = named(wide(20, seed=1))
+    path, output = written(frame, tmp_path / "data.csv"), tmp_path / "out.csv"
+    assert score.main([str(run.path), str(path), "--output", str(output)]) == 0
+    found, scores = pd.read_csv(output), run.trained.score_samples(frame)
+    lengths = [4 if row == 1 else 6 for row in range(20)]
+    assert found["row"].tolist() == np.repeat(np.arange(20), lengths).tolist()
+    assert found["step"].tolist() == [step for length in lengths for step in range(length)]
+    assert np.allclose(found["score"], np.concatenate(scores.steps), rtol=1e-6)
+    assert encode.main([str(run.path), str(path), "--output", str(output)]) == 0
+    found = pd.read_csv(output)
+    assert found[found["row"] == 1]["step"].tolist() == [0, 1, 2, 3]
+    capsys.readouterr()
+    path = written(frame.drop(columns="on_3"), tmp_path / "lacks.csv")
+    assert score.main([str(run.path), str(path), "--output", str(tmp_path / "no.csv")]) == 1
+    assert "must have the column 'on_3', as the one of training had" in capsys.readouterr().err
 
 
 def swapped(frame):

@@ -1,16 +1,15 @@
 """The user's own table: CSV or Parquet, a measurement a row or a sequence a row, one file or a folder of files."""
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from lstm_ae import checks
-from lstm_ae.data import columns, files, times
+from lstm_ae.data import columns, files, times, wide
 from lstm_ae.data.frames import from_frame
 from lstm_ae.data.sequences import SequenceData
 
@@ -81,7 +80,8 @@ def load_table(
     except ValueError as error:
         guessed = f" ({source.note})" if source.note else ""
         raise ValueError(f"{error}{guessed}") from error
-    return dataclasses.replace(data, notes=(*filter(None, [source.note]), *source.place.notes, *data.notes))
+    notes = (*filter(None, [source.note]), *source.place.notes, *data.notes)
+    return dataclasses.replace(data, notes=notes, layout={**data.layout, **source.layout})
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,14 @@ class _Roles:
 
 @dataclass(frozen=True)
 class _Source:
-    """What was read: a table with a measurement a row, which column is what, and what was guessed."""
+    """What was read: a table with a measurement a row, which column is what, what was guessed, a wide one's columns."""
 
     frame: pd.DataFrame
     roles: _Roles
     features: Sequence[str]
     place: files.Places
     note: str
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _long(
@@ -151,27 +152,19 @@ def _wide(
         raise ValueError(f"`features` must match equally many columns, a step each, got {counts}. Mend the patterns.")
     texts = [name for name in (given.series, given.label, given.part) if isinstance(name, str)]
     table, place = files.read(paths, list(dict.fromkeys(texts)), None, chosen)
-    values = np.stack([table[group].to_numpy() for group in groups], axis=2)  # (rows, steps, features)
-    there = ~np.isnan(values).all(axis=2)
-    lengths = values.shape[1] - there[:, ::-1].argmax(axis=1)
-    if not there.any(axis=1).all():
-        raise ValueError(f"`features` must hold something, and {place(int(np.argmin(there.any(axis=1))))} has nothing.")
-    inside = np.arange(values.shape[1]) < lengths[:, None]
     names = [one.strip("*?_- ") for one in patterns] if each else ["value"]
-    frame = pd.DataFrame(dict(zip(names, values[inside].T, strict=True)))
-    of_row = np.repeat(np.arange(len(table)), lengths)
+    steps = dict(zip(names, groups, strict=True))
+    frame, of_row = wide.long_form(wide.cells({name: table[name].to_numpy() for name in chosen}, steps), names, place)
     for name in texts:
         frame[name] = table[name].array[of_row]
-    series = given.series or "sequence"
-    if series == "sequence":
+    series = given.series or wide.SEQUENCE
+    if not given.series:
         frame[series] = files.named(of_row, [str(row) for row in range(len(table))])
-    elif table[series].duplicated().any():
-        row = int(np.flatnonzero(table[series].duplicated())[0])
-        raise ValueError(
-            f"`series` must name each row's sequence once, and {place(row)} repeats {table[series][row]!r}."
-        )
+    else:
+        wide.require_once(table[series], place)
     roles = dataclasses.replace(given, series=series, time=None)
-    return _Source(frame, roles, names, dataclasses.replace(place, rows=of_row), _said(guessed))
+    layout = {"steps": steps, "numbered": not given.series}
+    return _Source(frame, roles, names, dataclasses.replace(place, rows=of_row), _said(guessed), layout)
 
 
 def _features(

@@ -13,10 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from lstm_ae.data.columns import numbers
 from lstm_ae.data.missing import filled
 from lstm_ae.data.rows import in_order
 from lstm_ae.data.scaling import fitted_on
 from lstm_ae.data.times import Place, TimeReader
+from lstm_ae.data.wide import cells, long_form, require_once
 from lstm_ae.types import Batch, present
 
 BATCH = 1024  # sequences: as many as the trainer evaluates at once
@@ -76,7 +78,8 @@ class Schema:
         missing: As in training, see `lstm_ae.data.missing`. Whole series are filled in; a live row is not.
         length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
-        layout: The columns `series`, `time` and `label` of its table, and the `stride` of its windows.
+        layout: The columns `series`, `time` and `label` of its table, the `stride` of its windows, and in a wide table
+            the columns of each feature's `steps`, and whether its rows are `numbered`: they have no name of their own.
         scaler: What scaler.npz holds, see `lstm_ae.data.scaling`.
         own: The shift and the scale of each series that training did not see and that is scaled by its own first rows.
     """
@@ -110,6 +113,7 @@ class Schema:
             ValueError: a column is missing, the number of features is another, or a value cannot be used.
         """
         if isinstance(x, pd.DataFrame):
+            x = self.long(x)
             x = self.labelled(self.windows(self.series_of(x)), x)
         found = x if isinstance(x, Sequences) else self._arrays(x)
         if y is not None:
@@ -118,17 +122,32 @@ class Schema:
             found = dataclasses.replace(found, labels=self._codes(pd.Series(np.asarray(y)), "y"))
         return found
 
+    def long(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Returns a table with a measurement a row: a wide one's rows keep their index, which then repeats.
+
+        A row that has no name of its own is called by its index.
+        """
+        steps = self.layout.get("steps")
+        if steps is None:
+            return frame
+        series, label, numbered = (self.layout[name] for name in ("series", "label", "numbered"))
+        kept = [name for name in (None if numbered else series, label) if name in frame]
+        columns = _columns(frame, [*(name for group in steps.values() for name in group), None if numbered else series])
+        place = _place(frame)
+        read = {name: numbers(frame[columns[name]], name, place) for group in steps.values() for name in group}
+        found, of_row = long_form(cells(read, steps), list(steps), place)
+        for name in kept:
+            found[name] = frame[name].array[of_row]
+        if not numbered:
+            require_once(frame[series], place)
+        else:
+            found[series] = frame.index.astype(str).to_numpy()[of_row]
+        return found.set_index(frame.index[of_row])
+
     def series_of(self, frame: pd.DataFrame) -> Sequences:
-        """Returns the whole series of a table, without labels."""
+        """Returns the whole series of a table with a measurement a row, without labels."""
         series, time = self.layout.get("series"), self.layout.get("time")
-        columns = {str(name): name for name in frame.columns}
-        for name in (*self.feature_names, *(key for key in (series, time) if key is not None)):
-            if name not in columns:
-                near = difflib.get_close_matches(name, list(columns), n=1)
-                cure = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(columns)}."
-                raise ValueError(f"The table must have the column {name!r}, as the one of training had. {cure}")
-        if not len(frame):
-            raise ValueError("The table must have rows, got none. Name a table that holds some.")
+        columns = _columns(frame, [*self.feature_names, series, time])
         series, time = (None if name is None else columns[name] for name in (series, time))
         table = in_order(frame, series, time, [columns[name] for name in self.feature_names], _place(frame))
         values = filled(table.values, table.begins, self.missing, table.clock)
@@ -267,7 +286,8 @@ class Schema:
                 raise ValueError("The model was trained with scaling=relative: no sequence may begin with 0.")
             return first, first * scale
         if series is not None and "series_shift" in self.scaler:
-            known = {name: place for place, name in enumerate(self.series_names)}
+            names_known = () if self.layout.get("numbered") else self.series_names
+            known = {name: place for place, name in enumerate(names_known)}
             names = [series] if isinstance(series, str) else series
             rows = [known.get(name, POOLED) for name in names]
             both = ((name, pooled) for name, pooled in (("series_shift", shift), ("series_scale", scale)))
@@ -326,6 +346,23 @@ class Schema:
                     f"`{called}` must hold classes of training, got {label!r}. They were: {', '.join(self.classes)}."
                 )
         return torch.tensor([known[str(label)] for label in labels], dtype=torch.int64)
+
+
+def _columns(frame: pd.DataFrame, wanted: Sequence[str | None]) -> dict[str, Any]:
+    """Returns the columns of a table by their names as text.
+
+    Raises:
+        ValueError: it lacks one, or has no rows.
+    """
+    columns = {str(name): name for name in frame.columns}
+    for name in wanted:
+        if name is not None and name not in columns:
+            near = difflib.get_close_matches(name, list(columns), n=1)
+            cure = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(columns)}."
+            raise ValueError(f"The table must have the column {name!r}, as the one of training had. {cure}")
+    if not len(frame):
+        raise ValueError("The table must have rows, got none. Name a table that holds some.")
+    return columns
 
 
 def _place(frame: pd.DataFrame) -> Place:

@@ -50,8 +50,8 @@ def reported(body: Callable[[Sequence[str] | None], None], arguments: Sequence[s
     return 0
 
 
-def chunks(path: Path) -> Iterator[pd.DataFrame]:
-    """Yields a table's rows in chunks, numbered from 0 as in the file.
+def chunks(path: Path, schema: Schema) -> Iterator[pd.DataFrame]:
+    """Yields a table in chunks with a measurement a row, numbered by the rows of the file, the first being 0.
 
     Raises:
         ValueError: the file cannot be read as a table, or has no rows.
@@ -64,7 +64,7 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
             chunk.index = pd.RangeIndex(count, count + len(chunk))
             count += len(chunk)
             if len(chunk):
-                yield chunk
+                yield schema.long(chunk)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"`FILE` must name a table, and {path} cannot be read as one: {error}") from error
     if not count:
@@ -94,6 +94,9 @@ def whole_series(frames: Iterable[pd.DataFrame], schema: Schema) -> Iterator[pd.
     series = schema.layout.get("series")
     if series is None:
         yield pd.concat(list(frames))
+        return
+    if schema.layout.get("steps") is not None:  # of a wide table, where each row is complete
+        yield from frames
         return
     held: pd.DataFrame | None = None
     done: set[str] = set()

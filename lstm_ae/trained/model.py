@@ -141,7 +141,7 @@ class Trained:
                 f"`forecast` needs `steps` of at least 1, got {steps}, and a model that predicts steps, and this one "
                 f"produces {made}. Train with task=forecast model=forecaster."
             )
-        found = self.schema.series_of(x) if hasattr(x, "columns") else self.schema.read(x)
+        found = self.schema.series_of(self.schema.long(x)) if hasattr(x, "columns") else self.schema.read(x)
         self._require(found, self.reads or 1)
         tails = [values[-(self.reads or len(values)) :] for values in found.values]
         found = Sequences(tails, found.names, found.is_array, found.series)
@@ -177,9 +177,11 @@ class Trained:
             ValueError: `x` does not fit, or a sequence is shorter than the window.
         """
         schema, is_frame = self.schema, hasattr(x, "columns")
-        found = schema.series_of(x) if is_frame and y is None else schema.read(x, y)
         if is_frame and y is None:
-            found = schema.labelled(found, x)
+            x = schema.long(x)
+            found = schema.labelled(schema.series_of(x), x)
+        else:
+            found = schema.read(x, y)
         for place in range(len(found)):
             schema.whole_window(found, place)
         single = [place for place, one in enumerate(found.values) if schema.window in (None, len(one))]
