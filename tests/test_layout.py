@@ -16,6 +16,7 @@ ALLOWED = {
     "splits": {"types"},
     "models": {"types"},
     "statistics": set(),
+    "anomaly": {"statistics"},
     "baselines": {"types"},
     "tasks": {"types", "metrics", "baselines", "statistics", "drawing", "run_dir"},
     "pooling": {"types"},
@@ -106,7 +107,7 @@ def test_what_the_design_keeps_free_of_hydra_is_there():
 
 
 def test_reading_and_drawing_run_directories_needs_no_torch():
-    for name in ("run_dir", "plots", "drawing", "statistics", "metrics"):
+    for name in ("run_dir", "plots", "drawing", "statistics", "metrics", "anomaly"):
         paths = [PACKAGE / f"{name}.py"] if (PACKAGE / f"{name}.py").exists() else (PACKAGE / name).glob("*.py")
         assert not any(module.startswith("torch") for path in paths for module in imported(path))
 
