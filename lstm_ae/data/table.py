@@ -12,6 +12,7 @@ import pandas as pd
 from lstm_ae import checks
 from lstm_ae.data import columns, files, times
 from lstm_ae.data.frames import from_frame
+from lstm_ae.data.normal import Normal
 from lstm_ae.data.sequences import SequenceData
 
 Guess = str | Literal[False] | None
@@ -25,6 +26,7 @@ def load_table(
     features: Sequence[str] | str | None = None,
     label: str | None = None,
     part: str | None = None,
+    normal: Normal = None,
     window: int | None = None,
     stride: int = 1,
     short_series: str = "error",
@@ -48,6 +50,7 @@ def load_table(
             pattern is a feature, and its columns are the steps.
         label: See `from_frame`.
         part: See `from_frame`.
+        normal: See `from_frame`.
         window: See `from_frame`.
         stride: See `from_frame`.
         short_series: See `from_frame`.
@@ -74,7 +77,7 @@ def load_table(
     source = read(paths, first, _Roles(series, time, label, part), features, Path(str(path)).expanduser().is_dir())
     try:
         data = from_frame(
-            source.frame, **dataclasses.asdict(source.roles), features=source.features, window=window, stride=stride,
+            source.frame, **dataclasses.asdict(source.roles), features=source.features, normal=normal, window=window, stride=stride,
             short_series=short_series, missing=missing, scaling=scaling, scaling_per=scaling_per, unseen=unseen,
             test_share=test_share, test_by=test_by, unit=unit, place=source.place,
         )  # fmt: skip
