@@ -57,3 +57,18 @@ def scores_of(score: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(scores).any():
         raise ValueError("`score` must have a number at one step at least, got none. Pass a series with a full window.")
     return scores
+
+
+def highest_f1(scores: NDArray[np.float64], flags: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns the highest F1 over steps of all thresholds, and the lowest score that is flagged there.
+
+    Args:
+        scores: (steps,).
+        flags: (steps,), whether a step is labelled.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered, hits = scores[order], np.cumsum(flags[order])
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + flags.sum())
+    last = np.append(ordered[1:] < ordered[:-1], True) & np.isfinite(ordered)  # of equal scores; -inf is no score
+    best = int(np.argmax(np.where(last, f1, -1)))
+    return float(f1[best]), float(ordered[best])
