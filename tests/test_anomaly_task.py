@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import lstm_ae
-from lstm_ae.experiment.assembly import ConfigError
 
 SMALL = (
     "dataset=table", "task=anomaly", "model=bottleneck", "model.hidden_size=4", "model.latent_size=2",

@@ -96,13 +96,17 @@ def from_frame(
     labels = None if label is None else columns.codes(table.of(frame[label]), "label", table.named)
     later, abnormal = divide(normal, table, label, labels)
     by = test_by or ("series" if window is None else "time")
-    tested = later if later is not None else tested_rows(
-        table,
-        None if part is None else frame[part],
-        by,
-        test_share,
-        time_of_step,
-        None if labels is None else labels[0],
+    tested = (
+        later
+        if later is not None
+        else tested_rows(
+            table,
+            None if part is None else frame[part],
+            by,
+            test_share,
+            time_of_step,
+            None if labels is None else labels[0],
+        )
     )
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)

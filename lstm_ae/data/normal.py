@@ -26,10 +26,14 @@ def divide(
     if normal is None:
         return None, None
     names = () if labels is None else labels[1]
-    wanted = [str(one) for one in (normal if isinstance(normal, Sequence) and not isinstance(normal, str) else [normal])]
+    wanted = [
+        str(one) for one in (normal if isinstance(normal, Sequence) and not isinstance(normal, str) else [normal])
+    ]
     if labels is not None and set(wanted) & set(names):
         if unknown := sorted(set(wanted) - set(names)):
-            raise ValueError(f"`normal` must be values of {label!r}, and {unknown[0]!r} is none. Use some of {names[:8]}.")
+            raise ValueError(
+                f"`normal` must be values of {label!r}, and {unknown[0]!r} is none. Use some of {names[:8]}."
+            )
         return None, ~np.isin(np.array(names), wanted)[labels[0]]
     if isinstance(normal, bool) or not isinstance(normal, int | float) or normal <= 0:
         hint = f"values of {label!r} such as {names[0]!r}" if names else "dataset.label=COLUMN for values of a label"
@@ -40,7 +44,9 @@ def divide(
     lengths = table.ends - table.begins
     first = np.round(normal * lengths) if normal < 1 else np.full(len(lengths), int(normal))
     if (first >= lengths).all():
-        raise ValueError(f"`normal` must leave rows to test, got {normal} of {int(lengths.max())}. Use a smaller number.")
+        raise ValueError(
+            f"`normal` must leave rows to test, got {normal} of {int(lengths.max())}. Use a smaller number."
+        )
     series = np.repeat(np.arange(len(lengths)), lengths)
     return np.arange(len(table.values)) - table.begins[series] >= first[series], None
 

@@ -75,7 +75,9 @@ class Anomaly(Task):
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses data without windows, labels that cannot judge, and validation data too short for the rate."""
         if getattr(data, "window", None) is None:
-            raise ValueError("`window` must be given: scores of steps need windows of one length. Use dataset.window=48.")
+            raise ValueError(
+                "`window` must be given: scores of steps need windows of one length. Use dataset.window=48."
+            )
         if data.labels is not None and len(data.classes) == 1:
             raise ValueError(
                 f"`label` must hold normal and abnormal rows, and all hold {data.classes[0]!r}. "
@@ -121,21 +123,12 @@ class Anomaly(Task):
             return Report()
         scored = detection.Scored(self, evaluated)
         fitted = self._fitted(scored)
-        found = detection.Found(scored, self.threshold_of(fitted), self.alarm_rules)
-        return Report(found.metrics(), tables={"alarms": found.table()}, arrays=found.arrays(), fitted=fitted)
-
-    def threshold_of(self, fitted: Mapping[str, np.ndarray], rate: str | float | None = None) -> float:
-        """Returns the threshold that was fitted, or one of another rate of false alarms.
-
-        Raises:
-            ValueError: the calibration data are too short for the rate, or there are none.
-        """
-        if rate is None:
-            return float(fitted["threshold"])
-        seconds = float(fitted["step_seconds"]) or None
-        stretches = np.split(fitted["calibration"], np.cumsum(fitted["calibration_lengths"])[:-1])
-        wanted = thresholds.parse_rate(rate, seconds)
-        return thresholds.false_alarms(stretches, wanted, **self.alarm_rules).value
+        found = detection.Found(scored, detection.threshold(fitted), self.alarm_rules)
+        tables = {"alarms": found.table()}
+        if found.labelled:
+            tables["scores_compared"] = compared = found.compared()
+            log.info("%s", detection.said(compared))
+        return Report(found.metrics(), tables=tables, arrays=found.arrays(), fitted=fitted)
 
     def _fitted(self, scored: detection.Scored) -> dict[str, np.ndarray]:
         """Returns what task.npz holds."""
@@ -144,6 +137,7 @@ class Anomaly(Task):
             "calibration": np.concatenate(scored.calibration),
             "calibration_lengths": np.array([len(one) for one in scored.calibration]),
             "step_seconds": np.array(scored.step_seconds or 0.0),
+            "alarm_rules": np.array([self.alarm_rules[name] for name in detection.RULES]),
         }
         try:
             found = self._threshold(scored)

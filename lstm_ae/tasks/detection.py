@@ -2,31 +2,30 @@
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
+from lstm_ae.anomaly import measures, thresholds
+from lstm_ae.anomaly.baselines import baselines
 from lstm_ae.anomaly.events import alarms, events
-from lstm_ae.anomaly.measures import vus
 from lstm_ae.anomaly.period import period
 from lstm_ae.tasks.overlapping import MeanOverWindows
 from lstm_ae.types import Evaluated, Metric, Subset, Task, present
 
 METRICS = (
-    Metric("vus_pr", "area", higher_is_better=True),
-    Metric("vus_roc", "area", higher_is_better=True),
+    *(Metric(name, "area", higher_is_better=True) for name in ("vus_pr", "vus_roc", "auc_pr", "auc_roc")),
+    *(Metric(name, "share", higher_is_better=True) for name in ("event_precision", "event_recall")),
+    Metric("delay", "steps"),
     Metric("alarms", "alarms"),
+    Metric("alarms_a_day", "alarms"),
 )
+RULES = ("minimum_length", "merge_within", "cool_down")  # of alarms
 BATCH = 1024  # windows at once
 SMALLEST_ERROR = 1e-6  # of scaled values: a feature that never changes is not divided by less
+DAY = 86_400  # seconds
 BLAMED = 3  # features of an alarm
-
-
-class Windowed(Subset, Protocol):
-    """A subset of windows that can be cut anew."""
-
-    def windows_between(self, begin: int, end: int) -> Subset: ...  # noqa: D102
 
 
 def covered(subset: Subset) -> np.ndarray:
@@ -44,11 +43,36 @@ def step_seconds(data: Any) -> float | None:
     return float(np.median(np.diff(times) / np.timedelta64(1, "s")))
 
 
+def rules(fitted: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Returns the rules of alarms that a run was given."""
+    return dict(zip(RULES, fitted["alarm_rules"].tolist(), strict=True))
+
+
+def threshold(fitted: Mapping[str, np.ndarray], rate: str | float | None = None) -> float:
+    """Returns the threshold that a run fitted, or one of another rate of false alarms on its validation data.
+
+    Args:
+        fitted: What task.npz holds.
+        rate: False alarms a step, or a time.
+
+    Raises:
+        ValueError: there is no threshold, or the validation data are too short for the rate.
+    """
+    if "threshold" not in fitted:
+        raise ValueError("The run must have fitted a threshold, and has none. Train with task=anomaly.")
+    if rate is None:
+        return float(fitted["threshold"])
+    stretches = np.split(fitted["calibration"], np.cumsum(fitted["calibration_lengths"])[:-1])
+    wanted = thresholds.parse_rate(rate, float(fitted["step_seconds"]) or None)
+    return thresholds.false_alarms(stretches, wanted, **rules(fitted)).value
+
+
 class Scored:
     """The scores of a run's signals.
 
     Attributes:
         error_scale: What the error of each feature is divided by: features x its mean on validation data.
+        trained: The rows that the model was trained on.
         calibration: Scores of each stretch of validation data, in which no window reaches beyond it.
         calibration_labels: Their labels, where there are any.
         signals: First and last row of the series that are reported on: all, or where test is left alone the validation
@@ -61,6 +85,7 @@ class Scored:
         self._subset: Any = evaluated["validation"].subset
         self.data: Any = self._subset.data
         self.step_seconds = step_seconds(self.data)
+        self.trained = self.data.values[covered(evaluated["train"].subset)].numpy()
         series = self.data.series_of_step
         same = np.zeros(len(self.data.values), dtype=int) if series is None else series
         borders = np.flatnonzero(np.diff(same, prepend=-1))
@@ -119,13 +144,40 @@ class Found:
         return [one for one in found if 0 < one[2].sum() < len(one[2])]
 
     def metrics(self) -> dict[str, float | None]:
-        """Returns the measures, each the mean over the signals that have labels."""
-        made: dict[str, float | None] = {"alarms": float(sum(len(one) for one in self.alarms))}
-        areas = [vus(score, label, period(values[:, 0])) for values, score, label, _ in self.labelled]
-        if areas:
-            made |= {"vus_roc": float(np.mean([one[0] for one in areas]))}
-            made |= {"vus_pr": float(np.mean([one[1] for one in areas]))}
+        """Returns how many alarms there are, and where there are labels the means of the measures over the signals."""
+        count = sum(len(one) for one in self.alarms)
+        made: dict[str, float | None] = {"alarms": float(count)}
+        if self.scored.step_seconds:
+            days = sum(len(one) for one in self.scores) * self.scored.step_seconds / DAY
+            made["alarms_a_day"] = count / days
+        if self.labelled:
+            areas = [_areas(score, label, period(values[:, 0])) for values, score, label, _ in self.labelled]
+            made |= {name: float(np.mean([one[name] for one in areas])) for name in areas[0]}
+            found = [measures.event_scores(made, events(label)) for _, _, label, made in self.labelled]
+            made |= {
+                "event_precision": _mean([one.precision.estimate for one in found]),
+                "event_recall": _mean([one.recall.estimate for one in found]),
+                "delay": _mean([one.delay for one in found]),
+            }
         return made
+
+    def compared(self) -> dict[str, list[Any]]:
+        """Returns a row a method: the areas of the score and of simple scores, the means over the signals.
+
+        The last column is what point adjustment would claim, which counts one flagged step as its whole event: noise
+        gets a high one where events are long, so that it says nothing.
+        """
+        trained, rows = self.scored.trained, dict[str, list[dict[str, float]]]()
+        for values, score, label, _ in self.labelled:
+            simple = {name: one.fit(trained).score(values) for name, one in baselines(self.data.window).items()}
+            for name, of in {"model": score, **simple}.items():
+                areas = _areas(of, label, period(values[:, 0]))
+                claim = {"point_adjusted_f1": measures.point_adjusted_f1(of, label)}
+                rows.setdefault(name, []).append(areas | claim)
+        best = sorted(rows, key=lambda name: -float(np.mean([one["vus_pr"] for one in rows[name]])))
+        names = list(rows["model"][0]) if rows else []
+        means = {name: [float(np.mean([one[name] for one in rows[method]])) for method in best] for name in names}
+        return {"method": best, **means}
 
     def table(self) -> dict[str, list[Any]]:
         """Returns a row an alarm: series, first and last step, that of the highest score, and the features to blame."""
@@ -139,7 +191,7 @@ class Found:
             self.scored.signals, self.scores, self.scored.contributions, self.alarms, strict=True
         ):
             name = "" if data.series_of_step is None else data.series_names[data.series_of_step[first]]
-            for begin, end in made:
+            for begin, end in made.tolist():
                 peak = begin + int(score[begin:end].argmax())
                 places = [self._time(first + step) for step in (begin, end - 1, peak)]
                 yield (name, *places, float(score[peak]), blamed(parts[begin:end], data.feature_names))
@@ -165,7 +217,37 @@ class Found:
         return drawn if flags is None else drawn | {"signal_label": flags[begin:end]}
 
 
+def _areas(score: np.ndarray, label: np.ndarray, window: int) -> dict[str, float]:
+    roc, pr = measures.vus(score, label, window)
+    return {
+        "vus_pr": pr,
+        "vus_roc": roc,
+        "auc_pr": measures.auc_pr(score, label),
+        "auc_roc": measures.auc_roc(score, label),
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [one for one in values if np.isfinite(one)]
+    return float(np.mean(known)) if known else None
+
+
 def blamed(parts: np.ndarray, names: Any) -> str:
     """Returns the features that contribute most to the steps of an alarm, with their shares of its score."""
     shares = parts.sum(axis=0) / max(float(parts.sum()), 1e-300)
     return ", ".join(f"{names[one]} {shares[one]:.0%}" for one in np.argsort(-shares)[:BLAMED])
+
+
+def said(compared: Mapping[str, list[Any]]) -> str:
+    """Returns in words how the model's score compares with simple ones; first where one of them is better."""
+    methods, areas = compared["method"], compared["vus_pr"]
+    own = methods.index("model")
+    better = [f"{name} ({area:.3f})" for name, area in zip(methods[:own], areas[:own], strict=True)]
+    first = f"Better than the model: {', '.join(better)}. " if better else ""
+    rest = [f"{name} {area:.3f}" for name, area in zip(methods[own + 1 :], areas[own + 1 :], strict=True)]
+    noise = methods.index("noise")
+    claims = compared["point_adjusted_f1"]
+    return (
+        f"{first}VUS-PR of the model {areas[own]:.3f}; of {', '.join(rest) or 'no other score less'}. Point adjustment would "
+        f"claim an F1 of {claims[own]:.2f}, and of {claims[noise]:.2f} for noise, so that it is not used."
+    )
