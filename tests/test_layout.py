@@ -29,7 +29,7 @@ ALLOWED = {
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
     "benchmark": {"models"},
-    "trained": {"run_dir", "data", "models", "tasks", "types"},
+    "trained": {"run_dir", "data", "anomaly", "models", "tasks", "types"},
     "score": {"trained", "run_dir", "drawing"},
     "encode": {"trained"},
     "export": {"trained", "run_dir"},

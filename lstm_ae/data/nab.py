@@ -25,8 +25,8 @@ def load_nab(
     """Returns the windows of a series, with a flag a row; its first rows train and validate, and the rest is tested.
 
     Args:
-        path: NAB's own folder, with `data` and `labels/combined_windows.json`; or one of files NAME.csv with the columns
-            `timestamp`, `value` and `anomaly`, and perhaps an `index.csv` whose `train_rows` say how many rows train.
+        path: NAB's own folder, with `data` and `labels/combined_windows.json`; or one of files NAME.csv with the
+            columns `timestamp`, `value` and `anomaly`, and perhaps an `index.csv` with the `train_rows` of each.
         series: The file, without its ending; below `data` where there is that folder.
         normal: So many first rows, or a share of them, are taken to be normal; None: as `index.csv` says, else 0.15.
         window: Rows a sequence; `auto`: by the autocorrelation of the normal rows, see `lstm_ae.anomaly.period`.

@@ -38,8 +38,8 @@ def divide(
     if isinstance(normal, bool) or not isinstance(normal, int | float) or normal <= 0:
         hint = f"values of {label!r} such as {names[0]!r}" if names else "dataset.label=COLUMN for values of a label"
         raise ValueError(
-            f"`normal` must say what is normal: a number of first rows, a share of them below 1, or values of the label "
-            f"column, got {normal!r}. There would be no normal data. Use {hint}, or normal=1000."
+            f"`normal` must say what is normal: a number of first rows, a share of them below 1, or values of the "
+            f"label column, got {normal!r}. There would be no normal data. Use {hint}, or normal=1000."
         )
     lengths = table.ends - table.begins
     first = np.round(normal * lengths) if normal < 1 else np.full(len(lengths), int(normal))

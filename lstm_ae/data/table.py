@@ -77,7 +77,8 @@ def load_table(
     source = read(paths, first, _Roles(series, time, label, part), features, Path(str(path)).expanduser().is_dir())
     try:
         data = from_frame(
-            source.frame, **dataclasses.asdict(source.roles), features=source.features, normal=normal, window=window, stride=stride,
+            source.frame, **dataclasses.asdict(source.roles), features=source.features, normal=normal, window=window,
+            stride=stride,
             short_series=short_series, missing=missing, scaling=scaling, scaling_per=scaling_per, unseen=unseen,
             test_share=test_share, test_by=test_by, unit=unit, place=source.place,
         )  # fmt: skip

@@ -248,6 +248,6 @@ def said(compared: Mapping[str, list[Any]]) -> str:
     noise = methods.index("noise")
     claims = compared["point_adjusted_f1"]
     return (
-        f"{first}VUS-PR of the model {areas[own]:.3f}; of {', '.join(rest) or 'no other score less'}. Point adjustment would "
-        f"claim an F1 of {claims[own]:.2f}, and of {claims[noise]:.2f} for noise, so that it is not used."
+        f"{first}VUS-PR of the model {areas[own]:.3f}; of {', '.join(rest) or 'no other score less'}. Point adjustment "
+        f"would claim an F1 of {claims[own]:.2f}, and of {claims[noise]:.2f} for noise, so that it is not used."
     )

@@ -201,6 +201,11 @@ class Trained:
         shaped: Callable[[Any], Any] = np.stack if found.is_array else list
         return Scores(np.array(sequences), shaped(steps), np.stack(features), shaped(values), tuple(found.names))
 
+    @property
+    def alarm_rules(self) -> dict[str, int]:
+        """How the alarms of the run are made: `minimum_length`, `merge_within` and `cool_down`."""
+        return detection.rules(self.fitted)
+
     def threshold(self, rate: str | float | None = None) -> float:
         """Returns the score above which a step is in alarm.
 
