@@ -8,7 +8,7 @@ ROWS = 20_000  # of the signal
 FIRST = 3  # lag
 LONGEST = 300  # above FIRST
 DEFAULT = 125
-SHORTEST_WINDOW, LONGEST_WINDOW = 16, 128
+WINDOW, LONGEST_WINDOW = 64, 128
 LEAST_WINDOWS = 10  # that normal rows must hold, one after the other
 
 
@@ -37,10 +37,12 @@ def period(values: ArrayLike) -> int:
 
 
 def window_of(values: ArrayLike) -> int:
-    """Returns the rows of a model's windows: a period of normal rows, from 16 to 128 and at most a tenth of them.
+    """Returns the rows of a model's windows: as many periods as make 64 rows, at most 128 and a tenth of the rows.
 
     Args:
         values: (steps,), normal rows of one signal.
     """
     rows = np.asarray(values)
-    return max(2, min(max(SHORTEST_WINDOW, period(rows)), LONGEST_WINDOW, len(rows) // LEAST_WINDOWS))
+    length = period(rows)
+    periods = -(-WINDOW // length)  # rounded up
+    return max(2, min(periods * length, LONGEST_WINDOW, len(rows) // LEAST_WINDOWS))

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_ae import checks
+from lstm_ae import checks, drawing
 from lstm_ae.anomaly import thresholds
 from lstm_ae.baselines import Pca
-from lstm_ae.tasks import detection, measures
+from lstm_ae.tasks import anomaly_figures, detection, measures
 from lstm_ae.types import Baselines, Batch, Evaluated, Figures, Metric, Output, Report, Score, Sequences, Subset, Task
 
 RULES = ("false_alarms", "quantile", "labels")
@@ -48,7 +48,12 @@ class Anomaly(Task):
     reported = detection.METRICS
     factors: Mapping[str, float] = {"reconstruction": 1.0}
     baselines: Baselines = {"pca": Pca}
-    figures: Figures = {}
+    figures: Figures = {
+        "alarms": anomaly_figures.alarms,
+        "worst_windows": anomaly_figures.worst,
+        "precision_recall": anomaly_figures.precision_recall,
+        "reconstruction": drawing.reconstruction,
+    }
 
     def __init__(
         self,

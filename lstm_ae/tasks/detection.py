@@ -25,6 +25,7 @@ RULES = ("minimum_length", "merge_within", "cool_down")  # of alarms
 BATCH = 1024  # windows at once
 SMALLEST_ERROR = 1e-6  # of scaled values: a feature that never changes is not divided by less
 DAY = 86_400  # seconds
+WORST = 10  # windows that are drawn
 BLAMED = 3  # features of an alarm
 
 
@@ -118,6 +119,15 @@ class Scored:
             found.append(means.add(self.task.errors(batch, self._answer(batch)), offset))
         return np.concatenate([*found, means.finish(self.data.window - 1)])
 
+    @torch.no_grad()
+    def reconstructed(self, begin: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the window that begins at a row and what the model makes of it, (window, features), unscaled."""
+        subset, first = self._subset.windows_between(begin, begin + self.data.window), torch.zeros(1, dtype=torch.int64)
+        batch = self.task.prepare(subset.batch(first), training=False)
+        made = present(self._answer(batch).reconstruction, "reconstructions")
+        values = self.data.values[begin : begin + self.data.window].float().numpy()
+        return values, subset.unscaled(made, first)[0].numpy()
+
 
 class Found:
     """The alarms of a threshold, and what labels say of them.
@@ -196,12 +206,36 @@ class Found:
                 places = [self._time(first + step) for step in (begin, end - 1, peak)]
                 yield (name, *places, float(score[peak]), blamed(parts[begin:end], data.feature_names))
 
-    def _time(self, row: int) -> Any:
-        """Returns the time of a row, or its place in its series."""
+    def _worst(self) -> dict[str, np.ndarray]:
+        """Returns the windows with the highest mean scores that share no step, with what the model made of them."""
+        rows: dict[str, list[Any]] = {}
+        window = self.data.window
+        means = [np.convolve(np.maximum(one, 0), np.full(window, 1 / window), "valid") for one in self.scores]
+        for _ in range(WORST):
+            signal = int(np.argmax([one.max(initial=-1) for one in means]))
+            if means[signal].max(initial=-1) < 0:
+                break
+            start = int(means[signal].argmax())
+            begin = self.scored.signals[signal][0] + start
+            parts = self.scored.contributions[signal][start : start + window].sum(axis=0)
+            one = int(parts.argmax())
+            values, made = self.scored.reconstructed(begin)
+            row = {"values": values, "made": made, "score": means[signal][start], "where": str(self._time(begin))}
+            row |= {"feature": one, "share": parts[one] / max(parts.sum(), 1e-300)}
+            for name, value in row.items():
+                rows.setdefault(f"worst_{name}", []).append(value)
+            means[signal][max(0, start - window + 1) : start + window] = -1
+        return {name: np.array(values) for name, values in rows.items()}
+
+    def _axis(self, row: int) -> Any:
         of_step, times = self.data.time_of_step, self.data.times
         place = row if of_step is None else int(of_step[row])
-        return place if times is None else str(np.datetime_as_string(times[place], unit="s")) if np.issubdtype(
-            times.dtype, np.datetime64) else times[place]  # fmt: skip
+        return place if times is None else times[place]
+
+    def _time(self, row: int) -> Any:
+        """Returns the time of a row, or its place in its series, for a table."""
+        place = self._axis(row)
+        return str(np.datetime_as_string(place, unit="s")) if isinstance(place, np.datetime64) else place
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns what the figures draw, of the first signal."""
@@ -213,6 +247,8 @@ class Found:
             "signal_alarms": self.alarms[0],
             "signal_threshold": np.array(self.threshold),
             "signal_contributions": self.scored.contributions[0].astype(np.float32),
+            "signal_times": np.array([self._axis(row) for row in range(begin, end)]),
+            **self._worst(),
         }
         return drawn if flags is None else drawn | {"signal_label": flags[begin:end]}
 
