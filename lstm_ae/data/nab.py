@@ -51,7 +51,7 @@ def load_nab(
     first = round(chosen * len(frame)) if chosen < 1 else int(chosen)
     rows = window_of(frame["value"].to_numpy()[:first]) if window == "auto" else int(window)
     return from_frame(
-        frame, time="timestamp", features=["value"], label="anomaly", normal=first, window=rows, stride=stride,
+        frame, time="timestamp", features=["value"], label="anomaly" if frame["anomaly"].any() else None, normal=first, window=rows, stride=stride,
         scaling=scaling,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae import checks
+from lstm_ae.anomaly.period import window_of
 from lstm_ae.data import columns, files, times
 from lstm_ae.data.frames import from_frame
 from lstm_ae.data.normal import Normal
@@ -27,7 +28,7 @@ def load_table(
     label: str | None = None,
     part: str | None = None,
     normal: Normal = None,
-    window: int | None = None,
+    window: int | Literal["auto"] | None = None,
     stride: int = 1,
     short_series: str = "error",
     missing: str = "error",
@@ -51,7 +52,8 @@ def load_table(
         label: See `from_frame`.
         part: See `from_frame`.
         normal: See `from_frame`.
-        window: See `from_frame`.
+        window: See `from_frame`; `auto`: from the autocorrelation of the first feature of the first series, over rows
+            that may train, see `lstm_ae.anomaly.period`.
         stride: See `from_frame`.
         short_series: See `from_frame`.
         missing: See `from_frame`.
@@ -75,6 +77,8 @@ def load_table(
             columns.require(first.columns, argument, name)
     read = _wide if layout == "wide" else _long
     source = read(paths, first, _Roles(series, time, label, part), features, Path(str(path)).expanduser().is_dir())
+    if window == "auto":
+        window = _window(source, normal, test_share)
     try:
         data = from_frame(
             source.frame, **dataclasses.asdict(source.roles), features=source.features, normal=normal, window=window,
@@ -86,6 +90,16 @@ def load_table(
         guessed = f" ({source.note})" if source.note else ""
         raise ValueError(f"{error}{guessed}") from error
     return dataclasses.replace(data, notes=(*filter(None, [source.note]), *source.place.notes, *data.notes))
+
+
+def _window(source: "_Source", normal: Normal, test_share: float) -> int:
+    """Returns the window of the rows of the first series that may train."""
+    series = source.roles.series
+    frame = (
+        source.frame if not isinstance(series, str) else source.frame[source.frame[series] == source.frame[series][0]]
+    )
+    first = normal if isinstance(normal, int | float) and normal not in (0, 1) else 1 - test_share
+    return window_of(frame[source.features[0]].to_numpy()[: int(first if first > 1 else first * len(frame))])
 
 
 @dataclass(frozen=True)

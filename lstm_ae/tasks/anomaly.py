@@ -93,6 +93,7 @@ class Anomaly(Task):
                 "`label` must be a flag of 0 and 1 a row, and holds a class a series. Use dataset.normal=VALUE to say "
                 f"which of {', '.join(data.classes[:5])} is normal."
             )
+        detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
         steps = int(detection.covered(subsets["validation"]).sum())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 3
-LABEL, ALARM = "#c7e9c0", "#fdd0a2"
+LABEL, ALARM = "#1b9e77", "#fdd0a2"
 
 
 def alarms(run_dir: Readable) -> "Figure | None":
@@ -45,12 +45,13 @@ def alarms(run_dir: Readable) -> "Figure | None":
 
 
 def _shade(ax: "Axes", found: dict[str, np.ndarray], named: bool = False) -> None:
-    """Shades labelled events and alarms; an alarm has a tick at the upper end, however short it is."""
+    """Shades alarms, and marks labelled events by a strip at the foot, which no alarm hides."""
     steps = found["signal_times"]
     label = found.get("signal_label", np.zeros(len(steps), dtype=bool))
     edges = np.flatnonzero(np.diff(label.astype(int), prepend=0, append=0)).reshape(-1, 2)
     for place, (begin, end) in enumerate(edges):
-        ax.axvspan(steps[begin], steps[end - 1], color=LABEL, label="labelled" if named and not place else None)
+        name = "labelled" if named and not place else None
+        ax.axvspan(steps[begin], steps[end - 1], ymax=0.08, color=LABEL, zorder=3, label=name)
     for place, (begin, end) in enumerate(found["signal_alarms"]):
         ax.axvspan(
             steps[begin],

@@ -1,6 +1,7 @@
 """Scores, alarms and their measures of whole signals, from the windows of a subset."""
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ from lstm_ae.anomaly.baselines import baselines
 from lstm_ae.anomaly.events import alarms, events
 from lstm_ae.anomaly.period import period
 from lstm_ae.tasks.overlapping import MeanOverWindows
-from lstm_ae.types import Evaluated, Metric, Subset, Task, present
+from lstm_ae.types import Evaluated, Metric, Sequences, Subset, Task, present
+
+log = logging.getLogger("lstm_ae")
 
 METRICS = (
     *(Metric(name, "area", higher_is_better=True) for name in ("vus_pr", "vus_roc", "auc_pr", "auc_roc")),
@@ -34,6 +37,19 @@ def covered(subset: Subset) -> np.ndarray:
     data: Any = subset.data
     rows: np.ndarray = data.steps_of(subset.index)
     return rows
+
+
+def warn_of_labelled(data: Sequences, subsets: Mapping[str, Subset]) -> None:
+    """Warns where what the model learns from, or is calibrated on, holds labelled anomalies."""
+    flags = getattr(data, "label_of_step", None)
+    for name in ("train", "validation") if flags is not None else ():
+        inside = flags & covered(subsets[name])
+        rows, count = int(inside.sum()), len(events(inside))
+        if rows:
+            log.warning(
+                "The %s data contain %d labelled anomalous rows, in %d events. dataset.normal=0 leaves out "
+                "windows with flagged rows; task.trimmed=0.05 makes the loss robust.", name, rows, count,
+            )  # fmt: skip
 
 
 def step_seconds(data: Any) -> float | None:
@@ -92,7 +108,9 @@ class Scored:
         borders = np.flatnonzero(np.diff(same, prepend=-1))
         whole = list(zip(borders.tolist(), [*borders[1:].tolist(), len(same)], strict=True))
         inside = events(covered(self._subset)).tolist()
-        stretches = [(max(a, c), min(b, d)) for a, b in whole for c, d in inside if max(a, c) < min(b, d)]
+        stretches = [
+            (max(a, c), min(b, d)) for a, b in whole for c, d in inside if min(b, d) - max(a, c) >= self.data.window
+        ]
         errors = [self._errors(begin, end) for begin, end in stretches]
         usual = np.concatenate(errors).mean(axis=0)
         self.error_scale = len(usual) * np.maximum(usual, SMALLEST_ERROR)
