@@ -59,7 +59,9 @@ def _tables(folder: str) -> str:
     """Returns the CSV files of a folder, or below its `data`, without their ending, as the values of a sweep."""
     root = Path(folder) / "data" if (Path(folder) / "data").is_dir() else Path(folder)
     found = sorted(str(path.relative_to(root))[:-4] for path in root.rglob("*.csv"))
-    return ",".join(f"'{name}'" for name in found if Path(name).name not in NO_SERIES)
+    return (
+        ",".join(f"'{name}'" for name in found if Path(name).name not in NO_SERIES) or "none"
+    )  # refused by the dataset
 
 
 OmegaConf.register_new_resolver("tables", _tables, replace=True)

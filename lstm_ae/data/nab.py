@@ -50,8 +50,9 @@ def load_nab(
     chosen = normal if normal is not None else _train_rows(root / "index.csv", series) or NORMAL
     first = round(chosen * len(frame)) if chosen < 1 else int(chosen)
     rows = window_of(frame["value"].to_numpy()[:first]) if window == "auto" else int(window)
+    label = "anomaly" if frame["anomaly"].any() else None
     return from_frame(
-        frame, time="timestamp", features=["value"], label="anomaly" if frame["anomaly"].any() else None, normal=first, window=rows, stride=stride,
+        frame, time="timestamp", features=["value"], label=label, normal=first, window=rows, stride=stride,
         scaling=scaling,
     )  # fmt: skip
 
