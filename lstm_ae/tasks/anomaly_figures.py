@@ -41,6 +41,13 @@ def alarms(run_dir: Readable) -> "Figure | None":
     ax.set_ylim(bottom=0)
     ax.set(ylabel="score (usual: 1)", xlabel="time" if steps.dtype.kind == "M" else "row")
     ax.legend(fontsize=8, loc="upper left")
+    if steps.dtype.kind == "M":
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        locator = AutoDateLocator(maxticks=8)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        ax.margins(x=0.01)
     return figure
 
 
