@@ -96,8 +96,8 @@ def false_alarms(
         least = _bound(0, 1, data.scatter, confidence)
         raise ValueError(
             f"At {confidence:.0%} confidence, a rate of {_often(rate)} takes {math.ceil(least / rate)} steps of "
-            f"held-out normal data, got {data.steps}. Pass more normal data, ask for {_often(least / data.steps)} or "
-            "more often, or lower `confidence`."
+            f"held-out normal data, got {data.steps}. Pass more normal data, or lower `confidence`, or allow "
+            f"{_often(least / data.steps)}."
         )
     # From the highest score down, in steps that double: far below, alarms merge and their count falls again.
     kept, broken = 0, 1
@@ -196,7 +196,8 @@ def _steps_in(unit: str, step_seconds: float | None) -> float:
 
 def _often(rate: float) -> str:
     """Writes a rate as one alarm in so many steps, rounded so that it promises no less than it is."""
-    return f"one alarm in {math.floor(1 / rate + 1e-9)} steps"
+    steps = math.floor(1 / rate + 1e-9)
+    return f"one alarm in {steps} steps" if steps > 1 else "an alarm at every step"
 
 
 def _bound(count: float, steps: int, scatter: float, confidence: float) -> float:
@@ -211,12 +212,12 @@ class _Calibration:
 
     def __init__(self, score_stretches: Sequence[ArrayLike], confidence: float, rules: dict[str, Any]) -> None:
         checks.share("confidence", confidence)
-        self.stretches = [scores_of(one) for one in score_stretches if np.size(one)]
-        if not self.stretches:
-            raise ValueError("`score_stretches` must have scores of normal data, got none. Hold some normal data out.")
         self.confidence, self.rules = confidence, rules
-        every = np.concatenate(self.stretches)
+        self.stretches = [scores_of(one) for one in score_stretches]
+        every = np.concatenate([*self.stretches, np.zeros(0)])
         self.ordered = -np.sort(-every[np.isfinite(every)])
+        if not len(self.ordered):
+            raise ValueError("`score_stretches` must have scores of normal data, got none. Hold some normal data out.")
         self.steps = len(self.ordered)
         exceedances = ENOUGH
         while exceedances < self.steps // 2 and self._alarms(self.ordered[exceedances])[0] < ENOUGH:
