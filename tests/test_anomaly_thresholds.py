@@ -2,58 +2,25 @@
 
 import numpy as np
 import pytest
-from scipy.signal import lfilter
 from scipy.stats import beta
 
 from lstm_ae.anomaly.events import alarms
 from lstm_ae.anomaly.thresholds import Threshold, best_f1, false_alarms, parse_rate, quantile
+from tests.simulations.false_alarms import RULES, ar1, seasonal, within
 
 
-def ar1(draw, steps):
-    return np.abs(lfilter([1], [1, -0.95], draw.standard_normal(steps + 500))[500:])
-
-
-def seasonal(draw, steps):
-    """A spread that rises and falls with a period of 288 steps, from a random time of day on."""
-    day = 2 * np.pi * (np.arange(steps) / 288 + draw.random())
-    return np.abs(lfilter([1], [1, -0.8], draw.standard_normal(steps + 500))[500:]) * (1 + 0.5 * np.sin(day))
-
-
-RULES = [{}, {"minimum_length": 2, "merge_within": 10, "cool_down": 20}]
-
-
-def within(process, rules, rate, trials, first_seed=0, steps=5000, long=0):
-    """In how many trials a new stretch has no more alarms than its bound, each with a calibration of its own.
-
-    And in how many `long` steps have no higher rate than was asked for, and how many calibrations were refused.
-    """
-    inside = kept = refused = 0
-    for seed in range(first_seed, first_seed + trials):
-        draw = np.random.default_rng(seed)
-        stretches = [process(draw, steps) for _ in range(2)]
-        try:
-            found = false_alarms(stretches, rate, **rules)
-        except ValueError:  # alarms that cluster much: too short
-            refused += 1
-            continue
-        new = alarms(process(draw, steps), found.value, **rules)
-        inside += len(new) <= found.expected(steps)
-        kept += len(alarms(process(draw, long), found.value, **rules)) <= rate * long
-    return inside, kept, refused
-
-
-@pytest.mark.parametrize(("process", "rules"), [(ar1, RULES[0]), (seasonal, RULES[1])])
+@pytest.mark.parametrize(("process", "rules"), [(ar1, "one step"), (seasonal, "merged")])
 def test_of_100_clean_stretches_90_have_no_more_alarms_than_predicted(process, rules):
-    inside, _, refused = within(process, rules, 1 / 300, trials=100, steps=2500)
+    inside, _, refused = within(process, RULES[rules], 1 / 300, trials=100, steps=2500)
     assert inside >= 90
     assert refused == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rules", RULES, ids=["plain", "merged"])
+@pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("process", [ar1, seasonal])
 def test_over_1000_stretches_the_bounds_hold_as_often_as_they_say(process, rules):
-    inside, kept, refused = within(process, rules, 1 / 1000, trials=1000, first_seed=1000, long=100_000)
+    inside, kept, refused = within(process, RULES[rules], 1 / 1000, trials=1000, first_seed=1000, long=100_000)
     assert refused <= 30
     assert inside >= 0.92 * (1000 - refused)  # at 95 % confidence
     assert kept >= 0.86 * (1000 - refused)  # at 90 %
