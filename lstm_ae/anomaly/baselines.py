@@ -54,7 +54,7 @@ class Scorer:
                 f"`values` must have the {len(self._mean)} features of the training rows, got {rows.shape[1]}. "
                 "Pass the same columns."
             )
-        return np.nan_to_num((rows - self._mean) / self._spread, nan=0.0)
+        return np.asarray(np.nan_to_num((rows - self._mean) / self._spread, nan=0.0))
 
     def _learn(self, rows: Floats) -> None:
         """Learns from standardised rows, (steps, features)."""

@@ -18,6 +18,10 @@ def checked(score: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], ND
         ValueError: The scores cannot be used, or the labels are all the same or have other values.
     """
     scores = scores_of(score)
+    if len(scores) < 2:
+        raise ValueError(f"`score` must have at least 2 steps, got {len(scores)}. Pass a longer series.")
+    if not np.isfinite(scores).any():
+        raise ValueError("`score` must have a number at one step at least, got none. Pass a series with a full window.")
     labels = np.asarray(label)
     if labels.shape != scores.shape:
         raise ValueError(
@@ -41,21 +45,17 @@ def scores_of(score: ArrayLike) -> NDArray[np.float64]:
     """Returns scores with the lowest (minus infinity) for NaN.
 
     Raises:
-        ValueError: Not one row of at least two steps, a plus infinity, or no step with a score.
+        ValueError: Not one row of steps, or a plus infinity.
     """
     scores = np.array(score, dtype=float)
-    if scores.ndim != 1 or len(scores) < 2:
-        raise ValueError(
-            f"`score` must be one row of at least 2 steps, got shape {scores.shape}. Pass one longer series at a time."
-        )
+    if scores.ndim != 1:
+        raise ValueError(f"`score` must be one row of steps, got shape {scores.shape}. Pass one series at a time.")
     if np.isposinf(scores).any():
         raise ValueError(
             f"`score` must be finite, or NaN for a step without a score, got inf at step {int(np.argmax(scores))}. "
             "Look for an overflow in the model's output."
         )
     scores[np.isnan(scores)] = -np.inf
-    if not np.isfinite(scores).any():
-        raise ValueError("`score` must have a number at one step at least, got none. Pass a series with a full window.")
     return scores
 
 

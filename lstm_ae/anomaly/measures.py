@@ -118,7 +118,7 @@ def event_scores(alarms: Events, label_events: Events, *, minimum_length: int = 
     if not len(labelled):
         raise ValueError("`label_events` must have one event at least, got none. Use alarms_per on normal data.")
     meets = (found[:, None, 0] < labelled[None, :, 1]) & (found[:, None, 1] > labelled[None, :, 0])  # (alarms, events)
-    hit, caught = meets.any(axis=1), meets.any(axis=0)
+    hit, caught = np.asarray(meets.any(axis=1)), np.asarray(meets.any(axis=0))
     known = found[:, :1] + minimum_length - 1
     delays = np.where(meets, np.maximum(known - labelled[None, :, 0], 0), np.inf).min(axis=0, initial=np.inf)[caught]
     precision, recall = _share(hit, "alarms"), _share(caught, "events")

@@ -96,8 +96,8 @@ def false_alarms(
         least = _bound(0, 1, data.scatter, confidence)
         raise ValueError(
             f"At {confidence:.0%} confidence, a rate of {_often(rate)} takes {math.ceil(least / rate)} steps of "
-            f"held-out normal data, got {data.steps}. Pass more normal data, ask for {_often(least / data.steps)} or "
-            "more often, or lower `confidence`."
+            f"held-out normal data, got {data.steps}. Pass more normal data, or lower `confidence`, or allow "
+            f"{_often(least / data.steps)}."
         )
     # From the highest score down, in steps that double: far below, alarms merge and their count falls again.
     kept, broken = 0, 1
@@ -196,7 +196,8 @@ def _steps_in(unit: str, step_seconds: float | None) -> float:
 
 def _often(rate: float) -> str:
     """Writes a rate as one alarm in so many steps, rounded so that it promises no less than it is."""
-    return f"one alarm in {math.floor(1 / rate + 1e-9)} steps"
+    steps = math.floor(1 / rate + 1e-9)
+    return f"one alarm in {steps} steps" if steps > 1 else "an alarm at every step"
 
 
 def _bound(count: float, steps: int, scatter: float, confidence: float) -> float:
@@ -211,13 +212,16 @@ class _Calibration:
 
     def __init__(self, score_stretches: Sequence[ArrayLike], confidence: float, rules: dict[str, Any]) -> None:
         checks.share("confidence", confidence)
-        self.stretches = [scores_of(one) for one in score_stretches if np.size(one)]
-        if not self.stretches:
-            raise ValueError("`score_stretches` must have scores of normal data, got none. Hold some normal data out.")
         self.confidence, self.rules = confidence, rules
-        every = np.concatenate(self.stretches)
-        self.ordered = -np.sort(-every[np.isfinite(every)])
+        apart = np.full(max(rules.get("merge_within", 0), rules.get("cool_down", 0)) + 1, -np.inf)
+        # Steps without a score between the stretches, so many that no rule reaches from one into the next.
+        self.joined = np.concatenate([apart, *(part for one in score_stretches for part in (scores_of(one), apart))])
+        scored = np.isfinite(self.joined)
+        self.ordered = -np.sort(-self.joined[scored])
         self.steps = len(self.ordered)
+        if not self.steps:
+            raise ValueError("`score_stretches` must have scores of normal data, got none. Hold some normal data out.")
+        self.blocks = (np.cumsum(scored) - 1) * BLOCKS // self.steps
         exceedances = ENOUGH
         while exceedances < self.steps // 2 and self._alarms(self.ordered[exceedances])[0] < ENOUGH:
             exceedances *= 2
@@ -232,11 +236,6 @@ class _Calibration:
 
     def _alarms(self, value: float) -> tuple[int, float]:
         """Returns the number of alarms, and the variance over the mean of their number in blocks, at least 1."""
-        starts, passed = [], 0
-        for one in self.stretches:
-            scored = np.append(0, np.cumsum(np.isfinite(one)))
-            starts.append(passed + scored[alarms(one, value, **self.rules)[:, 0]])
-            passed += int(scored[-1])
-        every = np.concatenate(starts)
-        counts = np.bincount(every * BLOCKS // passed, minlength=BLOCKS)
-        return len(every), max(1.0, float(counts.var(ddof=1) / counts.mean())) if len(every) else 1.0
+        found = self.blocks[alarms(self.joined, value, **self.rules)[:, 0]]
+        counts = np.bincount(found, minlength=BLOCKS)
+        return len(found), max(1.0, float(counts.var(ddof=1) / counts.mean())) if len(found) else 1.0
