@@ -111,11 +111,10 @@ def from_frame(
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)
     starts, lengths, test = on_one_side(tested, starts, lengths)
+    classes, classes_names, flags = _labels(labels if abnormal is None else None, label, starts, lengths)
     if abnormal is not None:
         starts, lengths, test = without_abnormal(abnormal, starts, lengths, test)
-        classes, classes_names, flags = None, (), abnormal
-    else:
-        classes, classes_names, flags = _labels(labels, label, starts, lengths)
+        flags = abnormal
     first_rows = None if unseen == "pooled" else unseen
     return SequenceData(
         values=torch.from_numpy(values),

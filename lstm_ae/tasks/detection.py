@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,8 +99,8 @@ class Scored:
 
     def __init__(self, task: Task, evaluated: Evaluated) -> None:
         self.task, self._answer = task, evaluated["validation"].answers["model"]
-        self._subset: Any = evaluated["validation"].subset
-        self.data: Any = self._subset.data
+        self._subset = cast("Any", evaluated["validation"].subset)
+        self.data = self._subset.data
         self.step_seconds = step_seconds(self.data)
         self.trained = self.data.values[covered(evaluated["train"].subset)].numpy()
         series = self.data.series_of_step
