@@ -10,10 +10,10 @@ import torch
 
 import lstm_ae
 from lstm_ae import score
-from lstm_ae.data.sequences import SequenceData
+from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.models import BottleneckAutoencoder
 from lstm_ae.run_dir import RunDir
-from lstm_ae.tasks import Anomaly
+from lstm_ae.tasks import Anomaly, detection
 from lstm_ae.types import Batch, Output
 
 SMALL = (
@@ -145,3 +145,33 @@ def fitted(frame, **options):
 def test_what_cannot_be_judged_or_calibrated_is_refused_before_training(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         fitted(pump(300, burst=(200, 210)).assign(same=0), **options)
+
+
+def test_a_threshold_needs_a_run_that_fitted_one():
+    with pytest.raises(ValueError, match="must have fitted a threshold, and has none. Train with task=anomaly"):
+        detection.threshold({})
+
+
+def test_labelled_anomalies_in_what_is_learnt_from_are_counted(caplog):
+    data = SequenceData.from_frame(pump(), time="timestamp", features=["heat"], label="flag", window=8)
+    index = np.arange(len(data))
+    subset = SequenceSubset(data, index, data.fit_scaling(index))
+    with caplog.at_level("WARNING", "lstm_ae"):
+        detection.warn_of_labelled(data, {"train": subset, "validation": subset})
+    assert "The train data contain 12 labelled anomalous rows, in 1 events." in caplog.text
+
+
+def test_windows_cut_anew_are_scaled_as_the_subset_is():
+    frame = pd.concat([pump(60, burst=(0, 0)).assign(machine=name) for name in "ab"])
+    frame.loc[frame.machine == "b", "heat"] *= 9
+    data = SequenceData.from_frame(
+        frame, series="machine", time="timestamp", features=["heat"], window=8, stride=4, scaling_per="series"
+    )
+    index = np.flatnonzero(~data.test)
+    cut = SequenceSubset(data, index, data.fit_scaling(index)).windows_between(60, 75)
+    assert len(cut) == 8
+    batch = cut.batch(torch.arange(8))
+    assert batch.starts.tolist() == list(range(60, 68))
+    back = cut.unscaled(batch.inputs, torch.arange(8))
+    assert torch.allclose(back[3, :, 0], data.values[63:71, 0], atol=1e-5)
+    assert batch.inputs.abs().max() < 4
