@@ -148,7 +148,7 @@ def test_what_cannot_be_judged_or_calibrated_is_refused_before_training(options,
 
 
 def test_a_threshold_needs_a_run_that_fitted_one():
-    with pytest.raises(ValueError, match="must have fitted a threshold, and has none. Train with task=anomaly"):
+    with pytest.raises(ValueError, match=r"must have fitted a threshold, and has none\. Train with task=anomaly"):
         detection.threshold({})
 
 
