@@ -245,8 +245,11 @@ class Trained:
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
         batch = self.task.prepare(scaled.batch, training=False)
-        errors = self.task.errors(batch, self.answer(batch))
-        return batch, errors if self._usual is None else errors / self._usual
+        return batch, self.over_usual(self.task.errors(batch, self.answer(batch)))
+
+    def over_usual(self, errors: Tensor) -> Tensor:
+        """Returns errors over what is usual for each feature, where the run fitted it."""
+        return errors if self._usual is None else errors / self._usual
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""
