@@ -18,11 +18,15 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 #: In a wheel conf/ lies within the package, in a clone next to it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if path.is_dir())
+
+
+#: Tables of a folder of series that are none.
+NO_SERIES = ("index", "vus_reference")
 
 
 @dataclass
@@ -49,6 +53,18 @@ class RunKeys:
 
 
 ConfigStore.instance().store(name="run_keys", node=RunKeys)
+
+
+def _tables(folder: str) -> str:
+    """Returns the CSV files of a folder, or below its `data`, without their ending, as the values of a sweep."""
+    root = Path(folder) / "data" if (Path(folder) / "data").is_dir() else Path(folder)
+    found = sorted(str(path.relative_to(root))[:-4] for path in root.rglob("*.csv"))
+    return (
+        ",".join(f"'{name}'" for name in found if Path(name).name not in NO_SERIES) or "none"
+    )  # refused by the dataset
+
+
+OmegaConf.register_new_resolver("tables", _tables, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

@@ -61,7 +61,8 @@ class Graph(nn.Module):
         if self.has_errors:
             batch = trained.task.prepare(scaled.batch, training=False)
             alike = batch.inputs is scaled.batch.inputs
-            made["errors"] = trained.task.errors(batch, output if alike else trained.output(batch))
+            errors = trained.task.errors(batch, output if alike else trained.output(batch))
+            made["errors"] = trained.over_usual(errors)
         self.names = tuple(name for name, value in made.items() if value is not None)
         return tuple(value for value in made.values() if value is not None)
 
@@ -153,6 +154,7 @@ def _schema(trained: Trained, graph: Graph, time: int | None) -> dict[str, Any]:
         "produces": sorted(trained.produces),
         "outputs": list(graph.names),
         "task": type(trained.task).__name__,
+        **({"threshold": trained.threshold()} if "threshold" in trained.fitted else {}),
     }
 
 

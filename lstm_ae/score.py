@@ -2,6 +2,7 @@
 
 python -m lstm_ae.score RUN data.csv --output scores.csv
 python -m lstm_ae.score RUN data.csv --output scores.csv --figure worst.png
+python -m lstm_ae.score RUN data.csv --output scores.csv --alarms alarms.csv --false-alarms 1/day
 
 FILE has the columns of the training table. The output has a row a time step: its place in FILE (from 0), its series
 and time, its `score` (the task's error, such as the squared error of scaled values, summed over the features), the
@@ -20,6 +21,7 @@ import pandas as pd
 
 from lstm_ae.run_dir import replacing
 from lstm_ae.trained import Stream, Trained
+from lstm_ae.trained.alarms import Events
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing
 
 WORST = 10  # steps that are shown
@@ -35,12 +37,14 @@ class Block:
         errors: (lead + steps, features); the first `lead` were scored before.
         values: (lead + steps + later, features), in their own units.
         lead: Steps before these, for the figure.
+        series: The name of the series.
     """
 
     keys: pd.DataFrame
     errors: np.ndarray
     values: np.ndarray
     lead: int = 0
+    series: str = ""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Signal:
     """One series of a file, as its rows come in."""
 
     stream: Stream
+    name: str
     keys: list[pd.DataFrame] = field(default_factory=list)  # of rows that have no score yet
     errors: np.ndarray | None = None  # of the steps before
     values: np.ndarray | None = None
@@ -71,8 +76,8 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
             scores = trained.score_samples(found)
             if scores.values is None:
                 raise ValueError("The task has one error a sequence, and a row cannot be scored. Use score_samples.")
-            for rows, errors, values in zip(found.rows, scores.values, found.values, strict=True):
-                yield Block(_keys(trained, frame, rows), errors, values.numpy())
+            for name, rows, errors, values in zip(found.names, found.rows, scores.values, found.values, strict=True):
+                yield Block(_keys(trained, frame, rows), errors, values.numpy(), series=name)
         return
     signals: dict[str, Signal] = {}
     for frame in chunks(path, schema):
@@ -92,7 +97,7 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
     found = schema.series_of(frame)
     for place, (name, rows, values) in enumerate(zip(found.names, found.rows, found.values, strict=True)):
         if name not in signals:
-            signals[name] = Signal(trained.stream(None if found.series is None else found.series[place], name))
+            signals[name] = Signal(trained.stream(None if found.series is None else found.series[place], name), name)
         signal = signals[name]
         if clock is not None:
             if signal.last_time is not None and clock[rows[0]] <= signal.last_time:
@@ -111,7 +116,7 @@ def _block(signal: Signal, errors: np.ndarray, kept: int) -> Block:
     keys = pd.concat(signal.keys)
     before = np.empty((0, errors.shape[1])) if signal.errors is None else signal.errors
     values = np.empty((0, errors.shape[1])) if signal.values is None else signal.values
-    block = Block(keys.iloc[: len(errors)], np.concatenate([before, errors]), values, len(before))
+    block = Block(keys.iloc[: len(errors)], np.concatenate([before, errors]), values, len(before), signal.name)
     dropped = max(0, len(block.errors) - kept)
     signal.keys = [keys.iloc[len(errors) :]]
     signal.errors, signal.values = block.errors[dropped:], values[dropped:]
@@ -126,13 +131,17 @@ def _keys(trained: Trained, frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFra
     return pd.DataFrame({"row": frame.index.to_numpy()[rows], **named})
 
 
-def write(block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool) -> pd.DataFrame:
-    """Writes the steps of a block, and returns them."""
+def write(
+    block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool, threshold: float | None
+) -> pd.DataFrame:
+    """Writes the steps of a block, and returns them; with a threshold, whether each is above it."""
     errors = block.errors[block.lead :]
     scores, most = errors.sum(axis=1), errors.argmax(axis=1)
     largest = errors[np.arange(len(errors)), most]
     table = block.keys.assign(score=scores, feature=np.array(names, dtype=object)[most])
     table["share"] = np.round(np.divide(largest, scores, out=np.zeros_like(scores), where=scores > 0), 4)
+    if threshold is not None:
+        table["alarm"] = (scores > threshold).astype(int)
     if every:
         table = table.assign(**{f"error.{name}": errors[:, place] for place, name in enumerate(names)})
     table.to_csv(file, header=header, index=False, lineterminator="\n")
@@ -189,20 +198,33 @@ def score(arguments: Sequence[str] | None) -> None:
     made = parser("lstm_ae.score", __doc__)
     made.add_argument("--output", type=Path, metavar="FILE", required=True, help="CSV, a row a time step")
     made.add_argument("--figure", type=Path, metavar="FILE", help="draw the surroundings of the highest score")
+    made.add_argument("--alarms", type=Path, metavar="FILE", help="CSV, a row an alarm (a run of task=anomaly)")
+    made.add_argument("--false-alarms", metavar="RATE", help="the threshold of another rate: 1/1000 steps, or 1/day")
     made.add_argument("--every-feature", action="store_true", help="also write each feature's error")
     options = made.parse_args(arguments)
     trained, worst, count = loaded(options), Worst(), 0
     names = trained.schema.feature_names
+    asked = options.alarms or options.false_alarms or "threshold" in trained.fitted
+    threshold = trained.threshold(options.false_alarms) if asked else None
+    events = None if threshold is None else Events(trained, threshold)
     with writing(options.output) as file:
         try:
             for block in blocks(trained, options.file):
-                table = write(block, names, file, header=count == 0, every=options.every_feature)
+                table = write(block, names, file, header=count == 0, every=options.every_feature, threshold=threshold)
+                if events:
+                    events.add(block.series, block.keys, block.errors[block.lead :])
                 note(worst, block, table, names)
                 count += len(table)
         except ValueError as error:
             raise located(options.file, error) from error
         if options.figure:
             draw(worst, trained, options.figure)
+    if events:
+        found = events.finish()
+        if options.alarms:
+            with writing(options.alarms) as file:
+                found.to_csv(file, index=False, lineterminator="\n")
+        print(f"{len(found):,} alarms above {threshold:.6g}{f': {options.alarms}' if options.alarms else ''}.")
     print(f"{count:,} steps scored: {options.output}. The highest scores, and the features that contribute most:\n")
     print(worst.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 

@@ -70,13 +70,15 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def small_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A CSV of machines, which `LSTM_AE_TABLE` names."""
-    from tests.tables import machines
+    """A CSV of machines, which `LSTM_AE_TABLE` names; its folder, `LSTM_AE_WAVES`, has a series of NAB's form too."""
+    from tests.tables import machines, waves
 
     path = tmp_path_factory.mktemp("table") / "machines.csv"
     machines(24, rows=20).to_csv(path, index=False)
+    waves().to_csv(path.with_name("waves.csv"), index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTM_AE_TABLE", str(path))
+        patch.setenv("LSTM_AE_WAVES", str(path.parent))
         yield path
 
 

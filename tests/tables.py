@@ -27,3 +27,10 @@ def machines(count=6, rows=60, seed=0, holes=0.0):
         frame.loc[rng.random(len(frame)) < holes, "temp"] = np.nan
         frame.loc[rng.random(len(frame)) < holes, "vibration"] = np.nan
     return frame
+
+
+def waves(rows=300, period=12):
+    """A series as NAB's are: `timestamp`, `value`, `anomaly`."""
+    frame = pd.DataFrame({"timestamp": pd.date_range("2024-01-01", periods=rows, freq="h")})
+    frame["value"] = np.sin(2 * np.pi * np.arange(rows) / period).round(4)
+    return frame.assign(anomaly=(np.arange(rows) // 10 == 25).astype(int))

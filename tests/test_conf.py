@@ -20,7 +20,11 @@ FILES = sorted(CONF.rglob("*.yaml"))
 IMAGES = ["dataset=digits", "task=classification"]
 PRICES = ["dataset=sp500", "dataset.symbols=[AAPL,MSFT,XOM,KO,GE]"]
 TABLE = ["dataset=table", "dataset.path=${oc.env:LSTM_AE_TABLE}"]
+SERIES = ["dataset=nab", "dataset.path=${oc.env:LSTM_AE_WAVES}", "dataset.series=waves", "dataset.normal=200"]
 NEEDS = {
+    "dataset=nab": SERIES,
+    "experiment=anomaly": SERIES,
+    "task=anomaly": [*SERIES, "task.rate=1/10"],
     "dataset=table": [*TABLE, "dataset.label=state"],
     "split=group_holdout": PRICES,
     "split=stratified": ["dataset=digits"],

@@ -12,12 +12,13 @@ ALLOWED = {
     "types": set(),
     "checks": set(),
     "metrics": set(),
-    "data": {"types"},
+    "data": {"types", "anomaly"},
     "splits": {"types"},
     "models": {"types"},
     "statistics": set(),
+    "anomaly": {"statistics"},
     "baselines": {"types"},
-    "tasks": {"types", "metrics", "baselines", "statistics", "drawing", "run_dir"},
+    "tasks": {"types", "metrics", "anomaly", "baselines", "statistics", "drawing", "run_dir"},
     "pooling": {"types"},
     "optimizers": set(),
     "trainer": {"types", "metrics", "pooling", "optimizers"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "compare": {"run_dir", "metrics", "statistics"},
     "cli": {"experiment"},
     "benchmark": {"models"},
-    "trained": {"run_dir", "data", "models", "tasks", "types"},
+    "trained": {"run_dir", "data", "anomaly", "models", "tasks", "types"},
     "score": {"trained", "run_dir", "drawing"},
     "encode": {"trained"},
     "export": {"trained", "run_dir"},
@@ -106,7 +107,7 @@ def test_what_the_design_keeps_free_of_hydra_is_there():
 
 
 def test_reading_and_drawing_run_directories_needs_no_torch():
-    for name in ("run_dir", "plots", "drawing", "statistics", "metrics"):
+    for name in ("run_dir", "plots", "drawing", "statistics", "metrics", "anomaly"):
         paths = [PACKAGE / f"{name}.py"] if (PACKAGE / f"{name}.py").exists() else (PACKAGE / name).glob("*.py")
         assert not any(module.startswith("torch") for path in paths for module in imported(path))
 

@@ -11,6 +11,7 @@ from lstm_ae import checks
 from lstm_ae.data import columns
 from lstm_ae.data.cutting import cut, drawn, left_out, on_one_side, tested_rows
 from lstm_ae.data.missing import MISSING, filled
+from lstm_ae.data.normal import Normal, divide, without_abnormal
 from lstm_ae.data.rows import in_order, time_axis
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
@@ -27,6 +28,7 @@ def from_frame(
     features: Sequence[str] | str | None = None,
     label: str | None = None,
     part: str | None = None,
+    normal: Normal = None,
     window: int | None = None,
     stride: int = 1,
     short_series: str = "error",
@@ -53,6 +55,8 @@ def from_frame(
             else names.
         label: The column of the class of a series; or, where it varies within a series, of a flag a row (0 or 1).
         part: The column that says `train` or `test`, the same in all rows of a sequence.
+        normal: What may train and validate: values of the label that mean normal; or the first so many rows of each
+            series, or a share below 1 of them, all later rows then being the test subset; None: all that is not tested.
         window: Rows a sequence; None: whole series.
         stride: Rows from the start of one window to the next.
         short_series: A series shorter than the window is an `error`, or it is left out (`drop`).
@@ -90,19 +94,27 @@ def from_frame(
     time_of_step, axis = time_axis(table, frame, time)
     starts, lengths = cut(table, window, stride, short_series)
     labels = None if label is None else columns.codes(table.of(frame[label]), "label", table.named)
+    later, abnormal = divide(normal, table, label, labels)
     by = test_by or ("series" if window is None else "time")
-    tested = tested_rows(
-        table,
-        None if part is None else frame[part],
-        by,
-        test_share,
-        time_of_step,
-        None if labels is None else labels[0],
+    tested = (
+        later
+        if later is not None
+        else tested_rows(
+            table,
+            None if part is None else frame[part],
+            by,
+            test_share,
+            time_of_step,
+            None if labels is None else labels[0],
+        )
     )
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)
     starts, lengths, test = on_one_side(tested, starts, lengths)
-    classes, classes_names, flags = _labels(labels, label, starts, lengths)
+    classes, classes_names, flags = _labels(labels if abnormal is None else None, label, starts, lengths)
+    if abnormal is not None:
+        starts, lengths, test = without_abnormal(abnormal, starts, lengths, test)
+        flags = abnormal
     first_rows = None if unseen == "pooled" else unseen
     return SequenceData(
         values=torch.from_numpy(values),

@@ -29,6 +29,22 @@ class FittedScaling:
     row: Int64[Tensor, " sequences"]
     stored: dict[str, np.ndarray]
 
+    def of(
+        self,
+        values: Real[Tensor, "steps features"],
+        starts: Int64[Tensor, " others"],
+        series_of_step: Int[np.ndarray, " steps"] | None,
+    ) -> "FittedScaling":
+        """Returns the scalers of other sequences of the same table, fitted as these are."""
+        if self.stored["method"] == "relative":
+            first = values[starts].nan_to_num(1.0).float()
+            largest = torch.from_numpy(self.stored["scale"])
+            return FittedScaling(first, first * largest, torch.arange(len(starts)), self.stored)
+        row = torch.zeros_like(starts)
+        if len(self.shift) > 1 and series_of_step is not None:
+            row = torch.from_numpy(np.asarray(series_of_step, dtype=np.int64))[starts]
+        return FittedScaling(self.shift, self.scale, row, self.stored)
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -92,12 +108,11 @@ class Scaling:
             series = None if self.per == "pooled" else series_of_step
             shift, scale = _by_series(values.numpy(), series, seen, self.method, self.first_rows or 0)
         stored = method | {"shift": shift[-1], "scale": scale[-1]}
-        row = torch.zeros_like(starts)
         if len(shift) > 1 and series_of_step is not None:
             stored |= {"series_shift": shift[:-1], "series_scale": scale[:-1]}
             stored |= {"first_rows": np.array(self.first_rows)} if self.first_rows else {}
-            row = torch.from_numpy(np.asarray(series_of_step, dtype=np.int64))[starts]
-        return FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), row, stored)
+        fitted = FittedScaling(torch.from_numpy(shift), torch.from_numpy(scale), torch.zeros_like(starts), stored)
+        return fitted.of(values, starts, series_of_step)
 
 
 def _relative(values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -327,6 +327,21 @@ class SequenceSubset:
         row = self._row[positions]
         return values * self._scale[row].unsqueeze(1) + self._shift[row].unsqueeze(1)
 
+    def windows_between(self, begin: int, end: int) -> "SequenceSubset":
+        """Returns every window of the rows from `begin` to before `end`, of one series, scaled as this subset is.
+
+        Raises:
+            ValueError: the sequences are no windows.
+        """
+        data = self.data
+        if data.window is None:
+            raise ValueError("`dataset` must cut windows of one length, got whole series. Use dataset.window=48.")
+        starts = torch.arange(begin, max(begin, end - data.window + 1))
+        cut = dataclasses.replace(
+            data, starts=starts, lengths=data.window, test=np.zeros(len(starts), dtype=bool), labels=None, classes=()
+        )
+        return SequenceSubset(cut, np.arange(len(starts)), self.scaling.of(data.values, starts, data.series_of_step))
+
     def to(self, device: str) -> "SequenceSubset":
         """Returns this subset with its data on `device`; on the device where they are already, itself."""
         if self._starts.device == torch.device(device):

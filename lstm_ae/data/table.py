@@ -9,8 +9,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from lstm_ae import checks
+from lstm_ae.anomaly.period import window_of
 from lstm_ae.data import columns, files, times, wide
 from lstm_ae.data.frames import from_frame
+from lstm_ae.data.normal import Normal
 from lstm_ae.data.sequences import SequenceData
 
 Guess = str | Literal[False] | None
@@ -24,7 +26,8 @@ def load_table(
     features: Sequence[str] | str | None = None,
     label: str | None = None,
     part: str | None = None,
-    window: int | None = None,
+    normal: Normal = None,
+    window: int | Literal["auto"] | None = None,
     stride: int = 1,
     short_series: str = "error",
     missing: str = "error",
@@ -47,7 +50,9 @@ def load_table(
             pattern is a feature, and its columns are the steps.
         label: See `from_frame`.
         part: See `from_frame`.
-        window: See `from_frame`.
+        normal: See `from_frame`.
+        window: See `from_frame`; `auto`: from the autocorrelation of the first feature of the first series, over rows
+            that may train, see `lstm_ae.anomaly.period`.
         stride: See `from_frame`.
         short_series: See `from_frame`.
         missing: See `from_frame`.
@@ -71,9 +76,12 @@ def load_table(
             columns.require(first.columns, argument, name)
     read = _wide if layout == "wide" else _long
     source = read(paths, first, _Roles(series, time, label, part), features, Path(str(path)).expanduser().is_dir())
+    if window == "auto":
+        window = _window(source, normal, test_share)
     try:
         data = from_frame(
-            source.frame, **dataclasses.asdict(source.roles), features=source.features, window=window, stride=stride,
+            source.frame, **dataclasses.asdict(source.roles), features=source.features, normal=normal, window=window,
+            stride=stride,
             short_series=short_series, missing=missing, scaling=scaling, scaling_per=scaling_per, unseen=unseen,
             test_share=test_share, test_by=test_by, unit=unit, place=source.place,
         )  # fmt: skip
@@ -82,6 +90,16 @@ def load_table(
         raise ValueError(f"{error}{guessed}") from error
     notes = (*filter(None, [source.note]), *source.place.notes, *data.notes)
     return dataclasses.replace(data, notes=notes, layout={**data.layout, **source.layout})
+
+
+def _window(source: "_Source", normal: Normal, test_share: float) -> int:
+    """Returns the window of the rows of the first series that may train."""
+    series = source.roles.series
+    frame = (
+        source.frame if not isinstance(series, str) else source.frame[source.frame[series] == source.frame[series][0]]
+    )
+    first = normal if isinstance(normal, int | float) and normal not in (0, 1) else 1 - test_share
+    return window_of(frame[source.features[0]].to_numpy()[: int(first if first > 1 else first * len(frame))])
 
 
 @dataclass(frozen=True)

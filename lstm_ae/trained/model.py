@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lstm_ae.data.unseen import Scaled, Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.models.kernel.choice import LARGEST
+from lstm_ae.tasks import detection
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
@@ -43,7 +44,9 @@ class Trained:
         fitted: Mapping[str, np.ndarray],
     ) -> None:
         self.path, self.model, self.task, self.schema, self.fitted = path, model, task, schema, fitted
-        self._device, self._step = device, grid(typical_error)
+        usual = fitted.get("error_scale")  # of each feature: scores are then errors over it
+        self._usual = None if usual is None else torch.from_numpy(usual).float()
+        self._device, self._step = device, grid(typical_error if usual is None else 1.0)
         self._answer = answering(model)
         self._takes_lengths = "lengths" in inspect.signature(model.forward).parameters
         _choose_kernel(model, device)
@@ -166,6 +169,8 @@ class Trained:
     def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
         """Returns the error of each step, feature and sequence, as the task defines errors.
 
+        Where the run fitted what is usual (task=anomaly), each error is over that of its feature.
+
         A model that was trained on windows scores each step of a longer sequence by the mean over all windows that
         contain it, at stride 1; of a DataFrame, the sequences are then its whole series.
 
@@ -198,6 +203,23 @@ class Trained:
         shaped: Callable[[Any], Any] = np.stack if found.is_array else list
         return Scores(np.array(sequences), shaped(steps), np.stack(features), shaped(values), tuple(found.names))
 
+    @property
+    def alarm_rules(self) -> dict[str, int]:
+        """How the alarms of the run are made: `minimum_length`, `merge_within` and `cool_down`."""
+        return detection.rules(self.fitted)
+
+    def threshold(self, rate: str | float | None = None) -> float:
+        """Returns the score above which a step is in alarm.
+
+        Args:
+            rate: False alarms a step, or a time, such as 1/1000 or 1/day, for a threshold of the same calibration data;
+                None: the threshold that the run fitted.
+
+        Raises:
+            ValueError: the run fitted none, or its calibration data are too short for the rate.
+        """
+        return detection.threshold(self.fitted, rate)
+
     def stream(self, series: str | None = None, called: str = "the stream") -> Stream:
         """Returns what scores the rows of one signal as they come in.
 
@@ -223,9 +245,13 @@ class Trained:
         return Stream(self.schema, errors, self.schema.window, self._step, called)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
-        """Returns the prepared batch, and the task's errors of the model's output."""
+        """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
         batch = self.task.prepare(scaled.batch, training=False)
-        return batch, self.task.errors(batch, self.answer(batch))
+        return batch, self.over_usual(self.task.errors(batch, self.answer(batch)))
+
+    def over_usual(self, errors: Tensor) -> Tensor:
+        """Returns errors over what is usual for each feature, where the run fitted it."""
+        return errors if self._usual is None else errors / self._usual
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""

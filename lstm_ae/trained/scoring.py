@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lstm_ae.data.unseen import BATCH, Schema
+from lstm_ae.tasks.overlapping import MeanOverWindows
 
 MANTISSA = 52  # bits of a double
 RESOLUTION = 24  # bits below a typical error: those of the float32 numbers that models compute in
@@ -105,7 +106,6 @@ class Stream:
         self.window = window
         self._schema, self._errors, self._step, self._called = schema, errors, step, called
         self._held: Tensor
-        self._windows: int
         self._begin()
 
     def update(self, row: Any) -> tuple[int, float] | None:
@@ -127,46 +127,24 @@ class Stream:
             names = ", ".join(self._schema.feature_names)
             raise ValueError(f"A row must hold {count} values ({names}), got rows of the shape {tuple(values.shape)}.")
         held = torch.cat([self._held, self._schema.checked(values, self._called)])
-        first, complete = self._windows, len(held) - self.window + 1
+        first, complete = self._means.windows, len(held) - self.window + 1
         found = [
-            self._take(held[begin : min(begin + BATCH, complete) + self.window - 1])
+            self._means.add(*self._errors(held[begin : min(begin + BATCH, complete) + self.window - 1]))
             for begin in range(0, complete, BATCH)
         ]
         self._held = held[max(0, complete) :].clone()
-        return StepScores(first, np.concatenate(found) if found else np.empty((0, count)))
+        return StepScores(first, rounded(np.concatenate(found), self._step) if found else np.empty((0, count)))
 
     def finish(self) -> StepScores:
         """Returns the errors of the signal's last steps, of the windows that there are, and begins anew."""
-        begin, count = self._targets
-        steps = np.arange(self._windows, self._windows + len(self._held))
-        contained = np.minimum(steps - begin, self._windows - 1) - np.maximum(steps - begin - count + 1, 0) + 1
-        sums = self._pending[:, : len(self._held)]
-        found = StepScores(self._windows, self._means(sums, contained if self._windows else 0 * steps))
+        found = StepScores(self._means.windows, rounded(self._means.finish(len(self._held)), self._step))
         self._begin()
         return found
 
     def _begin(self) -> None:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
-        self._pending = np.zeros((features, self.window - 1))  # sums of steps that more windows contain
-        self._windows = 0  # complete ones
-        self._targets = (0, 0)  # where in a window its targets begin, and how many there are
-
-    def _take(self, rows: Tensor) -> np.ndarray:
-        """Returns the errors of the steps that begin a window of these rows."""
-        found, begin = self._errors(rows)
-        count, targets, features = found.shape
-        errors = found.permute(1, 2, 0).double().contiguous().numpy()  # (target time, features, windows)
-        sums = np.concatenate([self._pending, np.zeros((features, count))], axis=1)
-        for place in reversed(range(targets)):  # each step's windows are added in their order, however they are cut
-            sums[:, begin + place : begin + place + count] += errors[place]
-        self._pending, self._targets = sums[:, count:].copy(), (begin, targets)
-        steps = np.arange(self._windows, self._windows + count)
-        self._windows += count
-        return self._means(sums[:, :count], np.minimum(steps - begin + 1, targets))
-
-    def _means(self, sums: np.ndarray, contained: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(rounded(sums / np.maximum(contained, 1), self._step).T)
+        self._means = MeanOverWindows(self.window, features)
 
     def _by_name(self, row: Any) -> list[float]:
         missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas

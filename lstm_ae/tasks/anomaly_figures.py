@@ -1,0 +1,117 @@
+"""Figures of scores and alarms, drawn from a run directory."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lstm_ae import drawing
+from lstm_ae.drawing import Readable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_FEATURES = 3
+LABEL, ALARM = "#1b9e77", "#fdd0a2"
+
+
+def alarms(run_dir: Readable) -> "Figure | None":
+    """Draws the first signal, and below it its score with the threshold, the alarms and the labels."""
+    found = run_dir.read_arrays("samples.npz")
+    if "signal" not in found:
+        return None
+    names = found["feature_names"]
+    chosen = np.argsort(-np.maximum(found["signal_contributions"], 0).sum(axis=0))[:MOST_FEATURES]
+    figure, axes = drawing.figure(
+        len(chosen) + 1, 1, 1.6 * (len(chosen) + 1) + 0.8, "Signal, score and alarms", sharex=True
+    )
+    steps = found["signal_times"]
+    for ax, one in zip(axes[:-1, 0], chosen, strict=True):
+        _shade(ax, found)
+        ax.plot(steps, found["signal"][:, one], color=drawing.ORIGINAL, linewidth=0.7)
+        ax.set_ylabel(str(names[one]), fontsize=8)
+    ax = axes[-1, 0]
+    _shade(ax, found, named=True)
+    scores = np.maximum(found["signal_score"], 0)
+    ax.plot(steps, scores, color=drawing.MODEL, linewidth=0.8)
+    ax.axhline(
+        float(found["signal_threshold"]), color=drawing.ORIGINAL, linewidth=0.9, linestyle="--", label="threshold"
+    )
+    ax.set_yscale("symlog", linthresh=max(1.0, float(found["signal_threshold"])))
+    ax.set_ylim(bottom=0)
+    ax.set(ylabel="score (usual: 1)", xlabel="time" if steps.dtype.kind == "M" else "row")
+    ax.legend(fontsize=8, loc="upper left")
+    if steps.dtype.kind == "M":
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        ax.margins(x=0.01)
+    return figure
+
+
+def _shade(ax: "Axes", found: dict[str, np.ndarray], named: bool = False) -> None:
+    """Shades alarms, and marks labelled events by a strip at the foot, which no alarm hides."""
+    steps = found["signal_times"]
+    label = found.get("signal_label", np.zeros(len(steps), dtype=bool))
+    edges = np.flatnonzero(np.diff(label.astype(int), prepend=0, append=0)).reshape(-1, 2)
+    for place, (begin, end) in enumerate(edges):
+        name = "labelled" if named and not place else None
+        ax.axvspan(steps[begin], steps[end - 1], ymax=0.08, color=LABEL, zorder=3, label=name)
+    for place, (begin, end) in enumerate(found["signal_alarms"]):
+        ax.axvspan(
+            steps[begin],
+            steps[end - 1],
+            color=ALARM,
+            alpha=0.7,
+            linewidth=1,
+            label="alarm" if named and not place else None,
+        )
+
+
+def worst(run_dir: Readable) -> "Figure | None":
+    """Draws the windows with the highest scores and their reconstruction, of the feature that is to blame."""
+    found = run_dir.read_arrays("samples.npz")
+    if "worst_values" not in found:
+        return None
+    count = len(found["worst_values"])
+    figure, axes = drawing.figure(
+        (count + 1) // 2, 2, 1.35 * ((count + 1) // 2) + 0.7, "The windows with the highest scores"
+    )
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    for place, ax in enumerate(axes.flat[:count]):
+        one = int(found["worst_feature"][place])
+        steps = np.arange(found["worst_values"].shape[1])
+        ax.plot(steps, found["worst_values"][place, :, one], label="original", **drawing.ORIGINAL_STYLE)
+        ax.plot(steps, found["worst_made"][place, :, one], color=drawing.MODEL, linewidth=1.2, label="reconstruction")
+        ax.set_title(
+            f"{found['worst_where'][place]}: {found['feature_names'][one]} {found['worst_share'][place]:.0%}, "
+            f"score {found['worst_score'][place]:.3g}", fontsize=8,
+        )  # fmt: skip
+        ax.tick_params(labelsize=7)
+    axes[0, 0].legend(fontsize=7)
+    return figure
+
+
+def precision_recall(run_dir: Readable) -> "Figure | None":
+    """Draws precision over recall of the first signal's steps, with the chosen threshold; None without labels."""
+    found = run_dir.read_arrays("samples.npz")
+    label = found.get("signal_label")
+    if label is None or label.all() or not label.any():
+        return None
+    order = np.argsort(-found["signal_score"], kind="stable")
+    scores, hits = found["signal_score"][order], np.cumsum(label[order])
+    precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
+    above = int((scores > found["signal_threshold"]).sum())
+    figure, axes = drawing.figure(1, 1, 4.2, "Precision and recall of steps, over all thresholds")
+    ax = axes[0, 0]
+    ax.plot(recall, precision, color=drawing.MODEL, linewidth=1.3)
+    ax.axhline(label.mean(), color=drawing.ORIGINAL, linewidth=0.9, linestyle=":", label="a random score")
+    if above:
+        ax.plot(recall[above - 1], precision[above - 1], "o", color=drawing.ORIGINAL, label="the chosen threshold")
+    ax.set(xlabel="recall: share of labelled steps in alarm", ylabel="precision: share of alarm steps labelled",
+           xlim=(0, 1), ylim=(0, 1.02))  # fmt: skip
+    ax.legend(fontsize=8)
+    return figure
