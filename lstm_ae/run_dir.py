@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import socket
@@ -54,12 +55,17 @@ EPOCHS = "trainer.epochs"
 WEIGHTS, CHECKPOINT, SAMPLES, SCALER, TASK = "model.pt", "checkpoint.pt", "samples.npz", "scaler.npz", "task.npz"
 
 
+log = logging.getLogger("lstm_ae")
 UNREADABLE = "unreadable"  # the state of a run whose status.json is damaged
 NOT_LISTED = frozenset({STATUS, CHECKPOINT})  # of the files in the run's own folder: they change while it runs
 
 
 class RunDirError(Exception):
     """The directory contains another run, or another process writes to it; nothing was changed."""
+
+
+class HeldError(RunDirError):
+    """Another process writes to the directory."""
 
 
 class RunDir:
@@ -78,14 +84,16 @@ class RunDir:
         return self.path / name
 
     @contextmanager
-    def locked(self, key: str = "hydra.run.dir") -> Iterator[None]:
+    def locked(self, key: str = "hydra.run.dir", timeout: float = 0) -> Iterator[None]:
         """Locks the directory for this process.
 
         Args:
             key: The setting that names the directory, for the error.
+            timeout: How long to wait for a process that holds it, seconds; -1: until it ends.
 
         Raises:
-            RunDirError: another process holds the lock.
+            HeldError: another process holds the lock.
+            RunDirError: links lead out of the directory.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for name in ("run.log", "figures", ".hydra"):
@@ -93,12 +101,15 @@ class RunDir:
                 raise RunDirError(f"{self / name} is a link, and a run writes in its own directory only. Remove it.")
         lock = FileLock(self / ".lock")
         try:
-            lock.acquire(blocking=False)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                if timeout:
+                    log.warning("Another process%s is writing in %s: waiting for it", self._owner(), self.path)
+                lock.acquire(timeout=timeout)
         except Timeout:
-            status = self.status()
-            owner = f" (process {status['pid']} on {status['host']})" if {"pid", "host"} <= status.keys() else ""
-            raise RunDirError(
-                f"`{key}` must be free, and another process{owner} is writing in {self.path}. "
+            raise HeldError(
+                f"`{key}` must be free, and another process{self._owner()} is writing in {self.path}. "
                 "Wait for it, or name another directory."
             ) from None
         except OSError as error:
@@ -108,6 +119,10 @@ class RunDir:
             yield
         finally:
             lock.release()
+
+    def _owner(self) -> str:
+        status = self.status()
+        return f" (process {status['pid']} on {status['host']})" if {"pid", "host"} <= status.keys() else ""
 
     def status(self) -> dict[str, Any]:
         """Returns the content of status.json, empty if there is none; state and error say so if it is damaged."""

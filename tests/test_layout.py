@@ -22,6 +22,7 @@ ALLOWED = {
     "optimizers": set(),
     "trainer": {"types", "metrics", "pooling", "optimizers"},
     "files": set(),
+    "interrupts": set(),
     "run_dir": {"metrics", "files"},
     "terminal": set(),
     "drawing": set(),
@@ -39,7 +40,7 @@ ALLOWED = {
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "pooling", "optimizers",
-    "trainer", "run_dir", "files", "terminal", "plots", "trained",
+    "trainer", "run_dir", "files", "interrupts", "terminal", "plots", "trained",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_ae import terminal
+from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
 from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named, open_parameters
@@ -89,10 +89,10 @@ def run(job: Job) -> float:
     Raises:
         ConfigError: a value cannot be used.
         RunDirError: the directory holds another run, or another process writes there.
-        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; a checkpoint is kept, and the text names the command that resumes.
     """
     logging.raiseExceptions = False  # a log that cannot be written must not hide why
-    with job.run_dir.locked():
+    with interrupts.as_interrupt(), job.run_dir.locked(timeout=0 if job.single else -1):
         job.run_dir.claim(job.config)
         with _status_kept(job):
             return _run(job)
@@ -115,9 +115,9 @@ def _status_kept(job: Job) -> Iterator[None]:
     """Writes into the status how the block ended, where it did not end well."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
-            job.run_dir.end("interrupted", error="KeyboardInterrupt")
+            job.run_dir.end("interrupted", error=str(interrupt) or "KeyboardInterrupt")
         kept = (job.run_dir / CHECKPOINT).exists()
         what = (
             "The checkpoint is kept; this goes on from it" if kept else "There is no checkpoint yet; this starts again"
