@@ -84,9 +84,10 @@ def replacing(path: Path) -> Iterator[Path]:
         DISK.rename(temporary, path)
         if os.name == "posix":  # elsewhere a folder cannot be opened
             DISK.sync(path.parent)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):  # the error that led here says more
-            temporary.unlink(missing_ok=True)
+            DISK.remove(temporary)
+        raise
 
 
 def sweep(folder: Path) -> None:
