@@ -22,14 +22,16 @@ ALLOWED = {
     "pooling": {"types"},
     "optimizers": set(),
     "trainer": {"types", "metrics", "pooling", "optimizers"},
-    "run_dir": {"metrics"},
+    "files": set(),
+    "interrupts": set(),
+    "run_dir": {"metrics", "files"},
     "terminal": set(),
     "drawing": set(),
     "plots": {"drawing", "tasks", "run_dir", "metrics"},
-    "compare": {"run_dir", "metrics", "statistics"},
+    "compare": {"run_dir", "files", "metrics", "statistics"},
     "cli": {"experiment"},
     "benchmark": {"models"},
-    "trained": {"run_dir", "data", "anomaly", "models", "tasks", "types"},
+    "trained": {"run_dir", "files", "data", "anomaly", "models", "tasks", "types"},
     "score": {"trained", "run_dir", "drawing"},
     "encode": {"trained"},
     "export": {"trained", "run_dir"},
@@ -39,7 +41,7 @@ ALLOWED = {
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "pooling", "optimizers",
-    "trainer", "run_dir", "terminal", "plots", "trained",
+    "trainer", "run_dir", "files", "interrupts", "terminal", "plots", "trained",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.
@@ -107,7 +109,7 @@ def test_what_the_design_keeps_free_of_hydra_is_there():
 
 
 def test_reading_and_drawing_run_directories_needs_no_torch():
-    for name in ("run_dir", "plots", "drawing", "statistics", "metrics", "anomaly"):
+    for name in ("run_dir", "files", "plots", "drawing", "statistics", "metrics", "anomaly"):
         paths = [PACKAGE / f"{name}.py"] if (PACKAGE / f"{name}.py").exists() else (PACKAGE / name).glob("*.py")
         assert not any(module.startswith("torch") for path in paths for module in imported(path))
 

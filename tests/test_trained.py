@@ -278,16 +278,23 @@ def test_a_model_of_ones_own_module_is_imported_only_where_it_is_named(tmp_path)
     with pytest.raises(ValueError, match="latents are missing"):
         loaded.encode(waves())
     described = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps(described | {"class": "tests.test_trained.Gone"}))
+    rewrite(tmp_path, described | {"class": "tests.test_trained.Gone"})
     with pytest.raises(ValueError, match=r"cannot be imported: .*'Gone'. Put its folder on Python's path"):
         lstm_ae.load_run(tmp_path, allow=["tests"])
+
+
+def rewrite(path, described):
+    """Writes a model.json as an attacker, or another version, would: listed with its digest."""
+    run = RunDir(path)
+    with run.rewriting(["model.json"]):
+        run.write_json("model.json", described)
 
 
 @pytest.mark.parametrize("target", ["os.system", "lstm_ae.models.kernel.processor.os", "lstm_ae.models.layers.torch"])
 def test_a_directory_imports_nothing_of_its_own_accord(run, tmp_path, target):
     shutil.copytree(run.path, tmp_path / "run")
     described = RunDir(tmp_path / "run").read_json("model.json")
-    RunDir(tmp_path / "run").write_json("model.json", described | {"class": target})
+    rewrite(tmp_path / "run", described | {"class": target})
     with pytest.raises(ValueError, match=r"imported only where you name it|must be a class or a function"):
         lstm_ae.load_run(tmp_path / "run")
 
@@ -307,7 +314,7 @@ def test_a_directory_imports_nothing_of_its_own_accord(run, tmp_path, target):
 def test_a_run_of_another_version_is_refused_with_the_cure(run, tmp_path, change, message):
     shutil.copytree(run.path, tmp_path / "run")
     described = RunDir(tmp_path / "run").read_json("model.json") | change
-    RunDir(tmp_path / "run").write_json("model.json", {k: v for k, v in described.items() if v is not None})
+    rewrite(tmp_path / "run", {k: v for k, v in described.items() if v is not None})
     with pytest.raises(ValueError, match=message):
         lstm_ae.load_run(tmp_path / "run")
 

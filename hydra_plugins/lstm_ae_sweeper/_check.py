@@ -4,6 +4,7 @@ joblib's workers check them in parallel, and keep the imports and the data for t
 checks run in this process.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +74,11 @@ def _examine(
     setup_globals()
     Singleton.set_state(singletons)
     from lstm_ae.experiment.configured import check
+    from lstm_ae.files import DamagedError
+    from lstm_ae.interrupts import end_with_sweep
     from lstm_ae.run_dir import RunDir, RunDirError
+
+    end_with_sweep()
 
     try:
         composed = context.config_loader.load_sweep_config(config, overrides)
@@ -81,7 +86,8 @@ def _examine(
         with open_dict(composed):
             del composed["hydra"]
         resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-        RunDir(path).claim(resolved, "hydra.sweep.dir")
+        with contextlib.suppress(DamagedError):  # that costs this job only, which names the file
+            RunDir(path).claim(resolved, "hydra.sweep.dir")
         check(composed)
     except Exception as error:  # a user's component may raise anything
         known = isinstance(error, HydraException | RunDirError | ValueError)

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
+from lstm_ae.interrupts import SWEEP_PROCESS
 
 if TYPE_CHECKING:
     from hydra_plugins.lstm_ae_sweeper._check import Finding
@@ -56,6 +57,7 @@ class Sweep:
         self._n_jobs = int(config.hydra.launcher.get("n_jobs", 1))
         if self._on_joblib:  # joblib gives a worker more threads when there are fewer, which changes the last digits
             os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ[SWEEP_PROCESS] = str(os.getpid())  # workers that are its children end with it
 
     @property
     def _on_joblib(self) -> bool:
@@ -68,7 +70,7 @@ class Sweep:
         Raises:
             RunDirError: another sweep is running there.
         """
-        from lstm_ae import terminal
+        from lstm_ae import interrupts, terminal
         from lstm_ae.run_dir import RunDir
 
         gc.enable()  # run.py disables it until a job starts
@@ -78,7 +80,7 @@ class Sweep:
             raise SweepError(
                 f"`hydra.sweep.dir` must be a writable folder: {error}. Free some space or use another folder."
             ) from error
-        with RunDir(self.folder).locked("hydra.sweep.dir"):
+        with interrupts.as_interrupt(), RunDir(self.folder).locked("hydra.sweep.dir"):
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             try:
                 yield
@@ -229,6 +231,9 @@ class Sweep:
         overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
         try:
             return list(launcher.launch(overrides, initial_job_idx=0)), []
+        except KeyboardInterrupt:
+            watch.mark_interrupted(self.folder, jobs)
+            raise
         except Exception as error:  # each launcher has its own exceptions
             stopped = watch.mark_killed(self.folder, jobs)
             if not stopped:

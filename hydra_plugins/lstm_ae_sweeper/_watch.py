@@ -1,5 +1,6 @@
 """The progress display of a sweep. It reads only the jobs' status files, so it works with every launcher."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
+from lstm_ae.interrupts import GRACE_SECONDS
 from lstm_ae.metrics import text as shown
-from lstm_ae.run_dir import ENDED, RunDir, RunDirError
+from lstm_ae.run_dir import ENDED, HeldError, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
 KILLED = "its worker was killed (out of memory, or by hand)"
@@ -126,5 +128,17 @@ def _is_held(folder: Path, job: Job) -> bool:
     try:
         with RunDir(folder / job.path).locked():
             return False
-    except RunDirError:
+    except HeldError:
         return True
+    except RunDirError:
+        return False
+
+
+def mark_interrupted(folder: Path, jobs: Sequence[Job]) -> None:
+    """Marks the jobs that an interrupted sweep left as running; those that go on in a cluster stay as they are."""
+    for job in jobs:
+        run = RunDir(folder / job.path)
+        if run.status().get("state") == "running":
+            with contextlib.suppress(RunDirError), run.locked(timeout=GRACE_SECONDS):
+                if run.status().get("state") == "running":
+                    run.end("interrupted", error="the sweep was interrupted")

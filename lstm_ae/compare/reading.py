@@ -8,11 +8,12 @@ import csv
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, flat
+from lstm_ae.files import TEXT_BYTES, DamagedError, MissingError, read
+from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, check_listed, flat
 
 HISTORY, ENVIRONMENT = "history.csv", "environment.json"
 STATES = ENDED | {"running", "failed", "interrupted"}
@@ -23,7 +24,6 @@ PARTS = ("train", "validation", "test", "skill", "baseline", "interval")
 COSTS = ("parameters", "epochs", "best_epoch", "seconds")
 FACTS = {"sequences": int, "digest": str}  # of each subset
 RESERVED = (*FIXED, *COSTS, "source", "reason", "std", "n", "of", "verdict")  # a setting cannot have these names
-MAX_BYTES = 16_000_000  # no run writes a larger file of these
 EXACT = 2**53  # integers below it are exact as floats
 
 
@@ -60,8 +60,8 @@ def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str
             identity = stat.st_dev, stat.st_ino
             with os.scandir(folder) as scan:
                 entries = list(scan)
-            files = {entry.name for entry in entries if entry.name in (STATUS, CONFIG, METRICS) and entry.is_file()}
-            below = [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            files = {entry.name for entry in entries if entry.name in (STATUS, CONFIG, METRICS)}
+            below = [entry for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
         except OSError as error:
             problems.append(f"{folder}: cannot be read: {error.strerror}.")
             continue
@@ -72,6 +72,13 @@ def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str
             yield identity, folder, files
         else:
             stack += [entry.path for entry in sorted(below, key=_in_order, reverse=True)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _in_order(entry: os.DirEntry[str]) -> tuple[int, str]:
@@ -90,8 +97,9 @@ def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any
         problems: Gets a line for each thing that cannot be read.
     """
     status = _json(folder, STATUS, problems) if STATUS in files else {}
-    config = _json(folder, CONFIG, problems) if CONFIG in files else {}
-    metrics = _json(folder, METRICS, problems) if METRICS in files else {}
+    listed = {name: status.get(f"files.{name}") for name in (CONFIG, METRICS)}
+    config = _json(folder, CONFIG, problems, listed) if CONFIG in files else {}
+    metrics = _json(folder, METRICS, problems, listed) if METRICS in files else {}
     for name, what in ((STATUS, "an older layout, or not a run of lstm_ae"), (CONFIG, "its settings are unknown")):
         problems += [f"{folder}: has no {name}: {what}."] if name not in files else []
     state, error = _state(folder, status, problems)
@@ -121,7 +129,7 @@ def read_environment(folder: str, problems: list[str]) -> dict[str, Any]:
         folder: The run directory.
         problems: Gets a line if it cannot be read.
     """
-    return _json(folder, ENVIRONMENT, problems) if Path(f"{folder}/{ENVIRONMENT}").is_file() else {}
+    return _json(folder, ENVIRONMENT, problems) if Path(f"{folder}/{ENVIRONMENT}").exists() else {}
 
 
 def _state(folder: str, status: dict[str, Any], problems: list[str]) -> tuple[str, str | None]:
@@ -149,23 +157,19 @@ def _is_gone(host: Any, pid: Any) -> bool:
     return False
 
 
-def _text(path: str) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES // 1_000_000} MB")
-    return content.decode()
-
-
-def _json(folder: str, name: str, problems: list[str]) -> dict[str, Any]:
-    """Returns the object in a JSON file by dotted keys, empty if it cannot be read."""
+def _json(folder: str, name: str, problems: list[str], listed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the object in a JSON file by dotted keys, empty if it cannot be read or is not as listed."""
     path = f"{folder}/{name}"
     try:
-        content = json.loads(_text(path))
+        text = read(Path(path), TEXT_BYTES)
+        check_listed(Path(path), text, {"files": listed})
+        content = json.loads(text)
         if isinstance(content, dict):
             return flat(content)
         problems.append(f"{path}: must hold an object, got {_short(repr(content))}.")
-    except (OSError, ValueError, RecursionError) as error:
+    except DamagedError as error:
+        problems.append(_short(error))
+    except (ValueError, RecursionError) as error:
         problems.append(f"{path}: cannot be read as JSON: {_short(error)}.")
     return {}
 
@@ -201,18 +205,18 @@ def read_history(folder: str, problems: list[str]) -> dict[str, list[float]]:
         problems: Gets a line if it cannot be read to the end.
     """
     path = f"{folder}/{HISTORY}"
-    if not Path(path).is_file():
-        return {}
     rows: list[list[float]] = []
     header: list[str] = []
     try:
-        lines = csv.reader(_text(path).splitlines())
+        lines = csv.reader(read(Path(path), TEXT_BYTES).decode().splitlines())
         header = next(lines, [])
         for line in lines:
             if len(line) != len(header):
                 raise ValueError(f"line {lines.line_num} has {len(line)} values but the header has {len(header)}")
             rows.append([float(value or "nan") for value in line])
-    except (OSError, ValueError, csv.Error) as error:
+    except MissingError:
+        return {}
+    except (ValueError, csv.Error) as error:
         kept = f"; the {len(rows)} epochs before it are used" if rows else ""
         problems.append(f"{path}: cannot be read as CSV: {_short(error)}{kept}.")
     return {name: [row[column] for row in rows] for column, name in enumerate(header)}

@@ -175,9 +175,11 @@ def keep(run: Path, name: str) -> None:
         target.mkdir(parents=True)
         for file in (*KEPT, *(path.name for path in job.glob("*.csv"))):
             shutil.copyfile(job / file, target / file)
-        config = RunDir(target).read_json(CONFIG)
+        copy = RunDir(target)
+        config = copy.read_json(CONFIG)
         paths = {"path", "root"} & config.get("dataset", {}).keys()  # they exist only on this machine
-        RunDir(target).write_json(CONFIG, config | {"dataset": config.get("dataset", {}) | dict.fromkeys(paths)})
+        with copy.rewriting([CONFIG]):
+            copy.write_json(CONFIG, config | {"dataset": config.get("dataset", {}) | dict.fromkeys(paths)})
         for figure in job.glob("figures/*.png"):
             if figure.stat().st_size < MAX_FIGURE_BYTES:
                 (target / "figures").mkdir(exist_ok=True)

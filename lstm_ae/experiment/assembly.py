@@ -17,6 +17,7 @@ from lstm_ae.data.scaling import FittedScaling
 from lstm_ae.data.sequences import SequenceData, SequenceSubset, coarser
 from lstm_ae.optimizers import without_compiler
 from lstm_ae.run_dir import WEIGHTS, RunDir
+from lstm_ae.trained.loading import read_weights
 from lstm_ae.trainer import Lesson, Trainer, Training
 from lstm_ae.types import Batch, Task
 
@@ -221,7 +222,7 @@ def _warm(model: nn.Module, path: str) -> list[str]:
     source = RunDir(path)
     if not (source / WEIGHTS).exists():
         raise ConfigError(f"`init_from` must be the directory of a finished run, and {path} has no {WEIGHTS}.")
-    given: dict[str, torch.Tensor] = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
+    given = read_weights(source)
     own = model.state_dict()
     taken = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not taken:

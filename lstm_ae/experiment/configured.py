@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_ae import terminal
+from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job
@@ -62,6 +62,8 @@ def run(config: DictConfig) -> float:
             _check_sweep(config, run_dir)
         return _recipe(config, resolved, single=not multirun)
 
+    if multirun:
+        interrupts.end_with_sweep()
     try:
         score = job.run(
             job.Job(

@@ -1,10 +1,12 @@
 """What happens in one job, in order. Knows no hydra."""
 
 import contextlib
+import io
 import logging
 import math
 import random
 import statistics
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_ae import terminal
+from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
 from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named, open_parameters
 from lstm_ae.experiment.evaluation import measure, try_out
+from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import (
     CHECKPOINT,
     ENDED,
@@ -35,9 +38,12 @@ from lstm_ae.run_dir import (
     find_finished,
     signature,
 )
-from lstm_ae.trainer import Callback
+from lstm_ae.trained.loading import read_weights
+from lstm_ae.trainer import Callback, Training
+from lstm_ae.types import Report
 
 SLOW = 5  # times the median, from which on an epoch is said to be slow
+CHECKPOINT_SECONDS = 1.0  # between two checkpoints
 FEWEST_EPOCHS = 3  # of which there is a usual time
 
 log = logging.getLogger("lstm_ae")
@@ -83,10 +89,10 @@ def run(job: Job) -> float:
     Raises:
         ConfigError: a value cannot be used.
         RunDirError: the directory holds another run, or another process writes there.
-        KeyboardInterrupt: Ctrl-C; the checkpoint is kept, and the text names the command that goes on.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; a checkpoint is kept, and the text names the command that resumes.
     """
     logging.raiseExceptions = False  # a log that cannot be written must not hide why
-    with job.run_dir.locked():
+    with interrupts.as_interrupt(), job.run_dir.locked(timeout=0 if job.single else -1):
         job.run_dir.claim(job.config)
         with _status_kept(job):
             return _run(job)
@@ -109,15 +115,15 @@ def _status_kept(job: Job) -> Iterator[None]:
     """Writes into the status how the block ended, where it did not end well."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):
-            job.run_dir.end("interrupted", error="KeyboardInterrupt")
+            job.run_dir.end("interrupted", error=str(interrupt) or "KeyboardInterrupt")
         kept = (job.run_dir / CHECKPOINT).exists()
         what = (
             "The checkpoint is kept; this goes on from it" if kept else "There is no checkpoint yet; this starts again"
         )
         raise KeyboardInterrupt(f"{what}:\n  {job.again()}") from None
-    except (RunDirError, NotStartedError):
+    except (RunDirError, NotStartedError, DamagedError):  # the directory is left as it is
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
@@ -127,12 +133,12 @@ def _status_kept(job: Job) -> Iterator[None]:
 
 def explain(error: Exception, path: Path) -> str:
     """Returns what a user needs to know of an error that ended a job."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, DamagedError):
         return (
             f"`hydra.run.dir` must be a folder that can be written, and {error.filename or path} cannot: "
             f"{error.strerror or error}. Free some space, or name another folder; the same command then goes on."
         )
-    known = isinstance(error, ConfigError | RunDirError)
+    known = isinstance(error, ConfigError | RunDirError | DamagedError)
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 
@@ -153,6 +159,10 @@ def _run(job: Job) -> float:
         if warning:
             log.warning(warning)
     reused = None if job.reuse_below is None else _find(job, own)
+    if reused and status.get("state") in ENDED:
+        return _measure_only(job, components, recipe, RunDir(reused))
+    if reused is None:
+        _resume(run_dir, training, {own, str(status.get("signature"))})
     if reused is None or reused != run_dir.path:
         run_dir.begin(job.config, environment.describe(trainer, code), fingerprint)
         job.before()
@@ -168,8 +178,8 @@ def _run(job: Job) -> float:
     else:
         if job.single:
             try_out(components, recipe.objective)
-        _train(job, components, recipe.objective)
-    _write(run_dir, recipe, components)
+        _train(job, components, recipe.objective, own)
+    _write(run_dir, recipe, components, own)
     if job.figures:
         draw(job, components.task.figures)
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
@@ -180,6 +190,41 @@ def _run(job: Job) -> float:
     if job.single:
         terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
+
+
+def _measure_only(job: Job, components: Components, recipe: Recipe, source: RunDir) -> float:
+    """Evaluates the weights of a finished run: a dry run writes nothing where a run has ended."""
+    log.info("Nothing is trained and nothing is written: the weights are those of %s", source.path)
+    _reuse(components, source)
+    metrics, _ = measure(components)
+    if job.single:
+        terminal.show_result(metrics, components.task.primary_metric, job.run_dir.path)
+    return job.run_dir.score(recipe.objective) or 0.0
+
+
+def _resume(run_dir: RunDir, training: Training, runs: set[str]) -> None:
+    """Takes up the checkpoint if there is one; a damaged one costs a warning and the epochs before it.
+
+    Args:
+        run_dir: The run.
+        training: What is taken up.
+        runs: The signatures of this run: with these epochs, and with the fewer ones that it had.
+
+    Raises:
+        RunDirError: the checkpoint is of another run.
+    """
+    try:
+        content, run = run_dir.read_zip(CHECKPOINT)
+        if run not in runs:
+            raise RunDirError(
+                f"{run_dir / CHECKPOINT} is of another run, or of an older version that did not write which. "
+                "Remove it to train from the start, or name another directory. Nothing was changed."
+            )
+        training.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
+    except MissingError:
+        pass
+    except DamagedError as error:
+        log.warning("%s Training starts anew.", error)
 
 
 def _assembled(recipe: Recipe) -> Components:
@@ -244,7 +289,9 @@ def _add_test(run_dir: RunDir, recipe: Recipe) -> None:
     reported = {metric.name for metric in components.task.reported}
     validation = run_dir.read_json(METRICS)["validation"]
     components.training.best_metrics = {name: one for name, one in validation.items() if name not in reported}
-    _write_measured(run_dir, components)
+    metrics, report = measure(components)
+    with run_dir.rewriting([METRICS, SAMPLES, TASK, *(f"{name}.csv" for name in report.tables)]):
+        _write_measured(run_dir, metrics, report)
     log.info("Its test part, which had not been evaluated, is added from %s", WEIGHTS)
 
 
@@ -255,29 +302,73 @@ def draw(job: Job, figures: Mapping[str, Callable[..., Any]]) -> None:
     plots.draw(job.run_dir, figures)
 
 
-def _train(job: Job, components: Components, objective: str) -> None:
+def _train(job: Job, components: Components, objective: str, own: str) -> None:
     """Trains from the last checkpoint, or from the start, and leaves a checkpoint every few epochs."""
     run_dir, training, trainer = job.run_dir, components.training, components.trainer
-    if (run_dir / CHECKPOINT).exists():
-        training.load_state_dict(torch.load(run_dir / CHECKPOINT, map_location="cpu", weights_only=True))
+    if training.history:
         log.info("Resumed after epoch %d", len(training.history))
+    checkpoints = Checkpoints(run_dir, training, own)
     shown = terminal.EpochDisplay(trainer.epochs, len(training.history), bar=job.single)
     slow = SlowEpochs()
     subsets = components.subsets["train"], components.subsets["validation"]
-    with shown.live():
+    with shown.live(), checkpoints.kept():
         for row in trainer.train(
             training, components.task, *subsets, components.seed, objective, components.lessons, job.callbacks
         ):
             shown.show(row)
             slow.see(row["seconds"])
             if row["epoch"] % trainer.checkpoint_every == 0 or training.stopped is not None:
-                run_dir.write(CHECKPOINT, lambda file: torch.save(training.state_dict(), file))
-                run_dir.write_history(training.history)
+                checkpoints.take(now=training.stopped is not None)
     if training.stopped is not None:
         log.info("Stopped after epoch %d: %s", len(training.history), training.stopped)
     if training.diverged:
         log.warning("The loss is not finite after epoch %d: diverged. A smaller optimizer.lr or "
             "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
+
+
+class Checkpoints:
+    """Writes checkpoints, at most one a second; one that is not written yet is written where training is interrupted.
+
+    Args:
+        run_dir: Where to.
+        training: What is kept.
+        run: The signature of the run.
+    """
+
+    def __init__(self, run_dir: RunDir, training: Training, run: str) -> None:
+        self._run_dir, self._training, self._run = run_dir, training, run
+        self._pending: tuple[bytes, list[Mapping[str, float]]] | None = None
+        self._last = -math.inf
+
+    def take(self, now: bool = False) -> None:
+        """Keeps the state after an epoch, and writes it if the last one was written a second ago.
+
+        Args:
+            now: Write it in any case.
+        """
+        content = io.BytesIO()
+        torch.save(self._training.state_dict(), content)
+        self._pending = content.getvalue(), list(self._training.history)
+        if now or time.monotonic() - self._last >= CHECKPOINT_SECONDS:
+            self._write()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Writes the last state where the block ends, also by an interruption."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError):  # the disk may be full: the one before it is kept
+                self._write()
+            raise
+        self._write()
+
+    def _write(self) -> None:
+        if self._pending is not None:
+            content, history = self._pending
+            self._run_dir.write_zip(CHECKPOINT, self._run, lambda file: file.write(content))
+            self._run_dir.write_history(history)
+            self._last, self._pending = time.monotonic(), None
 
 
 class SlowEpochs:
@@ -297,18 +388,17 @@ class SlowEpochs:
         self._seconds.append(seconds)
 
 
-def _write(run_dir: RunDir, recipe: Recipe, components: Components) -> None:
+def _write(run_dir: RunDir, recipe: Recipe, components: Components, own: str) -> None:
     """Evaluates the best weights and writes what is left of a run; metrics.json comes last."""
-    run_dir.write(WEIGHTS, lambda file: torch.save(components.training.best_weights, file))
+    run_dir.write_zip(WEIGHTS, own, lambda file: torch.save(components.training.best_weights, file))
     run_dir.write_json(MODEL, _described(recipe, components))
     run_dir.write_arrays(SCALER, components.scaling.stored)
     run_dir.write_history(components.training.history)
-    _write_measured(run_dir, components)
+    _write_measured(run_dir, *measure(components))
 
 
-def _write_measured(run_dir: RunDir, components: Components) -> None:
-    """Evaluates the best weights and writes tables, samples and metrics."""
-    metrics, report = measure(components)
+def _write_measured(run_dir: RunDir, metrics: Mapping[str, Any], report: Report) -> None:
+    """Writes tables, samples and metrics."""
     for name, table in report.tables.items():
         run_dir.write_table(name, table)
     if report.fitted:
@@ -354,7 +444,7 @@ def _find(job: Job, own: str) -> Path:
 def _reuse(components: Components, source: RunDir) -> None:
     """Takes up the weights and the history of a finished run."""
     training = components.training
-    training.best_weights = torch.load(source / WEIGHTS, map_location="cpu", weights_only=True)
+    training.best_weights = read_weights(source)
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     training.best_epoch = source.read_json(METRICS)["best_epoch"]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lstm_ae.data.unseen import Schema
+from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SCALER, TASK, WEIGHTS, RunDir, find_finished
 from lstm_ae.trained.model import Trained
 from lstm_ae.types import Task
@@ -60,7 +61,9 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
             layout=described["layout"],
             scaler=run_dir.read_arrays(SCALER),
         )
-    except (KeyError, OSError) as error:
+    except DamagedError:
+        raise
+    except (KeyError, OSError, TypeError, AttributeError) as error:
         raise ValueError(
             f"`run` must be the directory of a finished run, and in {run_dir.path} something is missing: {error}. "
             "Train it again."
@@ -90,6 +93,8 @@ def _described(run_dir: RunDir) -> dict[str, Any]:
         raise ValueError(f"`run` must be the directory of a finished run, got {run_dir.path}: {why}.")
     described: dict[str, Any] = run_dir.read_json(MODEL)
     version = described.get("format", 0)
+    if type(version) is not int:
+        raise DamagedError(run_dir / MODEL, f"must hold a whole number as `format`, got {version!r}")
     if version != MODEL_FORMAT:
         cure = "Install a newer lstm_ae." if version > MODEL_FORMAT else "Train it again, or install an older lstm_ae."
         raise ValueError(
@@ -104,7 +109,7 @@ def _model(run_dir: RunDir, described: Mapping[str, Any], allow: Sequence[str]) 
     arguments = {name: _built(value, allow) for name, value in described["arguments"].items()}
     with torch.random.fork_rng():  # initial weights are drawn, and the caller's generator stays as it was
         model: nn.Module = factory(**arguments, **described["sizes"])
-    weights = torch.load(run_dir / WEIGHTS, map_location="cpu", weights_only=True)
+    weights = read_weights(run_dir)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -114,6 +119,23 @@ def _model(run_dir: RunDir, described: Mapping[str, Any], allow: Sequence[str]) 
             "Use the code of the run, or train it again."
         ) from error
     return model
+
+
+def read_weights(run_dir: RunDir) -> dict[str, torch.Tensor]:
+    """Returns the weights of a finished run.
+
+    Raises:
+        DamagedError: the file is not whole, or another run has written it.
+    """
+    content, run = run_dir.read_zip(WEIGHTS)
+    own = run_dir.status().get("signature")
+    if run is not None and own is not None and run != own:
+        raise DamagedError(run_dir / WEIGHTS, "is of another run than the directory's other files")
+    try:
+        weights = torch.load(content, map_location="cpu", weights_only=True)
+        return {str(name): value for name, value in weights.items()}
+    except Exception as error:  # torch's own text advises to load without care
+        raise DamagedError(run_dir / WEIGHTS, f"cannot be read as weights ({type(error).__name__})") from None
 
 
 def _task(described: Mapping[str, Any], allow: Sequence[str]) -> Task:
@@ -173,6 +195,6 @@ def _typical_error(run_dir: RunDir) -> float:
     """Returns the run's validation loss; 1 where it has none."""
     try:
         loss = run_dir.read_json(METRICS)["validation"].get("loss")
-    except (OSError, KeyError):
+    except MissingError:
         loss = None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
