@@ -15,10 +15,12 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext
 
@@ -273,12 +275,17 @@ def test_a_smaller_sweep_in_the_directory_of_a_larger_is_refused(command, tmp_pa
     assert "contains jobs other than its 2: 2. Use another directory." in done.stderr
 
 
-def test_a_job_that_another_process_locks_is_named_and_the_sweep_fails(command, tmp_path):
-    with RunDir(tmp_path / "sweep" / "1").locked():
-        done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
-    assert done.returncode == 1
-    assert "1 of 2 jobs failed:" in done.stderr
-    assert f"{tmp_path}/sweep/1: not started, `hydra.run.dir` must be free" in done.stderr
+def test_a_job_that_another_process_holds_is_waited_for(command, tmp_path):
+    RunDir(tmp_path / "sweep" / "1").write_json("status.json", {"pid": 12, "host": "elsewhere"})
+    lock = FileLock(tmp_path / "sweep" / "1" / ".lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(3, lock.release).start()
+    done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    assert done.returncode == 0, done.stderr
+    assert f"Another process (process 12 on elsewhere) is writing in {tmp_path}/sweep/1: waiting for it" in (
+        done.stdout + done.stderr
+    )
+    assert states(tmp_path / "sweep") == dict.fromkeys(range(2), "finished")
 
 
 @pytest.mark.slow
