@@ -219,14 +219,14 @@ class TestDryRun:
         assert (path / "figures" / "reconstruction.png").exists()
         assert read(path, "status.json")["reused"] == str(tmp_path / "multirun" / "day" / "7")
 
-    def test_in_the_finished_runs_own_directory_it_evaluates_and_writes_nothing(self, run_in, tmp_path, capsys):
+    def test_in_the_finished_runs_own_directory_it_evaluates_and_writes_nothing(self, run_in, tmp_path, caplog):
         run_in(tmp_path / "run", *SMALL, cwd=tmp_path)
         before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-        shown = capsys.readouterr().out
-        run_in(tmp_path / "run", *SMALL, "dry_run=true", "figures=true", cwd=tmp_path)
+        with caplog.at_level("INFO"):
+            run_in(tmp_path / "run", *SMALL, "dry_run=true", "figures=true", cwd=tmp_path)
         assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
-        assert "reconstruction_mse" in shown
-        assert "reconstruction_mse" in capsys.readouterr().out
+        assert "Nothing is trained and nothing is written" in caplog.text
+        assert "reconstruction_mse" in caplog.text
 
     def test_without_such_a_run_it_says_what_to_run(self, run_in, tmp_path):
         with pytest.raises(
