@@ -125,7 +125,7 @@ class Schema:
     def long(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Returns a table with a measurement a row: a wide one's rows keep their index, which then repeats.
 
-        A row that has no name of its own is called by its index.
+        Where the rows have no names, the index names them.
         """
         steps = self.layout.get("steps")
         if steps is None:

@@ -92,8 +92,7 @@ class Scored:
         trained: The rows that the model was trained on.
         calibration: Scores of each stretch of validation data, in which no window reaches beyond it.
         calibration_labels: Their labels, where there are any.
-        signals: First and last row of the series that are reported on: all, or where test is left alone the validation
-            stretches.
+        signals: First and last row of each series in the report; without test data, of each validation stretch.
         contributions: Of each of these, (steps, features): parts of the score.
     """
 

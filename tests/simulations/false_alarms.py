@@ -27,9 +27,9 @@ RULES = {"one step": {}, "merged": {"minimum_length": 2, "merge_within": 10, "co
 
 
 def within(process, rules, rate, trials, first_seed=0, steps=5000, long=0):
-    """In how many trials a new stretch has no more alarms than its bound, each with a calibration of its own.
+    """Counts the trials whose new stretch has no more alarms than its bound. Each trial is calibrated anew.
 
-    And in how many `long` steps have no higher rate than was asked for, and how many calibrations were refused.
+    Also counts those where `long` steps keep the rate that was asked for, and the calibrations that were refused.
     """
     inside = kept = refused = 0
     for seed in range(first_seed, first_seed + trials):
