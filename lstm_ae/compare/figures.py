@@ -1,5 +1,6 @@
 """Figures of many runs: learning curves, heat map, effects, and score against cost."""
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.series import COLOURS, DIVERGED, GREY, MAX_VALUES, WIDTH, Comparison, compare, fit_text, shown
 from lstm_ae.compare.table import spans_decades, text
+from lstm_ae.run_dir import RunDir
 
 LOG = logging.getLogger(__name__)
 DOTS_PER_INCH = 130
@@ -45,7 +47,6 @@ def write(ranking: Ranking, folder: Path) -> list[Path]:
     if largest > MAX_DRAWABLE:
         LOG.warning("No figure is drawn: a score of magnitude %.3g is too large for an axis.", largest)
         return []
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in drawings.items():
         figure = draw(comparison)
@@ -53,7 +54,7 @@ def write(ranking: Ranking, folder: Path) -> list[Path]:
             LOG.warning("%s.png is left out: %s", name, figure)
             continue
         written.append(folder / f"{name}.png")
-        figure.savefig(written[-1], dpi=DOTS_PER_INCH)
+        RunDir(folder).write(written[-1].name, functools.partial(figure.savefig, format="png", dpi=DOTS_PER_INCH))
     return written
 
 

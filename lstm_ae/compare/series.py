@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.compare.effects import effects
-from lstm_ae.compare.output import escape_control
 from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.reading import read_history
 from lstm_ae.compare.table import in_order, plain, short_names, spans_decades, text
+from lstm_ae.printable import printable
 
 #: Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color/), without its yellow, which is
 #: hard to see on white. The first combinations get a colour and a legend entry each; the rest are grey.
@@ -126,6 +126,6 @@ def shown(key: str, value: Any) -> str:
 
 def fit_text(text: str, width: int) -> str:
     """Returns text shortened to `width`, with the dollar signs escaped that matplotlib would parse as mathematics."""
-    text = escape_control(text)
+    text = printable(text)
     text = shorten(text, width, placeholder=" …") if " " in text else text
     return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")
