@@ -120,10 +120,21 @@ def check_whole(found: dict[str, object], undisturbed: dict[str, object]) -> Non
             continue
         if last == "history.csv":
             assert content == undisturbed[name][: len(content)]
+        elif last == "comparison.csv":
+            check_table(content, undisturbed[name])
         elif last == "checkpoint.pt":
             assert content == "written"
         else:
             assert content == undisturbed[name], name
+
+
+def check_table(rows: list[dict[str, str]], undisturbed: list[dict[str, str]]) -> None:
+    """Checks that a sweep's table has the numbers of the undisturbed one, or none: of a job that has not ended."""
+    assert len(rows) == len(undisturbed)
+    for row, whole in zip(rows, undisturbed, strict=True):
+        for key, value in row.items():
+            absent = row["state"] != "finished" and value == "" and "." in key
+            assert absent or value == whole[key] or key in ("state", "error"), key
 
 
 @pytest.fixture(scope="module")
