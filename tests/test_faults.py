@@ -140,7 +140,7 @@ def test_a_fault_at_an_operation_changes_nothing_in_the_end(scenario, tmp_path, 
     found.check(tmp_path / "disturbed", place(found.operations, *wanted.split()), fault)
 
 
-@pytest.mark.parametrize("name", ["run", "grid"])
+@pytest.mark.parametrize("name", ["run", pytest.param("grid", marks=pytest.mark.exhaustive)])
 def test_what_was_reported_survives_a_power_cut(scenario, tmp_path, name):
     assert scenario(name).run(tmp_path / "cut", fault="power lost").returncode == 0
     left = outcome(tmp_path / "cut")
