@@ -7,8 +7,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_ae.statistics.paired import FEWEST_BLOCKS, ROUNDING, SAME, too_few
-
+FEWEST_BLOCKS = 3  # with two, discrete scores agree by chance too often
+SAME = 1e-12  # relative: differences of rounding
+ROUNDING = 1 / 12  # variance of rounding to whole numbers
 LEVEL = 0.05  # of all comparisons of a table together
 POWER = 0.8
 #: A pair's standard error is at least this share of the one from its own differences: the least that keeps the error
@@ -204,6 +205,18 @@ def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Returns the mean of each row over the values that are there, NaN for none."""
     counts = there.sum(axis=1)
     return np.where(counts > 0, np.where(there, table, 0.0).sum(axis=1) / np.maximum(counts, 1), math.nan)
+
+
+def too_few(blocks: int) -> str:
+    """Returns the reason for which fewer blocks than `FEWEST_BLOCKS` are not tested.
+
+    Example:
+        >>> too_few(2)
+        '2 blocks (seeds or folds) are too few for a test: 1 more is needed'
+    """
+    more = FEWEST_BLOCKS - blocks
+    have = "1 block (seed or fold) is" if blocks == 1 else f"{blocks} blocks (seeds or folds) are"
+    return f"{have} too few for a test: {more} more {'is' if more == 1 else 'are'} needed"
 
 
 def _critical(family: tuple[int, int]) -> float:
