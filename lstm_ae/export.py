@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
 from lstm_ae.trained import Trained
 from lstm_ae.trained.files import loaded, parser, reported
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
 from lstm_ae.trained import Stream, Trained
 from lstm_ae.trained.alarms import Events
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing

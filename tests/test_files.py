@@ -10,7 +10,7 @@ import torch
 
 from lstm_ae import files
 from lstm_ae.compare.reading import find, read_run
-from lstm_ae.experiment.job import Checkpoints
+from lstm_ae.experiment.checkpoints import Checkpoints
 from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import RunDir, RunDirError, find_finished
 from lstm_ae.trained.loading import read_weights

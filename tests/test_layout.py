@@ -32,9 +32,9 @@ ALLOWED = {
     "cli": {"experiment"},
     "benchmark": {"models"},
     "trained": {"run_dir", "files", "data", "anomaly", "models", "tasks", "types"},
-    "score": {"trained", "run_dir", "drawing"},
+    "score": {"trained", "files", "drawing"},
     "encode": {"trained"},
-    "export": {"trained", "run_dir"},
+    "export": {"trained", "files"},
     "sklearn": {"trained"},
     "forecast": {"trained"},
 }
@@ -45,7 +45,9 @@ ALLOWED["experiment"] = {
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.
-WITHOUT_HYDRA = ("assembly", "environment", "evaluation", "fit", "job")
+WITHOUT_HYDRA = (
+    "assembly", "checkpoints", "environment", "evaluation", "fit", "job", "outputs", "reuse", "slow_epochs"
+)  # fmt: skip
 
 
 def part(path: Path) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from lstm_ae.data.unseen import Schema
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
 from lstm_ae.trained.loading import load_run
 from lstm_ae.trained.model import Trained
 
