@@ -57,6 +57,7 @@ class Signal:
     errors: np.ndarray | None = None  # of the steps before
     values: np.ndarray | None = None
     last_time: Any = None
+    seen: int = 0  # rows
 
 
 @dataclass
@@ -82,12 +83,8 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
     signals: dict[str, Signal] = {}
     for frame in chunks(path, schema):
         yield from _windows(trained, frame, signals)
-    for name, signal in signals.items():
-        if signal.errors is None:
-            count = len(pd.concat(signal.keys))
-            raise ValueError(
-                f"A series must have {schema.window} rows, the window of training, and {name} has {count}."
-            )
+    for signal in signals.values():
+        signal.stream.require(signal.seen)
         yield _block(signal, signal.stream.finish().values, schema.window)
 
 
@@ -104,6 +101,7 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
                 row = frame.index[rows[0]]
                 raise ValueError(f"Times of a series must rise, and that of row {row} does not. Sort the file by time.")
             signal.last_time = clock[rows[-1]]
+        signal.seen += len(values)
         signal.keys.append(_keys(trained, frame, rows))
         signal.values = values.numpy() if signal.values is None else np.concatenate([signal.values, values.numpy()])
         errors = signal.stream.extend(values).values

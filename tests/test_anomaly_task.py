@@ -87,7 +87,8 @@ def test_scores_are_over_what_is_usual_and_streams_agree_with_them(trained, tabl
 
 def test_the_report_scores_as_the_loaded_model_does(trained, table):
     kept = RunDir(trained.path).read_arrays("samples.npz")["signal_score"]
-    assert kept == pytest.approx(trained.score_samples(pd.read_csv(table)).steps[0], rel=1e-4, abs=1e-5)
+    assert np.isneginf(kept[[0, 6, -7, -1]]).all()  # steps that not all windows of 8 rows contain
+    assert np.maximum(kept, 0) == pytest.approx(trained.score_samples(pd.read_csv(table)).steps[0], rel=1e-4, abs=1e-5)
 
 
 def test_another_rate_changes_the_threshold_without_training(trained):

@@ -26,9 +26,9 @@ class Anomaly(Task):
     """Reconstruct what is normal; the score of a step is its error, over the usual error of each feature.
 
     A step's error is the mean over all windows that contain it (`lstm_ae.tasks.overlapping`), so that it depends on the
-    `window - 1` rows before and after it only. Its score is the sum over the features of error / (features x mean error
-    on validation data): 1 is usual. The threshold is fitted on validation data when the run ends, and is kept with them
-    in task.npz, so that another rate needs no training.
+    `window - 1` rows before and after it only; a step without these rows has the lowest score. The score is the sum
+    over the features of error / (features x mean error on validation data): 1 is usual. The threshold is fitted on
+    validation data when the run ends, and is kept with them in task.npz, so that another rate needs no training.
 
     Args:
         spread: What a window gives each of its steps: its own error (`step`), or the mean over the window (`window`),
@@ -96,7 +96,12 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
-        steps = int(detection.covered(subsets["validation"]).sum())
+        steps = detection.calibrating(subsets["validation"], 2 * (data.window - 1))
+        if not steps:
+            raise ValueError(
+                f"The validation data must have a stretch of at least {2 * data.window - 1} rows, in which a step lies "
+                f"in all of its {data.window} windows, and have none. Use more data, or a smaller dataset.window."
+            )
         if self.threshold == "false_alarms":
             rate = thresholds.parse_rate(self.rate, detection.step_seconds(data))
             if rate * steps < LEAST:

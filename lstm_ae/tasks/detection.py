@@ -12,7 +12,7 @@ from lstm_ae.anomaly import measures, thresholds
 from lstm_ae.anomaly.baselines import baselines
 from lstm_ae.anomaly.events import alarms, events
 from lstm_ae.anomaly.period import period
-from lstm_ae.tasks.overlapping import MeanOverWindows
+from lstm_ae.tasks.overlapping import MeanOverWindows, offset
 from lstm_ae.types import Evaluated, Metric, Sequences, Subset, Task, present
 
 log = logging.getLogger("lstm_ae")
@@ -37,6 +37,23 @@ def covered(subset: Subset) -> np.ndarray:
     data: Any = subset.data
     rows: np.ndarray = data.steps_of(subset.index)
     return rows
+
+
+def stretches(subset: Subset) -> list[tuple[int, int]]:
+    """Returns first and last row (exclusive) of each stretch of one series that a subset's windows cover."""
+    data: Any = subset.data
+    inside = covered(subset)
+    if data.series_of_step is not None:  # a border between series ends a stretch
+        borders = np.flatnonzero(np.diff(data.series_of_step)) + 1
+    else:
+        borders = np.empty(0, dtype=int)
+    found = [part + begin for begin, part in zip([0, *borders], map(events, np.split(inside, borders)), strict=True)]
+    return [(begin, end) for begin, end in np.concatenate(found).tolist() if end - begin >= data.window]
+
+
+def calibrating(subset: Subset, lost: int) -> int:
+    """Returns how many steps of a subset get a score, where `lost` steps of each stretch get none."""
+    return sum(max(0, end - begin - lost) for begin, end in stretches(subset))
 
 
 def warn_of_labelled(data: Sequences, subsets: Mapping[str, Subset]) -> None:
@@ -102,39 +119,44 @@ class Scored:
         self.data = self._subset.data
         self.step_seconds = step_seconds(self.data)
         self.trained = self.data.values[covered(evaluated["train"].subset)].numpy()
-        series = self.data.series_of_step
-        same = np.zeros(len(self.data.values), dtype=int) if series is None else series
-        borders = np.flatnonzero(np.diff(same, prepend=-1))
-        whole = list(zip(borders.tolist(), [*borders[1:].tolist(), len(same)], strict=True))
-        inside = events(covered(self._subset)).tolist()
-        stretches = [
-            (max(a, c), min(b, d)) for a, b in whole for c, d in inside if min(b, d) - max(a, c) >= self.data.window
-        ]
-        errors = [self._errors(begin, end) for begin, end in stretches]
-        usual = np.concatenate(errors).mean(axis=0)
+        calibrated = stretches(self._subset)
+        errors, of_windows = zip(*(self._errors(begin, end) for begin, end in calibrated), strict=True)
+        usual = np.concatenate(of_windows).mean(axis=0)  # of all windows: those at the ends of stretches count as well
         self.error_scale = len(usual) * np.maximum(usual, SMALLEST_ERROR)
         self.calibration = [(one / self.error_scale).sum(axis=1) for one in errors]
         flags = self.data.label_of_step
-        self.calibration_labels = [] if flags is None else [flags[begin:end] for begin, end in stretches]
+        self.calibration_labels = [] if flags is None else [flags[begin:end] for begin, end in calibrated]
         tested = evaluated.judged == "test"
-        self.signals = whole if tested else stretches
-        errors = [self._errors(begin, end) for begin, end in whole] if tested else errors
-        self.contributions = [one / self.error_scale for one in errors]
+        self.signals = self._whole() if tested else calibrated
+        judged = [self._errors(begin, end)[0] for begin, end in self.signals] if tested else errors
+        self.contributions = [one / self.error_scale for one in judged]
+
+    def _whole(self) -> list[tuple[int, int]]:
+        """Returns first and last row (exclusive) of each series."""
+        series = self.data.series_of_step
+        same = np.zeros(len(self.data.values), dtype=int) if series is None else series
+        borders = np.flatnonzero(np.diff(same, prepend=-1))
+        return list(zip(borders.tolist(), [*borders[1:].tolist(), len(same)], strict=True))
 
     @torch.no_grad()
-    def _errors(self, begin: int, end: int) -> np.ndarray:
-        """Returns the errors (steps, features) of rows of one series; minus infinity where no window fits."""
+    def _errors(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the errors of the steps (steps, features) and windows (windows, features) of rows of one series.
+
+        Steps that not all windows contain have minus infinity.
+        """
         subset = self._subset.windows_between(begin, end)
-        means = MeanOverWindows(self.data.window, self.data.features)
-        if not len(subset):
-            return np.full((end - begin, self.data.features), -np.inf)
-        found = []
+        means = MeanOverWindows(self.data.window, self.data.features, partial=False)
+        found, of_windows, first, last = [], [], 0, 0
         for positions in torch.split(torch.arange(len(subset)), BATCH):
             batch = self.task.prepare(subset.batch(positions), training=False)
-            starts = present(batch.starts, "starts")
-            offset = 0 if batch.target_starts is None else int((batch.target_starts - starts)[0])
-            found.append(means.add(self.task.errors(batch, self._answer(batch)), offset))
-        return np.concatenate([*found, means.finish(self.data.window - 1)])
+            errors = self.task.errors(batch, self._answer(batch))
+            at = int(offset(batch, errors)[0])
+            first, last = at + errors.shape[1] - 1, len(subset) + at  # of the steps that all windows contain
+            found.append(means.add(errors, at))
+            of_windows.append(errors.double().mean(dim=1).numpy())
+        whole = np.concatenate([*found, means.finish(self.data.window - 1 if len(subset) else end - begin)])
+        whole[:first], whole[max(first, last) :] = -np.inf, -np.inf
+        return whole, np.concatenate([np.empty((0, self.data.features)), *of_windows])
 
     @torch.no_grad()
     def reconstructed(self, begin: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from lstm_ae.data.unseen import Scaled, Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.models.kernel.choice import LARGEST
 from lstm_ae.tasks import detection
+from lstm_ae.tasks.overlapping import offset
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
@@ -195,7 +196,9 @@ class Trained:
             errors = self._errors_of(found, single)
         for place in set(range(len(found))) - set(single):
             stream = self.stream(None if found.series is None else found.series[place], found.names[place])
-            errors[place] = np.concatenate([stream.extend(found.values[place]).values, stream.finish().values])
+            known = stream.extend(found.values[place]).values
+            stream.require(len(found.values[place]))
+            errors[place] = np.concatenate([known, stream.finish().values])
         ordered = [errors[place] for place in range(len(found))]
         if np.ndim(ordered[0]) == 0:
             return Scores(rounded(np.array(ordered, dtype=np.float64), self._step), names=tuple(found.names))
@@ -240,9 +243,9 @@ class Trained:
             batch, found = self._errors(self.schema.windows_of(rows, series))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
-            return found, int(_offsets(batch)[0])
+            return found, int(offset(batch, found)[0])
 
-        return Stream(self.schema, errors, self.schema.window, self._step, called)
+        return Stream(self.schema, errors, self.schema.window, self._step, called, partial=self._usual is None)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
@@ -265,12 +268,13 @@ class Trained:
         )
         for own, scaled in self.schema.batches(chosen, self._takes_lengths):
             batch, made = self._errors(scaled)
+            begins = offset(batch, made)
             for row, place in enumerate(own):
                 if made.ndim == 1:
                     errors[places[place]] = float(made[row])
                     continue
                 whole = np.zeros(chosen.values[place].shape)
-                begin = int(_offsets(batch)[row])
+                begin = int(begins[row])
                 kept = made[row, : len(whole) - begin].numpy()
                 whole[begin : begin + len(kept)] = kept
                 errors[places[place]] = whole
@@ -296,12 +300,6 @@ class Trained:
                     f"A sequence must have at least {steps} steps, as those of training, and {name} has {len(values)}. "
                     "Leave it out."
                 )
-
-
-def _offsets(batch: Batch) -> Tensor:
-    """Returns the step at which each sequence's targets begin."""
-    starts = present(batch.starts, "starts")
-    return (starts if batch.target_starts is None else batch.target_starts) - starts
 
 
 def _choose_kernel(model: nn.Module, device: str) -> None:
