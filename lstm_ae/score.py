@@ -163,6 +163,15 @@ def note(worst: Worst, block: Block, table: pd.DataFrame, names: Sequence[str]) 
     worst.table = joined.sort_values("score", ascending=False, kind="stable").head(WORST)
 
 
+def like(trained: Trained, values: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the normal window that is nearest to the one around a step, and its steps from there; or empty arrays."""
+    window = trained.schema.window or 0
+    begin = max(0, min(place - window // 2, len(values) - window))
+    if not len(trained.fitted.get("normal_windows", ())) or len(values) < window:
+        return np.empty((0, values.shape[1])), np.empty(0)
+    return trained.nearest_normal(values[None, begin : begin + window])[0], np.arange(window) + begin - place
+
+
 def draw(worst: Worst, trained: Trained, path: Path) -> None:
     """Draws the surroundings of the highest score: the features that contribute most, and their errors."""
     from lstm_ae import drawing
@@ -178,8 +187,10 @@ def draw(worst: Worst, trained: Trained, path: Path) -> None:
         len(chosen) + 1, 1, 1.8 * (len(chosen) + 1) + 0.6, f"Highest score: {title}", sharex=True
     )
     steps = np.arange(begin, min(end, len(values))) - place
+    normal, at = like(trained, values, place)
     for ax, one in zip(axes[:-1, 0], chosen, strict=True):
         ax.plot(steps, values[begin:end, one], color=drawing.ORIGINAL, linewidth=1)
+        ax.plot(at, normal[:, one], color="#7570b3", linewidth=1, linestyle=":")  # the nearest normal window
         ax.axvline(0, color=drawing.MODEL, linewidth=1)
         ax.set_ylabel(f"{names[one]} ({trained.schema.unit})", fontsize=8)
     known = np.arange(begin, min(end, len(errors))) - place

@@ -1,4 +1,4 @@
-"""Say which steps of a signal are not normal, by the errors of a model that reconstructs what is."""
+"""Say which steps of a signal are not normal, by the errors of a model that reconstructs or predicts what is."""
 
 import logging
 import math
@@ -6,16 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lstm_ae import checks, drawing
+from lstm_ae import checks
 from lstm_ae.anomaly import thresholds
-from lstm_ae.baselines import Pca
-from lstm_ae.tasks import anomaly_figures, detection, measures
-from lstm_ae.types import Baselines, Batch, Evaluated, Figures, Metric, Output, Report, Score, Sequences, Subset, Task
+from lstm_ae.baselines import Pca, Persistence
+from lstm_ae.tasks import alarms, anomaly_figures, detection, measures
+from lstm_ae.types import (
+    Baselines,
+    Batch,
+    Evaluated,
+    Figures,
+    Metric,
+    Output,
+    Report,
+    Score,
+    Sequences,
+    Subset,
+    Task,
+    present,
+)
 
 RULES = ("false_alarms", "quantile", "labels")
+ERRORS = ("reconstruction", "prediction")
 SPREADS = ("step", "window")
 LEAST = -math.log(1 - thresholds.CONFIDENCE)  # false alarms that must be expected in the validation data, seeing none
 
@@ -23,14 +36,17 @@ log = logging.getLogger("lstm_ae")
 
 
 class Anomaly(Task):
-    """Reconstruct what is normal; the score of a step is its error, over the usual error of each feature.
+    """Reconstruct or predict what is normal; the score of a step is its error, over the usual error of each feature.
 
-    A step's error is the mean over all windows that contain it (`lstm_ae.tasks.overlapping`), so that it depends on the
-    `window - 1` rows before and after it only; a step without these rows has the lowest score. The score is the sum
-    over the features of error / (features x mean error on validation data): 1 is usual. The threshold is fitted on
-    validation data when the run ends, and is kept with them in task.npz, so that another rate needs no training.
+    The error of a reconstruction is the mean over all windows that contain the step (`lstm_ae.tasks.overlapping`), so
+    that it depends on the `window - 1` rows before and after it only. That of a prediction is of the window whose last
+    step it is, predicted from all the others: it depends on the `window - 1` rows before it, and is known at once. A
+    step without these rows has the lowest score. The score is the sum over the features of error / (features x mean
+    error on validation data): 1 is usual. The threshold is fitted on validation data when the run ends, and is kept
+    with them in task.npz, so that another rate needs no training.
 
     Args:
+        error: `reconstruction`, or `prediction` (of a model that predicts the next step).
         spread: What a window gives each of its steps: its own error (`step`), or the mean over the window (`window`),
             which is smoother and finds long anomalies rather than where they begin.
         trimmed: The share of each batch, its worst sequences, that the loss leaves out.
@@ -40,23 +56,20 @@ class Anomaly(Task):
         minimum_length: Steps of an alarm.
         merge_within: Steps not above the threshold that an alarm may bridge.
         cool_down: Steps after an alarm that start no other.
-        baselines: What a model must beat in reconstruction, by name; None: principal components.
+        baselines: What a model must beat, by name; None: principal components, or persistence in prediction.
     """
 
-    metrics: tuple[Metric, ...] = (measures.RECONSTRUCTION_MSE,)
-    primary_metric = "reconstruction_mse"
-    reported = detection.METRICS
-    factors: Mapping[str, float] = {"reconstruction": 1.0}
-    baselines: Baselines = {"pca": Pca}
+    reported = alarms.METRICS
     figures: Figures = {
         "alarms": anomaly_figures.alarms,
         "worst_windows": anomaly_figures.worst,
         "precision_recall": anomaly_figures.precision_recall,
-        "reconstruction": drawing.reconstruction,
+        "reconstruction": anomaly_figures.reconstruction,
     }
 
     def __init__(
         self,
+        error: str = "reconstruction",
         spread: str = "step",
         trimmed: float = 0.0,
         threshold: str = "false_alarms",
@@ -67,15 +80,22 @@ class Anomaly(Task):
         cool_down: int = 0,
         baselines: Baselines | None = None,
     ) -> None:
+        checks.one_of("error", error, ERRORS)
         checks.one_of("spread", spread, SPREADS)
         checks.one_of("threshold", threshold, RULES)
         if not 0 <= trimmed < 1:
             raise ValueError(f"`trimmed` must be a share of at least 0 and below 1, got {trimmed}. Use trimmed=0.05.")
         checks.share("share", share)
+        self.metrics = (Metric(f"{error}_mse", "squared scaled value"),)
+        self.primary_metric, self.factors = self.metrics[0].name, {error: 1.0}
+        self.predicts = error == "prediction"
+        if self.predicts and spread == "window":
+            raise ValueError("`spread=window` is of a reconstruction, as a prediction is of one step. Use spread=step.")
+        self.accepts = frozenset({"next_step", "next_sequence"} if self.predicts else ())
         self.spread, self.trimmed, self.threshold, self.rate, self.share = spread, trimmed, threshold, rate, share
         self.alarm_rules = {"minimum_length": minimum_length, "merge_within": merge_within, "cool_down": cool_down}
-        if baselines is not None:
-            self.baselines = baselines
+        default: Baselines = {"persistence": Persistence} if self.predicts else {"pca": Pca}
+        self.baselines = default if baselines is None else baselines
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses data without windows, labels that cannot judge, and validation data too short for the rate."""
@@ -96,11 +116,12 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
-        steps = detection.calibrating(subsets["validation"], 2 * (data.window - 1))
+        lost = (1 if self.predicts else 2) * (data.window - 1)
+        steps = detection.calibrating(subsets["validation"], lost)
         if not steps:
             raise ValueError(
-                f"The validation data must have a stretch of at least {2 * data.window - 1} rows, in which a step lies "
-                f"in all of its {data.window} windows, and have none. Use more data, or a smaller dataset.window."
+                f"The validation data must have a stretch of at least {lost + 1} rows, in which a step has all of its "
+                f"windows of {data.window}, and have none. Use more data, or a smaller dataset.window."
             )
         if self.threshold == "false_alarms":
             rate = thresholds.parse_rate(self.rate, detection.step_seconds(data))
@@ -111,21 +132,44 @@ class Anomaly(Task):
                     "more, or task.threshold=quantile."
                 )
 
+    def prepare(self, batch: Batch, training: bool) -> Batch:
+        """Returns the batch itself; to predict, all steps but the last as inputs, and the step after each as target."""
+        return batch.shifted(1) if self.predicts else batch
+
+    def _errors(self, batch: Batch, output: Output) -> tuple[Tensor, Tensor | None]:
+        """Returns the squared errors of all that was answered, 0 where they do not count, and which count."""
+        made, target, counted = output.reconstruction, batch.targets, batch.target_observed
+        if self.predicts:
+            made = present(output.prediction, "predictions")
+            if made.shape[1] == 1:
+                target, counted = target[:, -1:], None if counted is None else counted[:, -1:]
+        made = present(made, "answers")
+        measures.same_shape(made, target, self.primary_metric.removesuffix("_mse"))
+        return measures.squared_errors(made, target, counted), counted
+
     def score(self, batch: Batch, output: Output) -> Score:
-        """Returns the term and the metric of one batch."""
-        whole = measures.reconstruction_score(batch, output)
-        if not self.trimmed:
-            return whole
-        errors = measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
-        count = torch.full((len(batch),), errors[0].numel()) if batch.target_observed is None else (
-            batch.target_observed.sum(dim=(1, 2)))  # fmt: skip
-        each = errors.sum(dim=(1, 2)) / count.to(errors.device).clamp(min=1)
-        kept = max(1, len(each) - int(self.trimmed * len(each)))
-        return Score({"reconstruction": (each.topk(kept, largest=False).values.mean(), kept)}, whole.metrics)
+        """Returns the term and the metric of one batch; nothing of a baseline that does not answer."""
+        name = self.primary_metric.removesuffix("_mse")
+        if getattr(output, name) is None:
+            return Score({})
+        errors, counted = self._errors(batch, output)
+        whole = measures.mean(errors, counted)
+        term = whole
+        if self.trimmed:
+            count = errors[0].numel() if counted is None else counted.sum(dim=(1, 2)).clamp(min=1)
+            each = errors.sum(dim=(1, 2)) / count
+            kept = max(1, len(each) - int(self.trimmed * len(each)))
+            term = each.topk(kept, largest=False).values.mean(), kept
+        return Score({name: term}, {self.primary_metric: measures.detached(whole)})
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each value, or at every step the window's mean of the feature."""
-        errors = measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
+        """Returns the squared error of each value, or at every step the window's mean of the feature.
+
+        Of a prediction, that of the last step, (batch, 1, features).
+        """
+        errors, _ = self._errors(batch, output)
+        if self.predicts:
+            return errors[:, -1:]
         return errors if self.spread == "step" else errors.mean(dim=1, keepdim=True).expand_as(errors).contiguous()
 
     def report(self, evaluated: Evaluated) -> Report:
@@ -134,12 +178,12 @@ class Anomaly(Task):
             return Report()
         scored = detection.Scored(self, evaluated)
         fitted = self._fitted(scored)
-        found = detection.Found(scored, detection.threshold(fitted), self.alarm_rules)
+        found = alarms.Found(scored, detection.threshold(fitted), self.alarm_rules)
         tables = {"alarms": found.table()}
         if found.labelled:
             tables["scores_compared"] = compared = found.compared()
-            log.info("%s", detection.said(compared))
-        return Report(found.metrics(), tables=tables, arrays=found.arrays(), fitted=fitted)
+            log.info("%s", alarms.said(compared))
+        return Report(found.metrics(), found.intervals(), tables, found.arrays(), fitted)
 
     def _fitted(self, scored: detection.Scored) -> dict[str, np.ndarray]:
         """Returns what task.npz holds."""
@@ -147,6 +191,9 @@ class Anomaly(Task):
             "error_scale": scored.error_scale,
             "calibration": np.concatenate(scored.calibration),
             "calibration_lengths": np.array([len(one) for one in scored.calibration]),
+            "usual": scored.usual,
+            "reach": np.array(scored.reach),
+            "normal_windows": scored.normal_windows,
             "step_seconds": np.array(scored.step_seconds or 0.0),
             "alarm_rules": np.array([self.alarm_rules[name] for name in detection.RULES]),
         }

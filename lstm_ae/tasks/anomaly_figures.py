@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 3
-LABEL, ALARM = "#1b9e77", "#fdd0a2"
+LABEL, ALARM, NORMAL = "#1b9e77", "#fdd0a2", "#7570b3"
 
 
 def alarms(run_dir: Readable) -> "Figure | None":
@@ -32,7 +32,7 @@ def alarms(run_dir: Readable) -> "Figure | None":
         ax.set_ylabel(str(names[one]), fontsize=8)
     ax = axes[-1, 0]
     _shade(ax, found, named=True)
-    scores = np.maximum(found["signal_score"], 0)
+    scores = np.where(np.isfinite(found["signal_score"]), found["signal_score"], np.nan)  # a gap: no score
     ax.plot(steps, scores, color=drawing.MODEL, linewidth=0.8)
     ax.axhline(
         float(found["signal_threshold"]), color=drawing.ORIGINAL, linewidth=0.9, linestyle="--", label="threshold"
@@ -70,6 +70,12 @@ def _shade(ax: "Axes", found: dict[str, np.ndarray], named: bool = False) -> Non
         )
 
 
+def reconstruction(run_dir: Readable) -> "Figure | None":
+    """Draws sequences and their reconstruction; None where the score is the error of a prediction."""
+    predicts = run_dir.read_json("config.json")["task"].get("error") == "prediction"
+    return None if predicts else drawing.reconstruction(run_dir)
+
+
 def worst(run_dir: Readable) -> "Figure | None":
     """Draws the windows with the highest scores and their reconstruction, of the feature that is to blame."""
     found = run_dir.read_arrays("samples.npz")
@@ -85,7 +91,15 @@ def worst(run_dir: Readable) -> "Figure | None":
         one = int(found["worst_feature"][place])
         steps = np.arange(found["worst_values"].shape[1])
         ax.plot(steps, found["worst_values"][place, :, one], label="original", **drawing.ORIGINAL_STYLE)
-        ax.plot(steps, found["worst_made"][place, :, one], color=drawing.MODEL, linewidth=1.2, label="reconstruction")
+        ax.plot(steps, found["worst_made"][place, :, one], color=drawing.MODEL, linewidth=1.2, label="model")
+        ax.plot(
+            steps,
+            found["worst_normal"][place, :, one],
+            color=NORMAL,
+            linewidth=0.9,
+            linestyle=":",
+            label="nearest normal",
+        )
         ax.set_title(
             f"{found['worst_where'][place]}: {found['feature_names'][one]} {found['worst_share'][place]:.0%}, "
             f"score {found['worst_score'][place]:.3g}", fontsize=8,

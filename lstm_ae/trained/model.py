@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lstm_ae.anomaly.explain import nearest
 from lstm_ae.data.unseen import Scaled, Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.models.kernel.choice import LARGEST
@@ -222,6 +223,23 @@ class Trained:
             ValueError: the run fitted none, or its calibration data are too short for the rate.
         """
         return detection.threshold(self.fitted, rate)
+
+    def nearest_normal(self, windows: Any) -> np.ndarray:
+        """Returns for each window the most similar one of some training windows that the run keeps, for comparison.
+
+        Args:
+            windows: (windows, window, features), in their own units.
+
+        Returns:
+            (windows, window, features), in their own units.
+
+        Raises:
+            ValueError: the run keeps none, or the shapes do not fit.
+        """
+        kept = self.fitted.get("normal_windows", np.empty(0))
+        if not len(kept):
+            raise ValueError("The run must keep windows of training, and has none. Train with task=anomaly.")
+        return kept[[nearest(kept, one) for one in np.asarray(windows)]]
 
     def stream(self, series: str | None = None, called: str = "the stream") -> Stream:
         """Returns what scores the rows of one signal as they come in.
