@@ -21,7 +21,7 @@ import pandas as pd
 
 from lstm_ae.run_dir import replacing
 from lstm_ae.trained import Stream, Trained
-from lstm_ae.trained.alarms import Events
+from lstm_ae.trained.alarms import Events, SequenceAlarms
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing
 
 WORST = 10  # steps that are shown
@@ -130,16 +130,16 @@ def _keys(trained: Trained, frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFra
 
 
 def write(
-    block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool, threshold: float | None
+    block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool, threshold: float | None, whole: bool
 ) -> pd.DataFrame:
-    """Writes the steps of a block, and returns them; with a threshold, whether each is above it."""
+    """Writes the steps of a block, and returns them; with a threshold, whether each, or the `whole`, is above it."""
     errors = block.errors[block.lead :]
     scores, most = errors.sum(axis=1), errors.argmax(axis=1)
     largest = errors[np.arange(len(errors)), most]
     table = block.keys.assign(score=scores, feature=np.array(names, dtype=object)[most])
     table["share"] = np.round(np.divide(largest, scores, out=np.zeros_like(scores), where=scores > 0), 4)
     if threshold is not None:
-        table["alarm"] = (scores > threshold).astype(int)
+        table["alarm"] = np.where((scores.sum() if whole else scores) > threshold, 1, 0)
     if every:
         table = table.assign(**{f"error.{name}": errors[:, place] for place, name in enumerate(names)})
     table.to_csv(file, header=header, index=False, lineterminator="\n")
@@ -215,11 +215,12 @@ def score(arguments: Sequence[str] | None) -> None:
     names = trained.schema.feature_names
     asked = options.alarms or options.false_alarms or "threshold" in trained.fitted
     threshold = trained.threshold(options.false_alarms) if asked else None
-    events = None if threshold is None else Events(trained, threshold)
+    whole = trained.scores_sequences
+    events = None if threshold is None else (SequenceAlarms if whole else Events)(trained, threshold)
     with writing(options.output) as file:
         try:
             for block in blocks(trained, options.file):
-                table = write(block, names, file, header=count == 0, every=options.every_feature, threshold=threshold)
+                table = write(block, names, file, count == 0, options.every_feature, threshold, whole)
                 if events:
                     events.add(block.series, block.keys, block.errors[block.lead :])
                 note(worst, block, table, names)

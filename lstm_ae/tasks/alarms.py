@@ -204,10 +204,19 @@ def described(
     begin = max(0, start - reach)
     own, scores = np.maximum(parts[begin:end], 0), parts[start:end].sum(axis=1)
     found, peak = onset(own, (start - begin, end - begin), usual), int(scores.argmax())
-    shares = np.array(found.shares)
-    blamed = ", ".join(f"{names[one]} {shares[one]:.0%}" for one in np.argsort(-shares, kind="stable")[:BLAMED])
     steps = {"start": start, "end": end - 1, "peak": start + peak, "onset": begin + found.step}
-    return {**steps, "score": float(scores[peak]), "features": blamed}
+    return {**steps, "score": float(scores[peak]), "features": blamed(parts[start:end].sum(axis=0), names)}
+
+
+def blamed(parts: np.ndarray, names: Sequence[str]) -> str:
+    """Returns the features that contribute most to a score, with their shares of it.
+
+    Args:
+        parts: (features,), of the score.
+        names: Of the features.
+    """
+    shares = parts / max(float(parts.sum()), 1e-300)
+    return ", ".join(f"{names[one]} {shares[one]:.0%}" for one in np.argsort(-shares, kind="stable")[:BLAMED])
 
 
 def said(compared: Mapping[str, list[Any]]) -> str:

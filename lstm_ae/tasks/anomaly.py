@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -11,7 +11,8 @@ from torch import Tensor
 from lstm_ae import checks
 from lstm_ae.anomaly import thresholds
 from lstm_ae.baselines import Pca, Persistence
-from lstm_ae.tasks import alarms, anomaly_figures, detection, measures
+from lstm_ae.tasks import alarms, anomaly_figures, detection, measures, sequence_scores
+from lstm_ae.tasks.sequence_scores import SequenceScores
 from lstm_ae.types import (
     Baselines,
     Batch,
@@ -42,7 +43,8 @@ class Anomaly(Task):
     that it depends on the `window - 1` rows before and after it only. That of a prediction is of the window whose last
     step it is, predicted from all the others: it depends on the `window - 1` rows before it, and is known at once. A
     step without these rows has the lowest score. The score is the sum over the features of error / (features x mean
-    error on validation data): 1 is usual. The threshold is fitted on validation data when the run ends, and is kept
+    error on validation data): 1 is usual. Where the dataset cuts no windows, each sequence has a score, the mean of its
+    steps, and an alarm is a sequence. The threshold is fitted on validation data when the run ends, and is kept
     with them in task.npz, so that another rate needs no training.
 
     Args:
@@ -64,6 +66,7 @@ class Anomaly(Task):
         "alarms": anomaly_figures.alarms,
         "worst_windows": anomaly_figures.worst,
         "precision_recall": anomaly_figures.precision_recall,
+        "sequences": anomaly_figures.sequences,
         "reconstruction": anomaly_figures.reconstruction,
     }
 
@@ -99,10 +102,6 @@ class Anomaly(Task):
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses data without windows, labels that cannot judge, and validation data too short for the rate."""
-        if getattr(data, "window", None) is None:
-            raise ValueError(
-                "`window` must be given: scores of steps need windows of one length. Use dataset.window=48."
-            )
         if data.labels is not None and len(data.classes) == 1:
             raise ValueError(
                 f"`label` must hold normal and abnormal rows, and all hold {data.classes[0]!r}. "
@@ -116,6 +115,9 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
+        if data.window is None:
+            self._check_sequences(data, subsets)
+            return
         lost = (1 if self.predicts else 2) * (data.window - 1)
         steps = detection.calibrating(subsets["validation"], lost)
         if not steps:
@@ -123,14 +125,33 @@ class Anomaly(Task):
                 f"The validation data must have a stretch of at least {lost + 1} rows, in which a step has all of its "
                 f"windows of {data.window}, and have none. Use more data, or a smaller dataset.window."
             )
-        if self.threshold == "false_alarms":
-            rate = thresholds.parse_rate(self.rate, detection.step_seconds(data))
-            if rate * steps < LEAST:
-                raise ValueError(
-                    f"`rate` must be one that the validation data can show, and {steps} steps cannot show {self.rate}: "
-                    f"that takes {math.ceil(LEAST / rate)}. Use more data, task.rate=1/{math.floor(steps / LEAST)} or "
-                    "more, or task.threshold=quantile."
-                )
+        self._check_rate(steps, "steps", detection.step_seconds(data))
+
+    def _check_sequences(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
+        """Refuses what whole sequences cannot be judged by."""
+        if self.predicts:
+            raise ValueError(
+                "`error=prediction` needs windows of one length, in which each step is predicted from those before. "
+                "Use dataset.window=48, or task.error=reconstruction."
+            )
+        if self.threshold == "false_alarms" and str(self.rate).partition("/")[2].strip() in thresholds.SECONDS:
+            raise ValueError(
+                f"`rate` must be false alarms a sequence, such as 1/100, where no windows are cut, got {self.rate}. "
+                "Use task.rate=1/100, or dataset.window=48 for alarms in time."
+            )
+        self._check_rate(len(subsets["validation"]), "sequences", None)
+
+    def _check_rate(self, count: int, what: str, step_seconds: float | None) -> None:
+        """Refuses validation data that are too short for the rate."""
+        if self.threshold != "false_alarms":
+            return
+        rate = thresholds.parse_rate(self.rate, step_seconds)
+        if rate * count < LEAST:
+            raise ValueError(
+                f"`rate` must be one that the validation data can show, and {count} {what} cannot show {self.rate}: "
+                f"that takes {math.ceil(LEAST / rate)}. Use more data, task.rate=1/{math.floor(count / LEAST)} or "
+                "more, or task.threshold=quantile."
+            )
 
     def prepare(self, batch: Batch, training: bool) -> Batch:
         """Returns the batch itself; to predict, all steps but the last as inputs, and the step after each as target."""
@@ -176,8 +197,13 @@ class Anomaly(Task):
         """Returns the threshold with what it was fitted on, the alarms, and what labels say of them."""
         if evaluated.trial:
             return Report()
+        if cast("Any", evaluated["validation"].subset.data).window is None:
+            return self._report_sequences(SequenceScores(self, evaluated))
         scored = detection.Scored(self, evaluated)
-        fitted = self._fitted(scored)
+        fitted = self._fitted(scored, scored.step_seconds, self.alarm_rules) | {
+            "reach": np.array(scored.reach),
+            "normal_windows": scored.normal_windows,
+        }
         found = alarms.Found(scored, detection.threshold(fitted), self.alarm_rules)
         tables = {"alarms": found.table()}
         if found.labelled:
@@ -185,32 +211,42 @@ class Anomaly(Task):
             log.info("%s", alarms.said(compared))
         return Report(found.metrics(), found.intervals(), tables, found.arrays(), fitted)
 
-    def _fitted(self, scored: detection.Scored) -> dict[str, np.ndarray]:
-        """Returns what task.npz holds."""
+    def _report_sequences(self, scored: SequenceScores) -> Report:
+        fitted = self._fitted(scored, None, dict.fromkeys(detection.RULES, 0) | {"minimum_length": 1})
+        threshold = detection.threshold(fitted)
+        tables = {"sequences": scored.table(threshold)}
+        if scored.labelled:
+            tables["scores_compared"] = compared = scored.compared()
+            log.info("%s", sequence_scores.said(compared))
+        return Report(*scored.metrics(threshold), tables, scored.arrays(threshold), fitted)
+
+    def _fitted(
+        self, scored: detection.Scored | SequenceScores, step_seconds: float | None, rules: Mapping[str, int]
+    ) -> dict[str, np.ndarray]:
+        """Returns what task.npz holds of the threshold."""
         fitted: dict[str, Any] = {
             "error_scale": scored.error_scale,
             "calibration": np.concatenate(scored.calibration),
             "calibration_lengths": np.array([len(one) for one in scored.calibration]),
             "usual": scored.usual,
-            "reach": np.array(scored.reach),
-            "normal_windows": scored.normal_windows,
-            "step_seconds": np.array(scored.step_seconds or 0.0),
-            "alarm_rules": np.array([self.alarm_rules[name] for name in detection.RULES]),
+            "step_seconds": np.array(step_seconds or 0.0),
+            "alarm_rules": np.array([rules[name] for name in detection.RULES]),
         }
         try:
-            found = self._threshold(scored)
+            found = self._threshold(scored, step_seconds, rules)
         except ValueError as error:
             if self.threshold != "false_alarms":
                 raise
             log.warning("%s The highest validation score is the threshold.", error)
-            found = thresholds.quantile(scored.calibration, 1 - 1e-12, **self.alarm_rules)
+            found = thresholds.quantile(scored.calibration, 1 - 1e-12, **rules)
         log.info("%s", found.describe())
         return fitted | {"threshold": np.array(found.value), "threshold_said": np.array(found.describe())}
 
-    def _threshold(self, scored: detection.Scored) -> thresholds.Threshold:
+    def _threshold(
+        self, scored: detection.Scored | SequenceScores, step_seconds: float | None, rules: Mapping[str, int]
+    ) -> thresholds.Threshold:
         if self.threshold == "labels":
             return thresholds.best_f1(np.concatenate(scored.calibration), np.concatenate(scored.calibration_labels))
         if self.threshold == "quantile":
-            return thresholds.quantile(scored.calibration, self.share, **self.alarm_rules)
-        rate = thresholds.parse_rate(self.rate, scored.step_seconds)
-        return thresholds.false_alarms(scored.calibration, rate, **self.alarm_rules)
+            return thresholds.quantile(scored.calibration, self.share, **rules)
+        return thresholds.false_alarms(scored.calibration, thresholds.parse_rate(self.rate, step_seconds), **rules)

@@ -109,23 +109,52 @@ def worst(run_dir: Readable) -> "Figure | None":
     return figure
 
 
-def precision_recall(run_dir: Readable) -> "Figure | None":
-    """Draws precision over recall of the first signal's steps, with the chosen threshold; None without labels."""
+def sequences(run_dir: Readable) -> "Figure | None":
+    """Draws the scores of sequences with the threshold, those labelled as abnormal apart; None of a signal's steps."""
     found = run_dir.read_arrays("samples.npz")
-    label = found.get("signal_label")
+    if "sequence_score" not in found:
+        return None
+    score, label, threshold = found["sequence_score"], found["sequence_label"], float(found["signal_threshold"])
+    groups = {
+        "validation": found["calibration_score"],
+        "judged, normal": score[~label],
+        "judged, abnormal": score[label],
+    }
+    groups = {f"{name} ({len(one)})": one for name, one in groups.items() if len(one)}
+    figure, axes = drawing.figure(1, 1, 1.2 + 0.9 * len(groups), "Scores of sequences")
+    ax, rng = axes[0, 0], np.random.default_rng(0)
+    for place, (one, colour) in enumerate(zip(groups.values(), (drawing.ORIGINAL, drawing.MODEL, LABEL), strict=False)):
+        ax.plot(one, place + rng.uniform(-0.3, 0.3, len(one)), ".", color=colour, markersize=4, alpha=0.6)
+    ax.axvline(threshold, color=drawing.ORIGINAL, linewidth=0.9, linestyle="--", label="threshold")
+    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_xscale("log")
+    ax.set_xlabel("score (usual: 1)")
+    ax.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def precision_recall(run_dir: Readable) -> "Figure | None":
+    """Draws precision over recall with the chosen threshold, of sequences or of the first signal's steps.
+
+    None without labels.
+    """
+    found = run_dir.read_arrays("samples.npz")
+    what = "sequence" if "sequence_label" in found else "signal"
+    label = found.get(f"{what}_label")
     if label is None or label.all() or not label.any():
         return None
-    order = np.argsort(-found["signal_score"], kind="stable")
-    scores, hits = found["signal_score"][order], np.cumsum(label[order])
+    order = np.argsort(-found[f"{what}_score"], kind="stable")
+    scores, hits = found[f"{what}_score"][order], np.cumsum(label[order])
     precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
     above = int((scores > found["signal_threshold"]).sum())
-    figure, axes = drawing.figure(1, 1, 4.2, "Precision and recall of steps, over all thresholds")
+    unit = "sequence" if what == "sequence" else "step"
+    figure, axes = drawing.figure(1, 1, 4.2, f"Precision and recall of {unit}s, over all thresholds")
     ax = axes[0, 0]
     ax.plot(recall, precision, color=drawing.MODEL, linewidth=1.3)
     ax.axhline(label.mean(), color=drawing.ORIGINAL, linewidth=0.9, linestyle=":", label="a random score")
     if above:
         ax.plot(recall[above - 1], precision[above - 1], "o", color=drawing.ORIGINAL, label="the chosen threshold")
-    ax.set(xlabel="recall: share of labelled steps in alarm", ylabel="precision: share of alarm steps labelled",
+    ax.set(xlabel=f"recall: share of labelled {unit}s in alarm", ylabel=f"precision: share of alarm {unit}s labelled",
            xlim=(0, 1), ylim=(0, 1.02))  # fmt: skip
     ax.legend(fontsize=8)
     return figure

@@ -7,10 +7,32 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.anomaly.events import Alarms
-from lstm_ae.tasks.alarms import STEPS, described
+from lstm_ae.tasks.alarms import STEPS, blamed, described
 from lstm_ae.trained.model import Trained
 
 COLUMNS = (*STEPS, "score", "features")
+
+
+class SequenceAlarms:
+    """The sequences whose score, the sum of their steps' parts, is above a threshold; used as `Events` is.
+
+    Args:
+        trained: The model of a run that fitted a threshold.
+        threshold: Sequences whose score is above it are in alarm.
+    """
+
+    def __init__(self, trained: Trained, threshold: float) -> None:
+        self._names, self._threshold, self._rows = trained.schema.feature_names, threshold, list[dict[str, Any]]()
+
+    def add(self, series: str, keys: pd.DataFrame, parts: np.ndarray) -> None:
+        """Takes in the steps of a sequence, (steps, features)."""
+        if (score := parts.sum()) > self._threshold:
+            blame = blamed(parts.sum(axis=0), self._names)
+            self._rows.append({"sequence": series, "row": keys["row"].iloc[0], "score": score, "features": blame})
+
+    def finish(self) -> pd.DataFrame:
+        """Returns a row an alarm."""
+        return pd.DataFrame(self._rows, columns=["sequence", "row", "score", "features"])
 
 
 @dataclass
