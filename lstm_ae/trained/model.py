@@ -272,7 +272,7 @@ class Trained:
         return batch, self.over_usual(batch, self.task.errors(batch, self.answer(batch)))
 
     def over_usual(self, batch: Batch, errors: Tensor) -> Tensor:
-        """Returns errors over what is usual for each feature, where the run fitted it; of sequences, over their steps."""
+        """Returns errors over what is usual for each feature, where the run fitted it."""
         if self._usual is None:
             return errors
         errors = errors / self._usual
