@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lstm_ae.anomaly.explain import nearest
 from lstm_ae.data.unseen import Scaled, Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.models.kernel.choice import LARGEST
@@ -170,7 +171,8 @@ class Trained:
     def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
         """Returns the error of each step, feature and sequence, as the task defines errors.
 
-        Where the run fitted what is usual (task=anomaly), each error is over that of its feature.
+        Where the run fitted what is usual (task=anomaly), each error is over that of its feature; and of a whole
+        sequence over the number of steps, so that its score is the mean of its steps.
 
         A model that was trained on windows scores each step of a longer sequence by the mean over all windows that
         contain it, at stride 1; of a DataFrame, the sequences are then its whole series.
@@ -223,6 +225,23 @@ class Trained:
         """
         return detection.threshold(self.fitted, rate)
 
+    def nearest_normal(self, windows: Any) -> np.ndarray:
+        """Returns for each window the most similar one of some training windows that the run keeps, for comparison.
+
+        Args:
+            windows: (windows, window, features), in their own units.
+
+        Returns:
+            (windows, window, features), in their own units.
+
+        Raises:
+            ValueError: the run keeps none, or the shapes do not fit.
+        """
+        kept = self.fitted.get("normal_windows", np.empty(0))
+        if not len(kept):
+            raise ValueError("The run must keep windows of training, and has none. Train with task=anomaly.")
+        return kept[[nearest(kept, one) for one in np.asarray(windows)]]
+
     def stream(self, series: str | None = None, called: str = "the stream") -> Stream:
         """Returns what scores the rows of one signal as they come in.
 
@@ -250,11 +269,22 @@ class Trained:
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
         batch = self.task.prepare(scaled.batch, training=False)
-        return batch, self.over_usual(self.task.errors(batch, self.answer(batch)))
+        return batch, self.over_usual(batch, self.task.errors(batch, self.answer(batch)))
 
-    def over_usual(self, errors: Tensor) -> Tensor:
+    def over_usual(self, batch: Batch, errors: Tensor) -> Tensor:
         """Returns errors over what is usual for each feature, where the run fitted it."""
-        return errors if self._usual is None else errors / self._usual
+        if self._usual is None:
+            return errors
+        errors = errors / self._usual
+        if not self.scores_sequences:
+            return errors
+        counted = batch.target_observed
+        return errors / (errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1))
+
+    @property
+    def scores_sequences(self) -> bool:
+        """Whether the run fitted what is usual for whole sequences, so that an alarm is a sequence and not a step."""
+        return self._usual is not None and self.schema.window is None
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""
