@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.files import replacing
+from lstm_ae.printable import printable
 from lstm_ae.trained import Stream, Trained
 from lstm_ae.trained.alarms import Events, SequenceAlarms
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing
@@ -236,7 +237,7 @@ def score(arguments: Sequence[str] | None) -> None:
                 found.to_csv(file, index=False, lineterminator="\n")
         print(f"{len(found):,} alarms above {threshold:.6g}{f': {options.alarms}' if options.alarms else ''}.")
     print(f"{count:,} steps scored: {options.output}. The highest scores, and the features that contribute most:\n")
-    print(worst.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    print(printable(worst.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), keep="\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """What happens in one job, in order. Knows no hydra."""
 
 import contextlib
+import errno
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,12 @@ from lstm_ae.experiment.checkpoints import Checkpoints, resume
 from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.experiment.slow_epochs import SlowEpochs
 from lstm_ae.files import DamagedError
+from lstm_ae.printable import printable
 from lstm_ae.run_dir import CHECKPOINT, ENDED, ENVIRONMENT, METRICS, RunDir, RunDirError, signature
-from lstm_ae.trainer import Callback
+from lstm_ae.trainer import Callback, Trainer
+
+#: After these the same command goes on, in a sweep too, which does not repeat failed jobs.
+DISK_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS") if hasattr(errno, name)}
 
 log = logging.getLogger("lstm_ae")
 
@@ -100,7 +105,9 @@ def _status_kept(job: Job) -> Iterator[None]:
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
-            job.run_dir.end("failed", error=explain(error, job.run_dir.path), trace=traceback.format_exc())
+            state = "interrupted" if isinstance(error, OSError) and error.errno in DISK_ERRORS else "failed"
+            trace = printable(traceback.format_exc(), keep="\n")
+            job.run_dir.end(state, error=explain(error, job.run_dir.path), trace=trace)
         raise
 
 
@@ -158,11 +165,17 @@ def _run(job: Job) -> float:
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
     more = {"reused": str(reused)} if reused else {"reason": str(training.stopped)} if training.stopped else {}
     run_dir.end(state, **more)
-    if not job.single and not trainer.keep_checkpoint:
-        run_dir.remove(CHECKPOINT)
+    _remove_checkpoint(job, trainer)
     if job.single:
         terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
+
+
+def _remove_checkpoint(job: Job, trainer: Trainer) -> None:
+    """Removes the checkpoint of a sweep's job that has ended; one that stays is removed by the next command."""
+    if not job.single and not trainer.keep_checkpoint:
+        with contextlib.suppress(OSError):
+            job.run_dir.remove(CHECKPOINT)
 
 
 def _measure_only(job: Job, components: Components, recipe: Recipe, source: RunDir) -> float:
@@ -198,6 +211,7 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     run_dir = job.run_dir
     state = run_dir.status()["state"]
     log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, run_dir.path)
+    _remove_checkpoint(job, make("trainer", recipe.trainer))
     before = run_dir.read_json(ENVIRONMENT).get("code")
     if before is not None and before != code:
         log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")

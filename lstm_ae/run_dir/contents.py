@@ -65,16 +65,22 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def opened_zip(path: Path, content: bytes) -> tuple[io.BytesIO, str | None]:
-    """Returns a file of PyTorch or NumPy, opened, and the signature in its seal (None: it has none)."""
+def opened_zip(path: Path, content: bytes, limit: int) -> tuple[io.BytesIO, str | None]:
+    """Returns a file of PyTorch or NumPy, opened, and the signature in its seal (None: it has none).
+
+    Args:
+        path: Its path, for errors.
+        content: Its content.
+        limit: How many bytes it may have unpacked.
+    """
     run = files.sealed_run(path, content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-            bad = archive.testzip() if run is None and size <= files.BINARY_BYTES else None
+            bad = archive.testzip() if run is None and size <= limit else None
     except Exception as error:  # the module raises anything on what is no zip
         raise damaged(path, f"is damaged: {error}") from None
-    if size > files.BINARY_BYTES:
+    if size > limit:
         raise damaged(path, f"unpacks to {size} bytes, and no run writes so much")
     if bad:
         raise damaged(path, f"is damaged: the checksum of {bad} in it is wrong")
@@ -86,7 +92,7 @@ def arrays(path: Path, content: bytes) -> dict[str, Any]:
     import numpy as np  # the comparison of many runs reads none
 
     try:
-        with np.load(opened_zip(path, content)[0], allow_pickle=False) as file:
+        with np.load(opened_zip(path, content, files.ARRAY_BYTES)[0], allow_pickle=False) as file:
             return dict(file)
     except DamagedError:
         raise

@@ -141,7 +141,7 @@ class RunDir:
     def end(self, state: str, error: str | None = None, trace: str = "", **more: Any) -> None:
         """Marks the run as finished, failed, interrupted or diverged, and appends a traceback to run.log.
 
-        Does not change a run that ended before this process started.
+        Does not change a run that has ended.
         """
         if not self.begun and self.status().get("state") in ENDED:
             return
@@ -153,6 +153,7 @@ class RunDir:
         if state in ENDED:
             status["files"] = {**status.get("files", {}), **self._written}
         self.write_json(STATUS, {**status, "state": state, "end": _now(), "error": error, **more})
+        self.begun = state not in ENDED  # what fails later does not change what the run is
 
     @contextmanager
     def rewriting(self, names: Sequence[str]) -> Iterator[None]:
@@ -188,11 +189,11 @@ class RunDir:
 
     def read_zip(self, name: str) -> tuple[io.BytesIO, str | None]:
         """Returns a file of PyTorch or NumPy, opened, and the signature in its seal (None: it has none)."""
-        return contents.opened_zip(self / name, self.read(name))
+        return contents.opened_zip(self / name, self.read(name), files.BINARY_BYTES)
 
     def read_arrays(self, name: str) -> dict[str, Any]:
         """Returns the arrays of an .npz file by name."""
-        return contents.arrays(self / name, self.read(name))
+        return contents.arrays(self / name, self.read(name, files.ARRAY_BYTES))
 
     def read_table(self, name: str) -> dict[str, list[str]]:
         """Returns the columns of the CSV file `name`.csv as text."""
@@ -206,18 +207,27 @@ class RunDir:
         except ValueError as error:
             raise contents.damaged(self / HISTORY, f"must hold numbers: {error}") from None
 
-    def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
-        """Writes a file with a function that takes an open file.
+    def write_bytes(self, name: str, content: bytes | memoryview) -> None:
+        """Writes a file.
 
         Raises:
             OSError: the file cannot be written; the error has its name.
             RunDirError: its folder is a link.
         """
-        self._replace(name, contents.written(writer))
+        path = self / name
+        if path.parent != self.path and path.parent.is_symlink():
+            raise RunDirError(f"{path.parent} is a link, and a run writes in its own directory only. Remove the link.")
+        files.write(path, content)
+        if name not in NOT_LISTED and path.parent == self.path:
+            self._written[name] = [len(content), files.digest(content)]
+
+    def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
+        """Writes a file with a function that takes an open file; the errors of this and the next are `write_bytes`'."""
+        self.write_bytes(name, contents.written(writer))
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file."""
-        self._replace(name, text.encode())
+        self.write_bytes(name, text.encode())
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file; NaN and infinity become null, as JSON does not have them."""
@@ -225,7 +235,7 @@ class RunDir:
 
     def write_zip(self, name: str, run: str, writer: Callable[[IO[bytes]], Any]) -> None:
         """Writes a file of PyTorch, sealed with the signature of its run."""
-        self._replace(name, files.sealed(contents.written(writer), run))
+        self.write_bytes(name, files.sealed(contents.written(writer), run))
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Writes an .npz file."""
@@ -242,14 +252,6 @@ class RunDir:
         columns = list(rows[0]) if rows else []
         text = contents.table_text(columns, [[row[name] for name in columns] for row in rows], "\r\n")
         self.write_text(HISTORY, text if rows else "")
-
-    def _replace(self, name: str, content: bytes | memoryview) -> None:
-        path = self / name
-        if path.parent != self.path and path.parent.is_symlink():
-            raise RunDirError(f"{path.parent} is a link, and a run writes in its own directory only. Remove the link.")
-        files.write(path, content)
-        if name not in NOT_LISTED and path.parent == self.path:
-            self._written[name] = [len(content), files.digest(content)]
 
     def remove(self, name: str) -> None:
         """Removes a file if it exists."""

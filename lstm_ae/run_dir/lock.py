@@ -9,8 +9,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lstm_ae import files
+from lstm_ae.run_dir.names import STATUS
 
-WRITTEN_INTO = ("run.log", "figures", ".hydra")  # by name, in place: a link there would lead out of the directory
+#: What a run writes into, by name and in place: a link there would lead out of the directory, a pipe would hang.
+WRITTEN_INTO: Mapping[str, Callable[[Path], bool]] = {
+    "run.log": Path.is_file, ".lock": Path.is_file, "figures": Path.is_dir, ".hydra": Path.is_dir
+}  # fmt: skip
 
 log = logging.getLogger("lstm_ae")
 
@@ -20,7 +24,16 @@ class RunDirError(Exception):
 
 
 class HeldError(RunDirError):
-    """Another process writes to the directory."""
+    """Another process writes to the directory.
+
+    Args:
+        text: The message.
+        owner: The process and its host in parentheses, after a space; empty if unknown.
+    """
+
+    def __init__(self, text: str, owner: str) -> None:
+        super().__init__(text)
+        self.owner = owner
 
 
 @contextmanager
@@ -37,10 +50,13 @@ def locked(folder: Path, status: Callable[[], Mapping[str, Any]], key: str, time
         HeldError: another process holds the lock.
         RunDirError: links lead out of the directory.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in WRITTEN_INTO:
-        if (folder / name).is_symlink():
-            raise RunDirError(f"{folder / name} is a link, and a run writes in its own directory only. Remove it.")
+    if not (folder / STATUS).exists():  # Hydra may have made the folder, and flushed nothing
+        files.make_folder(folder)
+    for path, fits in ((folder / name, fits) for name, fits in WRITTEN_INTO.items()):
+        if path.is_symlink():
+            raise RunDirError(f"{path} is a link, and a run writes in its own directory only. Remove it.")
+        if path.exists() and not fits(path):
+            raise RunDirError(f"{path} must be a {'file' if fits is Path.is_file else 'folder'}. Remove it.")
     lock = FileLock(folder / ".lock")
     try:
         try:
@@ -50,14 +66,14 @@ def locked(folder: Path, status: Callable[[], Mapping[str, Any]], key: str, time
                 log.warning("Another process%s is writing in %s: waiting for it", _owner(status()), folder)
             lock.acquire(timeout=timeout)
     except Timeout:
-        raise HeldError(
-            f"`{key}` must be free, and another process{_owner(status())} is writing in {folder}. "
-            "Wait for it, or name another directory."
-        ) from None
+        owner = _owner(status())
+        text = f"`{key}` must be free, and another process{owner} is writing in {folder}. "
+        raise HeldError(f"{text}Wait for it, or name another directory.", owner) from None
     except OSError as error:
-        raise RunDirError(f"{folder / '.lock'} must be a regular file: {error.strerror}. Remove it.") from None
+        raise RunDirError(f"{folder / '.lock'} cannot be locked: {error.strerror}. Remove it.") from None
     try:
-        files.sweep(folder)
+        for name in ("", "figures", ".hydra"):
+            files.sweep(folder / name)
         yield
     finally:
         lock.release()
