@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from hydra.core.hydra_config import HydraConfig  # noqa: E402
@@ -124,6 +125,18 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
         return run(config)
 
     return call
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    """A grid of two by two over two seeds, in which one combination diverged."""
+    from lstm_ae.compare import table
+    from tests.run_dirs import write_run
+
+    for number, (lr, hidden, seed) in enumerate((a, b, c) for a in (0.1, 0.01) for b in (8, 16) for c in (0, 1)):
+        bad = lr == 0.1 and hidden == 16
+        write_run(tmp_path / str(number), lr + seed / 100, lr, hidden, seed, "diverged" if bad else "finished")
+    return table.load(tmp_path)
 
 
 @pytest.fixture(scope="session")

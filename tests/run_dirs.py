@@ -27,3 +27,19 @@ def write(path: Path, loss: float | None, state: str = "finished", losses=(), se
         run.write_json("metrics.json", {"validation": {"loss": loss}, "test": {"loss": loss + 1}, "seconds": seconds})
     run.write_history([{"epoch": i + 1, "validation.loss": value} for i, value in enumerate(losses)])
     return path
+
+
+def write_run(path, loss, lr=0.1, hidden=8, seed=0, state="finished", error=None, **config):
+    """A run directory with a history of three epochs."""
+    run = RunDir(path)
+    run.write_json("config.json", {"seed": seed, "model": {"hidden_size": hidden}, "optimizer": {"lr": lr}, **config})
+    run.write_json("status.json", {"state": state, "error": error})
+    metrics = {
+        "metrics": METRICS,
+        "validation": {"loss": loss, "accuracy": 1 - loss},
+        "parameters": 100 * hidden,
+        "seconds": 1.5 * hidden,
+    }
+    run.write_json("metrics.json", metrics)
+    part = {"validation.loss": loss, "validation.accuracy": 1 - loss}
+    run.write_history([{"epoch": epoch, **{key: value / epoch for key, value in part.items()}} for epoch in (1, 2, 3)])

@@ -7,7 +7,7 @@ import pytest
 from lstm_ae.compare import report, selection, table
 from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
-from tests.test_compare_figures import frame, write_run  # noqa: F401  # the first is a fixture
+from tests.run_dirs import write_run
 
 PNG = (
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -52,7 +52,7 @@ def opened(browser):
 
 
 @pytest.fixture
-def path(frame, tmp_path):  # noqa: F811
+def path(frame, tmp_path):
     for number in (0, 4):
         RunDir(tmp_path / str(number)).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
     for number, commit in ((0, "abc"), (6, "def")):
@@ -61,9 +61,8 @@ def path(frame, tmp_path):  # noqa: F811
     return written(table.load(tmp_path), tmp_path / "out", ["a.json: broken"])
 
 
-def written(frame, folder, problems=()):  # noqa: F811
-    (path,) = report.write(rank(frame, "validation.loss"), folder, problems)
-    return path
+def written(frame, folder, problems=()):
+    return report.write(rank(frame, "validation.loss"), folder, problems)
 
 
 def eventually(page, expression):

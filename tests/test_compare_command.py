@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import types
 
 import pytest
 
@@ -112,39 +111,25 @@ def test_wrong_options_are_refused_with_the_rule(capsys):
         assert message in capsys.readouterr().err
 
 
-def test_figures_and_the_report_get_the_runs_and_the_problems(compare, tmp_path, monkeypatch):
-    calls = []
-    figures, report = types.ModuleType("figures"), types.ModuleType("report")
-    figures.write = lambda *given: calls.append(given) or ["a.png"]
-    report.write = lambda *given: calls.append(given) or ["page.html"]
-    monkeypatch.setitem(sys.modules, "lstm_ae.compare.figures", figures)
-    monkeypatch.setitem(sys.modules, "lstm_ae.compare.report", report)
-    *_, err = compare(TOY, tmp_path / "none", "--where", "lr=0.1", "--figures", "f", "--report", "r")
-    assert "Figures: a.png" in err
-    assert "Report: page.html" in err
-    (ranked, folder), (same, _, problems) = calls
-    assert (len(ranked.frame), ranked.metric, str(folder)) == (6, "validation.loss", "f")
-    assert same is ranked  # the one that the table shows
-    assert problems == [f"{tmp_path}/none: must be a run or a folder of runs, but does not exist."]
+def test_the_page_shows_the_runs_that_the_table_shows_and_the_problems(compare, tmp_path):
+    *_, err = compare(TOY, tmp_path / "none", "--where", "lr=0.1", "--report", tmp_path / "page")
+    assert f"Report: {tmp_path}/page/report.html" in err
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "Comparison of 6 runs by validation.loss" in page
+    assert f"{tmp_path}/none: must be a run or a folder of runs, but does not exist." in page
 
 
-def test_figures_and_the_report_show_the_epoch_and_the_runs_that_the_table_shows(compare, tmp_path, monkeypatch):
-    shown = []
-    for name in ("figures", "report"):
-        module = types.ModuleType(name)
-        module.write = lambda ranked, *_: shown.append(ranked.frame) or []
-        monkeypatch.setitem(sys.modules, f"lstm_ae.compare.{name}", module)
+def test_the_page_shows_the_epoch_that_the_table_shows(compare, tmp_path):
     write(tmp_path / "failed", None, "failed")
-    compare(TOY / "0", tmp_path, "--epoch", 1, "--where", "state=reached", "--figures", "f", "--report", "r")
-    assert [list(frame["state"]) for frame in shown] == [["reached"], ["reached"]]
+    compare(TOY / "0", tmp_path, "--epoch", 1, "--where", "state=reached", "--report", tmp_path / "page")
+    assert "1 run, all compared at the same epoch." in (tmp_path / "page" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["figures", "report"])
-def test_an_unwritable_folder_gives_an_error_and_the_table(compare, tmp_path, name):
+def test_an_unwritable_folder_gives_an_error_and_the_table(compare, tmp_path):
     (tmp_path / "file").write_text("")
-    code, out, err = compare(TOY, f"--{name}", tmp_path / "file")
+    code, out, err = compare(TOY, "--report", tmp_path / "file")
     assert (code, out.split("\n\n")[0].count("\n")) == (1, 18)
-    assert f"`--{name}` must be a writable folder, got {tmp_path}/file: File exists. Use another" in err
+    assert f"`--report` must be a writable folder, got {tmp_path}/file: File exists. Use another" in err
 
 
 def test_effects_on_a_narrow_terminal_keep_the_means_and_the_best_values(compare, monkeypatch):

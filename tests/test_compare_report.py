@@ -11,7 +11,7 @@ import pytest
 
 from lstm_ae.compare import report, series, table
 from lstm_ae.compare.ranking import rank
-from tests.test_compare_figures import frame, write_run  # noqa: F401  # the first is a fixture
+from tests.run_dirs import write_run
 
 PAYLOAD = '</script><script>document.title="ran"</script><img src=x onerror=alert(1)>&\u2028'
 PNG = report.PNG + b"not much of a picture"
@@ -40,13 +40,13 @@ class Page(HTMLParser):
         return json.loads(self.content[name])
 
 
-def written(frame, folder, problems=(), metric="validation.loss"):  # noqa: F811
-    (path,) = report.write(rank(frame, metric), folder, problems)
+def written(frame, folder, problems=(), metric="validation.loss"):
+    path = report.write(rank(frame, metric), folder, problems)
     text = path.read_text()
     return text, Page(text)
 
 
-def test_all_runs_are_listed_in_order_of_rank(frame, tmp_path):  # noqa: F811
+def test_all_runs_are_listed_in_order_of_rank(frame, tmp_path):
     write_run(tmp_path / "8", 0.001, state="failed", error="why")
     _, page = written(table.load(tmp_path), tmp_path / "out")
     runs = page.data()["runs"]
@@ -58,13 +58,13 @@ def test_all_runs_are_listed_in_order_of_rank(frame, tmp_path):  # noqa: F811
     assert len(runs[0]["curve"]) == 3
 
 
-def test_a_higher_accuracy_is_better(frame, tmp_path):  # noqa: F811
+def test_a_higher_accuracy_is_better(frame, tmp_path):
     _, page = written(frame, tmp_path / "out", metric="validation.accuracy")
     assert page.data()["higher"]
     assert page.data()["runs"][0]["score"] == pytest.approx(0.99)
 
 
-def test_the_summary_names_the_best_and_counts_the_states(frame, tmp_path):  # noqa: F811
+def test_the_summary_names_the_best_and_counts_the_states(frame, tmp_path):
     text, _ = written(frame, tmp_path / "out", ["a/metrics.json: not JSON"])
     assert "First in the ranking: lr 0.01, hidden_size 8, with a validation.loss of 0.015 (standard deviation" in text
     assert "8 runs, 6 finished, 2 diverged. They differ in lr, hidden_size." in text
@@ -102,7 +102,7 @@ def page_scripts(page):
     return [int(name.removeprefix("script")) for name in page.content if name.startswith("script")]
 
 
-def test_the_policy_names_the_two_scripts_and_forbids_every_request(frame, tmp_path):  # noqa: F811
+def test_the_policy_names_the_two_scripts_and_forbids_every_request(frame, tmp_path):
     _, page = written(frame, tmp_path / "out")
     policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     allowed = re.findall(r"'sha256-([^']+)'", policy)
@@ -126,7 +126,7 @@ def test_infinite_numbers_and_invalid_unicode_are_written(tmp_path):
     assert page.data()["runs"][0]["values"]["limit"] is None
 
 
-def test_figures_of_the_best_runs_are_in_the_page_up_to_the_size_limit(frame, tmp_path, monkeypatch):  # noqa: F811
+def test_figures_of_the_best_runs_are_in_the_page_up_to_the_size_limit(frame, tmp_path, monkeypatch):
     for run in frame["run"]:
         run = report.Path(run)
         (run / "figures").mkdir()
@@ -138,7 +138,7 @@ def test_figures_of_the_best_runs_are_in_the_page_up_to_the_size_limit(frame, tm
     assert page.data()["picturesLeftOut"] == 5
 
 
-def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):  # noqa: F811
+def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):
     folder = report.Path(frame["run"][0]) / "figures"
     folder.mkdir()
     (folder / "secret.png").symlink_to(tmp_path / "secret")
@@ -152,7 +152,7 @@ def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):  # noqa:
     assert page.data("pictures") == {}
 
 
-def test_an_environment_that_is_a_link_is_not_embedded(frame, tmp_path):  # noqa: F811
+def test_an_environment_that_is_a_link_is_not_embedded(frame, tmp_path):
     (tmp_path / "secret.json").write_text('{"password": "s3cret"}')
     (report.Path(frame["run"][0]) / "environment.json").symlink_to(tmp_path / "secret.json")
     text, page = written(frame, tmp_path / "out")
@@ -161,7 +161,7 @@ def test_an_environment_that_is_a_link_is_not_embedded(frame, tmp_path):  # noqa
     assert "environment.json is a link" in str(page.elements) + text
 
 
-def test_effects_have_their_position_on_the_axis(frame, tmp_path):  # noqa: F811
+def test_effects_have_their_position_on_the_axis(frame, tmp_path):
     _, page = written(frame, tmp_path / "out")
     assert [(row["setting"], row["place"]) for row in page.data()["effects"]] == [
         ("model.hidden_size", 0), ("model.hidden_size", 1), ("optimizer.lr", 0), ("optimizer.lr", 1),
@@ -169,12 +169,13 @@ def test_effects_have_their_position_on_the_axis(frame, tmp_path):  # noqa: F811
     assert page.data()["levels"] == {"optimizer.lr": ["0.01", "0.1"], "model.hidden_size": ["8", "16"]}
 
 
-def test_the_colours_of_the_page_are_those_of_the_figures():
+def test_the_page_has_every_colour_in_light_and_dark():
     style = (resources.files("lstm_ae.compare") / "page" / "page.css").read_text()
-    assert re.findall(r"--group-\d: (#\w{6})", style)[: len(series.COLOURS)] == list(series.COLOURS)
+    numbers = [int(number) for number in re.findall(r"--group-(\d): #\w{6}", style)]
+    assert numbers == 2 * list(range(series.MAX_COLOURS))
 
 
-def test_a_page_is_replaced_atomically(frame, tmp_path):  # noqa: F811
+def test_a_page_is_replaced_atomically(frame, tmp_path):
     first = report.write(rank(frame, "validation.loss"), tmp_path / "out")
     again = report.write(rank(frame, "validation.loss"), tmp_path / "out")
     assert first == again

@@ -154,23 +154,7 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     assert simulations.judged(scores, "normal", 0)[:, 1:].mean() == pytest.approx(0.8, abs=0.04)
 
 
-# Paired tests, Holm, overlap
-
-
-def test_the_paired_test_is_students_and_widened_by_the_overlap():
-    differences = np.array([0.1, 0.3, 0.2, 0.4, -0.1])
-    expected = stats.ttest_1samp(differences, 0)
-    found = statistics.paired_test(differences)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
-    t = differences.mean() / math.sqrt(differences.var(ddof=1) * (1 / 5 + 1 / 4))
-    assert statistics.paired_test(differences, 1 / 4).p == pytest.approx(2 * stats.t.sf(t, 4))
-
-
-def test_the_paired_test_refuses_two_pairs_and_pairs_without_spread():
-    assert statistics.paired_test([0.1, 0.2]).reason == verdicts([[1, 1], [2, 2]]).reason
-    assert statistics.paired_test([0.1, 0.1, 0.1]).p == 1
-    assert statistics.paired_test([0.0, 0.0, 0.0]).p == 1
+# Holm, overlap
 
 
 def test_holm_adjusts_in_steps_and_keeps_what_is_missing():
@@ -230,6 +214,11 @@ def test_the_interval_over_time_of_independent_days_is_about_students():
 # Effects
 
 
+def effect(scores, values, blocks, **options):
+    """The effect of the only setting."""
+    return statistics.effects(scores, {"only": values}, blocks, higher_is_better=False, **options)["only"]
+
+
 def additive(seeds=5):
     """A moves the score by -3, -1 and 4, b by -1 and 1; seeds have an effect, and there is a little noise."""
     rng = np.random.default_rng(0)
@@ -260,27 +249,41 @@ def test_seeds_are_the_unit_of_an_effects_interval_and_not_runs():
 
 def test_p_values_hold_for_all_settings_together():
     scores, settings, seed = additive()
-    alone = statistics.effect(scores, settings["b"], seed, [settings["a"]], higher_is_better=False)
     together = statistics.effects(scores, settings, seed, higher_is_better=False)
     raw = {name: one.pair_p for name, one in together.items()}
-    assert alone.pair_p == raw["b"]
     adjusted = statistics.holm([*raw["a"].values(), *raw["b"].values()])
     assert together["b"].values[1].p == pytest.approx(adjusted[-1])
     assert math.isnan(together["b"].values[0].p)
 
 
+def test_the_detectable_effect_is_found_four_times_in_five():
+    """The only difference is that of one value of one setting; two settings of three values, twenty blocks, noise 1."""
+    rng, found = np.random.default_rng(0), []
+    a, b, seed = zip(*[(a, b, s) for a in range(3) for b in range(3) for s in range(20)], strict=True)
+    settings = {"a": a, "b": b}
+    noise = rng.normal(size=(200, len(a)))
+    sizes = [statistics.effects(row, settings, seed, higher_is_better=False)["a"].detectable for row in noise]
+    for row in noise:
+        shifted = row - np.mean(sizes) * (np.array(a) == 2)
+        one = statistics.effects(shifted, settings, seed, higher_is_better=False)["a"]
+        found.append(bool(one.best == 2 and one.values[0].p < statistics.LEVEL))
+    assert np.std(sizes) < 0.2 * np.mean(sizes)
+    assert 0.72 < np.mean(found) < 0.88
+    assert math.isnan(effect([1.0, 2.0], [0, 1], [0, 0]).detectable)
+
+
 def test_arithmetic_and_geometric_means_may_disagree_and_both_are_named():
     scores = [0.5, 1.0, 0.5, 1.1, 4.0, 1.2, 0.6, 1.0, 3.0, 1.1, 0.4, 1.0]
     seed, value = [s for s in range(6) for _ in range(2)], ["spread", "even"] * 6
-    found = statistics.effect(scores, value, seed, higher_is_better=False)
-    logs = statistics.effect(scores, value, seed, higher_is_better=False, log=True)
+    found = effect(scores, value, seed)
+    logs = effect(scores, value, seed, log=True)
     assert (found.best_by_mean, found.best_by_geometric) == ("even", "spread")
     assert (found.best, logs.best) == ("even", "spread")
     spread = found.values[0]
     assert spread.geometric.estimate == pytest.approx(np.exp(np.log(scores[::2]).mean()))
     assert spread.geometric.low < spread.geometric.estimate < spread.geometric.high
     with pytest.raises(ValueError, match="`log` takes positive scores"):
-        statistics.effect([-1.0, 1.0], ["a", "b"], [0, 0], higher_is_better=False, log=True)
+        effect([-1.0, 1.0], ["a", "b"], [0, 0], log=True)
 
 
 def test_runs_are_compared_only_where_all_else_is_equal():
@@ -305,17 +308,17 @@ def test_two_seeds_or_one_value_test_no_effect():
     assert found.best == 1
     assert not found.significant
     assert math.isnan(found.omega_squared)
-    only = statistics.effect([1.0, 2.0, 3.0], ["a"] * 3, range(3), higher_is_better=False)
+    only = effect([1.0, 2.0, 3.0], ["a"] * 3, range(3))
     assert only.reason == "only one value has runs"
-    never = statistics.effect([1.0, 2.0], ["a", "b"], [0, 1], higher_is_better=False)
+    never = effect([1.0, 2.0], ["a", "b"], [0, 1])
     assert never.reason == "no run has the same other settings for all values"
-    diverged = statistics.effect([math.inf] * 2, ["a", "b"], [0, 0], higher_is_better=False)
+    diverged = effect([math.inf] * 2, ["a", "b"], [0, 0])
     assert diverged.best is None
 
 
 def test_labels_must_match_the_scores():
     with pytest.raises(ValueError, match="labels must be given for each of 2 `scores`, got 1"):
-        statistics.effect([1.0, 2.0], ["a", "b"], [0], higher_is_better=False)
+        effect([1.0, 2.0], ["a", "b"], [0])
 
 
 @pytest.mark.parametrize("overlap", [0.0, OVERLAP])

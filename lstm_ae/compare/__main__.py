@@ -1,7 +1,6 @@
 """The command line: `python -m lstm_ae.compare DIR...`."""
 
 import argparse
-import importlib
 import shutil
 import signal
 import sys
@@ -56,7 +55,6 @@ def parser() -> argparse.ArgumentParser:
         help="show what each setting does to the score, with tests (csv, json: only this)",
     )
     add("--diff", nargs=2, metavar="RUN", help="compare two runs: settings, environment, metrics, learning curves")
-    add("--figures", type=Path, metavar="FOLDER", help="also draw figures into this folder")
     add("--report", type=Path, metavar="FOLDER", help="also write an HTML page into this folder")
     return result
 
@@ -139,21 +137,19 @@ def _compare(options: argparse.Namespace, remarks: list[str]) -> tuple[str, int]
             shown = selection.effects_shown(found)
             rows = _rendered(shown, options, remarks, ("value", "mean", "p", "best", "source"))
             content += f"\nEffects on {metric}\n\n{rows}\n{_notes(sentences, options)}"
-    return content, _draw(ranked, options, remarks, problems)
+    return content, _page(ranked, options.report, remarks, problems) if options.report else 0
 
 
-def _draw(ranked: "Ranking", options: argparse.Namespace, remarks: list[str], problems: list[str]) -> int:
-    """Writes the requested figures and page, and returns the exit code: 1 if one cannot be written."""
-    code = 0
-    for name, folder, more in (("figures", options.figures, ()), ("report", options.report, (problems,))):
-        try:
-            if folder:
-                written = importlib.import_module(f"lstm_ae.compare.{name}").write(ranked, folder, *more)
-                remarks += [f"{name.capitalize()}: {path}" for path in written]
-        except OSError as error:
-            remarks.append(f"`--{name}` must be a writable folder, got {folder}: {error.strerror}. Use another folder.")
-            code = 1
-    return code
+def _page(ranked: "Ranking", folder: Path, remarks: list[str], problems: list[str]) -> int:
+    """Writes the page, and returns the exit code: 1 if it cannot be written."""
+    from lstm_ae.compare import report
+
+    try:
+        remarks.append(f"Report: {report.write(ranked, folder, problems)}")
+    except OSError as error:
+        remarks.append(f"`--report` must be a writable folder, got {folder}: {error.strerror}. Use another folder.")
+        return 1
+    return 0
 
 
 def _table(ranked: "Ranking", options: argparse.Namespace, remarks: list[str]) -> str:

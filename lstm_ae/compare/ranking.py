@@ -1,4 +1,4 @@
-"""The ranking of combinations of settings, which the closing table, the command, the page and the figures show."""
+"""The ranking of combinations of settings, which the closing table, the command and the page show."""
 
 import os
 from collections import Counter

@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 from lstm_ae.compare.output import strict
 from lstm_ae.compare.ranking import Ranking, short_run_names
 from lstm_ae.compare.reading import read_environment
-from lstm_ae.compare.series import COLOURS, Comparison, compare, shown
+from lstm_ae.compare.series import Comparison, compare, shown
 from lstm_ae.compare.table import (
     CANNOT_CHANGE_SCORE,
     REPEATS,
@@ -43,7 +43,7 @@ NO_CURVE = np.array([]), np.array([])
 MAX_ROWS = 30  # of the ranking; the table of runs has all
 
 
-def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[Path]:
+def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
     """Writes report.html.
 
     Args:
@@ -52,7 +52,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[
         problems: A line for each thing that could not be read.
 
     Returns:
-        The path of the file, in a list.
+        The path of the file.
     """
     comparison = compare(ranking)
     problems = [*problems, *comparison.problems]
@@ -79,7 +79,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> list[
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
     # A directory's name may be invalid UTF-8.
     RunDir(folder).write("report.html", lambda file: file.write(page.encode("utf-8", errors="replace")))
-    return [folder / "report.html"]
+    return folder / "report.html"
 
 
 def embedded(value: Any) -> str:
@@ -176,7 +176,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     groups = [
         {
             "label": label,
-            "colour": COLOURS.index(colour) if colour else None,  # the page has a lighter variant for dark mode
+            "colour": colour,  # page.css has a lighter variant for dark mode
             "verdict": strict(word),
             "rank": place + 1 if place < ranking.complete else None,
         }

@@ -1,8 +1,7 @@
-"""What the figures and the page draw of a ranking: labels and colours of combinations, effects, learning curves."""
+"""What the page draws of a ranking: labels and colours of combinations, effects, learning curves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,8 @@ from lstm_ae.compare.effects import effects
 from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.reading import read_history
 from lstm_ae.compare.table import in_order, plain, short_names, spans_decades, text
-from lstm_ae.printable import printable
 
-#: Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color/), without its yellow, which is
-#: hard to see on white. The first combinations get a colour and a legend entry each; the rest are grey.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a")
-GREY, DIVERGED = "#b3b3b3", "#b2182b"
-WIDTH = 9.0  # of a figure, inches
+MAX_COLOURS = 7  # the first combinations get a colour of page.css and a legend entry each; the rest are grey
 MISSING = "-"
 MAX_LABEL_SETTINGS = 8  # settings in a combination's label
 MAX_VALUES = 24  # of a setting in a heat map; with more, the cells are too small to read
@@ -37,7 +31,7 @@ class Comparison:
         keys: The settings that differ, those whose means differ most first.
         names: The short name of each of them, and of the metric.
         labels: The settings that distinguish each combination, in the order of the ranking.
-        colours: One of `COLOURS` for the first combinations that have a learning curve, None for the rest.
+        colours: A number below `MAX_COLOURS` for the first combinations that have a learning curve, None for the rest.
         curve_metric: The column of history.csv that is drawn; there is none for the test part.
         curves: The learning curve of each run that has one.
         problems: A line for each history that could not be read.
@@ -49,7 +43,7 @@ class Comparison:
     keys: list[str]
     names: Mapping[str, str]
     labels: list[str]
-    colours: list[str | None]
+    colours: list[int | None]
     curve_metric: str
     curves: Mapping[int, Curve]
     problems: list[str]
@@ -70,10 +64,6 @@ class Comparison:
         """Whether the means of a source's scores are geometric, as its effects are."""
         by = self.ranking.scores.groupby(self.ranking.frame["source"], sort=False)
         return {str(source): spans_decades(own) for source, own in by}
-
-    def rows(self, place: int) -> np.ndarray:
-        """Returns the positions of the runs of a combination."""
-        return np.flatnonzero(self.ranking.labels == place)
 
     def levels(self, key: str) -> list[Any]:
         """Returns a setting's values in runs with a score: numbers, then text, then None where it is missing."""
@@ -103,7 +93,7 @@ def compare(ranking: Ranking) -> Comparison:
     }  # fmt: skip
     drawn = {ranking.labels[row] for row in curves}
     first = sorted(range(len(ranking.table)), key=lambda place: place not in drawn)
-    colours = dict(zip(first, COLOURS, strict=False))
+    colours = dict(zip(first, range(MAX_COLOURS), strict=False))
     labels = [_label(row, keys, names) for _, row in ranking.table.iterrows()]
     return Comparison(
         ranking, found, findings, keys, names, labels, [colours.get(place) for place in range(len(labels))], column,
@@ -122,10 +112,3 @@ def _label(row: pd.Series, keys: list[str], names: Mapping[str, str]) -> str:
 def shown(key: str, value: Any) -> str:
     """Returns a value as short text: only the last part of a dotted class name."""
     return text(value, key) or MISSING
-
-
-def fit_text(text: str, width: int) -> str:
-    """Returns text shortened to `width`, with the dollar signs escaped that matplotlib would parse as mathematics."""
-    text = printable(text)
-    text = shorten(text, width, placeholder=" …") if " " in text else text
-    return (text if len(text) <= width else text[: width - 1] + "…").replace("$", r"\$")

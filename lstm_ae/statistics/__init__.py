@@ -7,7 +7,7 @@ A block is what is drawn afresh and shared by all that is compared: a seed, a fo
 independent unit of every procedure here; several runs in one block are averaged first.
 """
 
-from lstm_ae.statistics.effects import Effect, ValueEffect, effect, effects
+from lstm_ae.statistics.effects import Effect, ValueEffect, effects, holm
 from lstm_ae.statistics.intervals import (
     Interval,
     interval_over_time,
@@ -17,25 +17,22 @@ from lstm_ae.statistics.intervals import (
     skill,
 )
 from lstm_ae.statistics.overlap import fold_overlap, holdout_overlap, walk_forward_overlap
-from lstm_ae.statistics.paired import PairedTest, holm, paired_test
-from lstm_ae.statistics.verdicts import LEVEL, Verdict, Verdicts, verdicts
+from lstm_ae.statistics.verdicts import LEVEL, POWER, Verdict, Verdicts, verdicts
 
 __all__ = [
     "LEVEL",
+    "POWER",
     "Effect",
     "Interval",
-    "PairedTest",
     "ValueEffect",
     "Verdict",
     "Verdicts",
-    "effect",
     "effects",
     "fold_overlap",
     "holdout_overlap",
     "holm",
     "interval_over_time",
     "mean_interval",
-    "paired_test",
     "proportion_interval",
     "ratio",
     "skill",

@@ -3,16 +3,13 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_ae.statistics.grid import Labels, arranged, block_means, omega_squared, pair_p
 from lstm_ae.statistics.intervals import Interval, mean_interval
-from lstm_ae.statistics.paired import FEWEST_BLOCKS, holm, too_few
-from lstm_ae.statistics.verdicts import LEVEL, standard_errors
-
-Labels = Sequence[Hashable] | NDArray[np.generic]
+from lstm_ae.statistics.verdicts import FEWEST_BLOCKS, LEVEL, found_difference, too_few
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,11 @@ class Effect:
         balanced: Whether all values were run with the same other settings in the same blocks. If not, means are over
             what they share.
         reason: Why nothing was tested, where it was not.
+        detectable: The smallest difference of two values' means, of logarithms where these were tested, that would
+            have been found with a probability of 0.8 if nothing else differed; NaN where nothing was tested.
         pair_p: The unadjusted p value of each pair of values, by their positions.
+        error: The standard error of a typical pair's difference.
+        degrees: Its degrees of freedom.
     """
 
     values: tuple[ValueEffect, ...]
@@ -64,7 +65,10 @@ class Effect:
     blocks: int = 0
     balanced: bool = False
     reason: str = ""
+    detectable: float = math.nan
     pair_p: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    error: float = math.inf
+    degrees: int = 0
 
     @property
     def significant(self) -> bool:
@@ -82,7 +86,18 @@ def effects(
     resolution: float | None = None,
     log: bool = False,
 ) -> dict[str, Effect]:
-    """Returns the effect of each setting of a grid of runs, see `effect`; p values hold for all settings together.
+    """Returns the effect of each setting of a grid of runs; p values hold for all pairs of values of all settings.
+
+    Scores are averaged over all other settings within each block, which leaves a table of values x blocks. Intervals
+    and tests come from this table: runs that share a seed or a fold do not differ independently, however many there
+    are. Pairs of values are tested with the standard errors of `verdicts`; adjusting for all pairs (Holm) allows for
+    the best value having been chosen by the same scores.
+
+    Omega squared (Olejnik and Algina 2003, https://doi.org/10.1037/1082-989X.8.4.434) is eta squared less what chance
+    gives: of a setting without effect it is 0 on average, before it is cut at 0.
+
+    Assumes what `verdicts` does. Values that have less than half of the largest number of runs are left out; runs are
+    then compared only where all other values have a score with the same other settings in the same block.
 
     Args:
         scores: (runs,); NaN where a run has none, infinite where it diverged.
@@ -94,7 +109,7 @@ def effects(
         log: Whether to test the logarithms of the scores, which must then be positive.
 
     Raises:
-        ValueError: see `effect`.
+        ValueError: labels do not match the scores, or `log` is asked of scores that are not positive.
 
     Example:
         >>> scores = [1.0, 1.3, 2.1, 2.2, 1.1, 1.2, 2.3, 1.9, 1.1, 0.9, 2.0, 2.1]
@@ -112,51 +127,6 @@ def effects(
     return _adjusted(found)
 
 
-def effect(
-    scores: ArrayLike,
-    values: Labels,
-    blocks: Labels,
-    others: Sequence[Labels] = (),
-    *,
-    higher_is_better: bool,
-    overlap: float = 0.0,
-    resolution: float | None = None,
-    log: bool = False,
-) -> Effect:
-    """Returns what a setting does to the score; p values are adjusted for the pairs of its own values only.
-
-    Scores are averaged over all other settings within each block, which leaves a table of values x blocks. Intervals
-    and tests come from this table: runs that share a seed or a fold do not differ independently, however many there
-    are. Pairs of values are tested with the standard errors of `verdicts`; adjusting for all pairs (Holm) allows for
-    the best value having been chosen by the same scores.
-
-    Omega squared (Olejnik and Algina 2003, https://doi.org/10.1037/1082-989X.8.4.434) is eta squared less what chance
-    gives: of a setting without effect it is 0 on average, before it is cut at 0.
-
-    Assumes what `verdicts` does. Values that have less than half of the largest number of runs are left out; runs are
-    then compared only where all other values have a score with the same other settings in the same block.
-
-    Args:
-        scores: (runs,); NaN where a run has none, infinite where it diverged.
-        values: The setting's value in each run.
-        blocks: The seed, the fold or both, of each run.
-        others: For each other setting that differs, its value in each run.
-        higher_is_better: The direction of the score.
-        overlap: n_validation / n_train, see `lstm_ae.statistics.overlap`.
-        resolution: The smallest step of a score, None for a continuous one.
-        log: Whether to test the logarithms of the scores, which must then be positive.
-
-    Raises:
-        ValueError: labels do not match the scores, or `log` is asked of scores that are not positive.
-
-    Example:
-        >>> effect([1.0, 2.0, 1.1, 2.2], ["a", "b"] * 2, [0, 0, 1, 1], higher_is_better=True).reason
-        '2 blocks (seeds or folds) are too few for a test: 1 more is needed'
-    """
-    found = _unadjusted(scores, values, blocks, others, higher_is_better, overlap, resolution, log)
-    return _adjusted({"": found})[""]
-
-
 def _unadjusted(
     scores: ArrayLike,
     values: Labels,
@@ -168,7 +138,7 @@ def _unadjusted(
     log: bool,
 ) -> Effect:
     """Returns the effect of one setting with raw p values, in `pair_p` only."""
-    score, names, value_of, grid = _arranged(scores, values, blocks, others)
+    score, names, value_of, grid = arranged(scores, values, blocks, others)
     positive = bool((score[np.isfinite(score)] > 0).all())
     if log and not positive:
         raise ValueError(f"`log` takes positive scores, got {score[np.isfinite(score)].min():g}. Use log=False.")
@@ -176,8 +146,8 @@ def _unadjusted(
     counts = there.sum(axis=(1, 2))
     kept = np.flatnonzero((counts > 0) & (counts >= counts.max() / 2))
     cells: NDArray[np.bool_] = np.asarray(there[kept].all(axis=0) & (len(kept) > 0))  # (blocks, combinations)
-    arithmetic = _block_means(grid[kept], cells)  # (values, blocks)
-    geometric = _block_means(np.log(grid[kept]), cells) if positive else np.full_like(arithmetic, math.nan)
+    arithmetic = block_means(grid[kept], cells)  # (values, blocks)
+    geometric = block_means(np.log(grid[kept]), cells) if positive else np.full_like(arithmetic, math.nan)
     table = geometric if log else arithmetic
     n_blocks = table.shape[1]
     rows = [_value(name, score[value_of == i]) for i, name in enumerate(names)]
@@ -195,55 +165,26 @@ def _unadjusted(
     reason = too_few(n_blocks) if n_blocks < FEWEST_BLOCKS else "only one value has runs" if len(kept) < 2 else ""
     step = None if resolution is None or log else resolution / math.sqrt(cells.sum() / n_blocks)
     compared = np.log(grid[kept]) if log else grid[kept]
+    p_values, error, degrees = ({}, math.inf, 0) if reason else pair_p(table, kept, overlap, step)
     return Effect(
         tuple(rows),
         best=names[best],
         best_by_mean=names[by_mean],
         best_by_geometric=names[by_geometric] if positive else None,
-        omega_squared=math.nan if reason else _omega_squared(compared, cells, table, overlap),
+        omega_squared=math.nan if reason else omega_squared(compared, cells, table, overlap),
         blocks=n_blocks,
         balanced=len(kept) == len(names) and bool((there == cells).all()),
         reason=reason,
-        pair_p={} if reason else _pair_p(table, kept, overlap, step),
+        pair_p=p_values,
+        error=error,
+        degrees=degrees,
     )
-
-
-def _arranged(
-    scores: ArrayLike, values: Labels, blocks: Labels, others: Sequence[Labels]
-) -> tuple[NDArray[np.float64], list[Hashable], NDArray[np.intp], NDArray[np.float64]]:
-    """Returns the scores, the distinct values, the position of each run's value, and (values, blocks, combinations)."""
-    score = np.asarray(scores, dtype=float)
-    for labels in (values, blocks, *others):
-        if len(labels) != len(score):
-            raise ValueError(
-                f"labels must be given for each of {len(score)} `scores`, got {len(labels)}. Pass one for each run."
-            )
-    names, value_of = _codes(values)
-    _, block_of = _codes(blocks)
-    _, combination_of = _codes(list(zip(*others, strict=True)) if others else [()] * len(score))
-    return score, names, value_of, _cell_means(score, value_of, block_of, combination_of)
 
 
 def _value(name: Hashable, scores: NDArray[np.float64]) -> ValueEffect:
     """Returns a value with its runs counted, and no means yet."""
     nothing = Interval(math.nan, math.nan, math.nan, "too few runs that compare have a score")
     return ValueEffect(name, int(np.isfinite(scores).sum()), int(np.isinf(scores).sum()), nothing, nothing)
-
-
-def _pair_p(
-    table: NDArray[np.float64], kept: NDArray[np.intp], overlap: float, resolution: float | None
-) -> dict[tuple[int, int], float]:
-    """Returns the p value of Student's test of each pair of rows, by the positions in `kept`."""
-    from scipy.special import stdtr
-
-    n_values, n_blocks = table.shape
-    degrees = (n_values - 1) * (n_blocks - 1)
-    mean = table.mean(axis=1)
-    errors = [standard_errors(table, i, overlap, resolution)[0] for i in range(n_values)]
-    return {
-        (int(kept[i]), int(kept[j])): float(2 * stdtr(degrees, -abs(mean[i] - mean[j]) / errors[i][j]))
-        for i, j in combinations(range(n_values), 2)
-    }
 
 
 def _adjusted(found: Mapping[str, Effect]) -> dict[str, Effect]:
@@ -255,56 +196,38 @@ def _adjusted(found: Mapping[str, Effect]) -> dict[str, Effect]:
         best = [row.value for row in one.values].index(one.best) if one.pair_p else 0
         pairs = [(name, (min(i, best), max(i, best))) for i in range(len(one.values))]
         rows = [replace(row, p=p_values.get(pair, math.nan)) for row, pair in zip(one.values, pairs, strict=True)]
-        made[name] = replace(one, values=tuple(rows))
+        made[name] = replace(one, values=tuple(rows), detectable=_detectable(one, len(keys)))
     return made
 
 
-def _omega_squared(
-    grid: NDArray[np.float64], cells: NDArray[np.bool_], table: NDArray[np.float64], overlap: float
-) -> float:
-    """Returns omega squared, at least 0; the setting's interaction with the blocks is the error.
+def _detectable(one: Effect, pairs: int) -> float:
+    """Returns what Holm's first step, at the level of one of so many pairs, finds with a probability of 0.8."""
+    from scipy.special import stdtrit
+
+    if not math.isfinite(one.error):
+        return math.nan
+    critical = float(stdtrit(one.degrees, 1 - LEVEL / (2 * pairs)))
+    return one.error * found_difference(critical, one.degrees)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Returns p values adjusted for there being many (Holm 1979, https://www.jstor.org/stable/4615733); NaN stays NaN.
+
+    Assumes nothing about how the tests depend on one another.
 
     Args:
-        grid: (values, blocks, combinations).
-        cells: (blocks, combinations), those compared.
-        table: (values, blocks), their means.
-        overlap: By which chance makes the means of values differ more than the error within blocks says.
+        p_values: (tests,), of all that is asked together.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
     """
-    scores = grid[:, cells]  # (values, cells)
-    n_values, n_blocks = table.shape
-    per_block = cells.sum(axis=1)[cells.any(axis=1)]
-    value = scores.mean(axis=1, keepdims=True)
-    error = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
-    mean_square = float((per_block * error**2).sum()) / ((n_values - 1) * (n_blocks - 1))
-    total = float(((scores - scores.mean()) ** 2).sum())
-    between = scores.shape[1] * float(((value - scores.mean()) ** 2).sum())
-    by_chance = (n_values - 1) * mean_square * (1 + n_blocks * overlap)
-    return max(0.0, (between - by_chance) / (total + mean_square)) if total > 0 else 0.0
-
-
-def _codes(labels: Sequence[Hashable] | NDArray[np.generic]) -> tuple[list[Hashable], NDArray[np.intp]]:
-    """Returns the distinct labels in order of appearance, and each label's position among them; NaN is one label."""
-    seen: dict[Hashable, int] = {}
-    codes = [seen.setdefault(label if label == label else None, len(seen)) for label in labels]
-    return list(seen), np.array(codes, dtype=np.intp)
-
-
-def _cell_means(score: NDArray[np.float64], *codes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Returns the mean score of each cell, NaN where it has no run or one that diverged."""
-    shape = tuple(int(code.max(initial=-1)) + 1 for code in codes)
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    given = ~np.isnan(score)
-    where = tuple(code[given] for code in codes)
-    np.add.at(sums, where, np.where(np.isfinite(score), score, math.nan)[given])
-    np.add.at(counts, where, 1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), math.nan)
-
-
-def _block_means(grid: NDArray[np.float64], cells: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Returns (values, blocks): means over the combinations that are compared, for blocks that have some."""
-    some = cells.any(axis=1)
-    sums = np.where(cells, grid, 0.0).sum(axis=2)
-    return np.asarray(sums[:, some] / cells.sum(axis=1)[some], dtype=float)
+    given = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(given), math.nan)
+    order = np.argsort(given)[: int(np.isfinite(given).sum())]
+    steps = given[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
 
 
 def _exponential(interval: Interval) -> Interval:

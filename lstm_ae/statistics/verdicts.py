@@ -7,8 +7,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_ae.statistics.paired import FEWEST_BLOCKS, ROUNDING, SAME, too_few
-
+FEWEST_BLOCKS = 3  # with two, discrete scores agree by chance too often
+SAME = 1e-12  # relative: differences of rounding
+ROUNDING = 1 / 12  # variance of rounding to whole numbers
 LEVEL = 0.05  # of all comparisons of a table together
 POWER = 0.8
 #: A pair's standard error is at least this share of the one from its own differences: the least that keeps the error
@@ -162,7 +163,7 @@ def verdicts(
     counts = there.sum(axis=1).tolist()
     columns = (words, means.tolist(), counts, differences.tolist(), errors.tolist())
     groups = tuple(Verdict(*row, family) for row in zip(*columns, strict=True))
-    detectable = _noncentrality(*family) * typical if math.isfinite(typical) else math.nan
+    detectable = found_difference(_critical(family), family[1]) * typical if math.isfinite(typical) else math.nan
     return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), detectable, reason)
 
 
@@ -206,6 +207,18 @@ def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(counts > 0, np.where(there, table, 0.0).sum(axis=1) / np.maximum(counts, 1), math.nan)
 
 
+def too_few(blocks: int) -> str:
+    """Returns the reason for which fewer blocks than `FEWEST_BLOCKS` are not tested.
+
+    Example:
+        >>> too_few(2)
+        '2 blocks (seeds or folds) are too few for a test: 1 more is needed'
+    """
+    more = FEWEST_BLOCKS - blocks
+    have = "1 block (seed or fold) is" if blocks == 1 else f"{blocks} blocks (seeds or folds) are"
+    return f"{have} too few for a test: {more} more {'is' if more == 1 else 'are'} needed"
+
+
 def _critical(family: tuple[int, int]) -> float:
     """Returns the number of standard errors that a difference must exceed, NaN where nothing was tested."""
     return critical_range(*family) / math.sqrt(2) if family[0] else math.nan
@@ -220,10 +233,9 @@ def critical_range(groups: int, degrees: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _noncentrality(groups: int, degrees: int) -> float:
-    """Returns the difference, in standard errors, that a single comparison finds with a probability of 0.8."""
+def found_difference(critical: float, degrees: int) -> float:
+    """Returns the difference, in standard errors, that exceeds `critical` of them with a probability of 0.8."""
     from scipy.optimize import brentq
     from scipy.stats import nct
 
-    critical = _critical((groups, degrees))
     return float(brentq(lambda shift: nct.sf(critical, degrees, shift) - POWER, 0.0, 4 * critical + 10))
