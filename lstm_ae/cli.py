@@ -21,6 +21,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lstm_ae.printable import printable
+
 #: In a wheel conf/ lies within the package, in a clone next to it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if path.is_dir())
 
@@ -105,11 +107,12 @@ def report_errors() -> int:
     try:
         _main()
     except KeyboardInterrupt as interrupt:
-        print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
+        print(printable(f"\nInterrupted. {interrupt}".rstrip(), keep="\n"), file=sys.stderr)
     except Exception as error:
         if traceback_wanted:
             raise
-        print(f"Error: {explain(error)}\nHYDRA_FULL_ERROR=1 shows the traceback.", file=sys.stderr)
+        print(printable(f"Error: {explain(error)}", keep="\n"), file=sys.stderr)
+        print("HYDRA_FULL_ERROR=1 shows the traceback.", file=sys.stderr)
     else:
         return 0
     return 1

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 WIDTH = 9.0  # inches
 MOST_FEATURES = 6  # in a figure of sequences
+MOST_SAMPLES = 64  # in a figure, a panel each
+SAMPLED = ("inputs", "series", "names", "series_names")
+MOST_CLASSES = 60  # whose counts are written into a matrix
 ORIGINAL, MODEL = "#4c4c4c", "#d95f02"
 COLOURS = (MODEL, ORIGINAL, "#7570b3", "#1b9e77", "#e7298a", "#66a61e", "#e6ab02")
 #: Broad and pale, so that a close reconstruction hides nothing.
@@ -67,7 +70,11 @@ def read(run_dir: Readable) -> Run:
     metrics = run_dir.read_json("metrics.json")
     judged = "test" if metrics["test"] else "validation"
     subtitle = describe(run_dir.read_json("config.json"), metrics)
-    return Run(run_dir.read_arrays("samples.npz"), run_dir.read_history(), metrics, judged, subtitle)
+    samples = run_dir.read_arrays("samples.npz")
+    most = max((len(values) for name, values in samples.items() if name in SAMPLED and values.ndim), default=0)
+    if most > MOST_SAMPLES:
+        raise ValueError(f"`samples.npz` must hold at most {MOST_SAMPLES} samples, got {most}. No run writes more.")
+    return Run(samples, run_dir.read_history(), metrics, judged, subtitle)
 
 
 def describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -197,7 +204,7 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], title: str, ac
     ax = axes[0, 0]
     shares = table / table.sum(axis=1, keepdims=True).clip(1)
     shown = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(*table.shape):
+    for row, column in np.ndindex(*table.shape) if len(names) <= MOST_CLASSES else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         ax.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=8, color=colour)
     ax.set_xticks(range(len(names)), names)

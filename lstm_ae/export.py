@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
 from lstm_ae.trained import Trained
 from lstm_ae.trained.files import loaded, parser, reported
 
@@ -62,7 +62,7 @@ class Graph(nn.Module):
             batch = trained.task.prepare(scaled.batch, training=False)
             alike = batch.inputs is scaled.batch.inputs
             errors = trained.task.errors(batch, output if alike else trained.output(batch))
-            made["errors"] = trained.over_usual(errors)
+            made["errors"] = trained.over_usual(batch, errors)
         self.names = tuple(name for name, value in made.items() if value is not None)
         return tuple(value for value in made.values() if value is not None)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 TEXT_BYTES = 16_000_000  # no run writes a larger JSON or CSV file
 BINARY_BYTES = 8 << 30
+ARRAY_BYTES = 1 << 30  # of samples, scales and thresholds, packed or unpacked
+LEVELS = 3  # of folders that a run may make: its own, its date's or sweep's, and `multirun`
 END_OF_ZIP = b"PK\x05\x06"
 END_BYTES = 22  # of a zip without a comment; the last two are the comment's length
 
@@ -76,18 +78,32 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The file is flushed before it gets its name, and its folder after.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # a link of that name would lead elsewhere
     try:
         yield temporary
         DISK.sync(temporary)
         DISK.rename(temporary, path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            DISK.sync(path.parent)
+        _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):  # the error that led here says more
             DISK.remove(temporary)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder. It, its date and `multirun` have their names on the disk when this returns."""
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in path.absolute().parents[:LEVELS]:
+        with contextlib.suppress(PermissionError):  # a folder above may not be readable
+            _sync_folder(folder)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        DISK.sync(path)
 
 
 def sweep(folder: Path) -> None:

@@ -5,14 +5,17 @@ python -m lstm_ae.plots RUN... --allow MODULE     also those of a task of your o
 """
 
 import argparse
-import functools
 import importlib
+import io
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lstm_ae import drawing
-from lstm_ae.run_dir import CONFIG, SAMPLES, RunDir
+from lstm_ae.files import DamagedError
+from lstm_ae.printable import Formatter, one_line, printable
+from lstm_ae.run_dir import CONFIG, SAMPLES, RunDir, RunDirError
 
 DOTS_PER_INCH = 110
 OURS = "lstm_ae.tasks"
@@ -22,36 +25,56 @@ log = logging.getLogger("lstm_ae")
 
 
 def draw(run_dir: RunDir, figures: Mapping[str, Callable[..., Any]]) -> list[str]:
-    """Draws the common figures and those of a task. One that cannot be drawn costs a warning.
+    """Draws as `drawn` does and returns the names of the files; a figure that cannot be drawn costs a warning."""
+    names, problems = drawn(run_dir, figures)
+    for problem in problems:
+        log.warning(problem)
+    return names
+
+
+def drawn(run_dir: RunDir, figures: Mapping[str, Callable[..., Any]]) -> tuple[list[str], list[str]]:
+    """Draws the common figures and those of a task.
 
     Args:
         run_dir: Of a finished run.
         figures: From a name to a function of the run directory, which returns None where there is nothing to draw.
 
     Returns:
-        The names of the files, under the directory.
+        The names of the files, under the directory, and a line for each reason why others could not be drawn.
+
+    Raises:
+        OSError: a figure cannot be written.
+        RunDirError: the folder of the figures is a link.
     """
-    names = []
+    names, failed = [], dict[str, list[str]]()
     for name, make in {**COMMON, **figures}.items():
         try:
             figure = make(run_dir)
+            content = None if figure is None else _png(figure)
         except Exception as error:  # a figure of the user's own may raise anything, and the run is finished
-            log.warning("The figure %s could not be drawn: %s: %s", name, type(error).__name__, error)
+            reason = str(error) if isinstance(error, DamagedError) else f"{type(error).__name__}: {error}"
+            failed.setdefault(one_line(reason), []).append(name)
             continue
-        if figure is not None:
+        if content is not None:
             names.append(f"figures/{name}.png")
-            run_dir.write(names[-1], functools.partial(_save, figure))
-    return names
+            run_dir.write_bytes(names[-1], content)
+    return names, [_failure(own, reason) for reason, own in failed.items()]
 
 
-def _save(figure: Any, file: Any) -> None:
-    """Writes a figure as PNG. It is laid out here, once: `savefig` would do so twice, and draw all of it each time."""
+def _failure(names: Sequence[str], reason: str) -> str:
+    return f"The figure{'s' * (len(names) > 1)} {', '.join(names)} could not be drawn: {reason}"
+
+
+def _png(figure: Any) -> bytes:
+    """Returns a figure as PNG. It is laid out here, once: `savefig` would do so twice, and draw all of it each time."""
     figure.set_dpi(DOTS_PER_INCH)
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
         figure.set_layout_engine("none")
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    return content.getvalue()
 
 
 def figures_of(run_dir: RunDir, allow: Sequence[str] = ()) -> Mapping[str, Callable[..., Any]]:
@@ -61,28 +84,44 @@ def figures_of(run_dir: RunDir, allow: Sequence[str] = ()) -> Mapping[str, Calla
         run_dir: Of a finished run.
         allow: Modules that may be imported beyond this package's tasks.
     """
-    target = str((run_dir.read_json(CONFIG).get("task") or {}).get("_target_", ""))
+    node = run_dir.read_json(CONFIG).get("task")
+    target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
     module, _, name = target.rpartition(".")
     if not any(module == one or module.startswith(f"{one}.") for one in (OURS, *allow)):
         log.warning("Only the common figures are drawn: the task is %s. Use --allow %s for its own.", target, module)
         return {}
-    task = getattr(importlib.import_module(module), name, None)
-    return getattr(task, "figures", {})
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # a module of the user's own may raise anything, and this one may not exist
+        log.warning("Only the common figures are drawn: %s cannot be imported: %s", module, one_line(error))
+        return {}
+    return getattr(found, "figures", {})
 
 
-def main() -> None:
-    """Draws the figures of the runs that the command line names."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws the figures of the runs that the command line names; returns 1 if some could not be drawn, else 0."""
     parser = argparse.ArgumentParser(prog="python -m lstm_ae.plots", description="Draws the figures of finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the directory of a finished run")
     parser.add_argument("--allow", action="append", default=[], metavar="MODULE", help="a module with your own task")
-    options = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
-    for run in options.runs:
-        if not (RunDir(run) / SAMPLES).exists():
-            parser.exit(1, f"`RUN` must be the directory of a finished run, and {run} has no {SAMPLES}.\n")
-        for name in draw(RunDir(run), figures_of(RunDir(run), options.allow)):
-            print(RunDir(run) / name)
+    options = parser.parse_args(arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler])
+    code = 0
+    for run_dir in map(RunDir, options.runs):
+        try:
+            if not (run_dir / SAMPLES).exists():
+                raise ValueError(f"`RUN` must be the directory of a finished run, and {run_dir.path} has no {SAMPLES}.")
+            names, problems = drawn(run_dir, figures_of(run_dir, options.allow))
+        except (ValueError, OSError, RunDirError) as error:
+            names, problems = [], [str(error)]
+        for name in names:
+            print(printable(run_dir / name))
+        for problem in problems:
+            print(one_line(problem), file=sys.stderr)
+            code = 1
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

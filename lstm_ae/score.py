@@ -19,9 +19,10 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
+from lstm_ae.printable import printable
 from lstm_ae.trained import Stream, Trained
-from lstm_ae.trained.alarms import Events
+from lstm_ae.trained.alarms import Events, SequenceAlarms
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing
 
 WORST = 10  # steps that are shown
@@ -57,6 +58,7 @@ class Signal:
     errors: np.ndarray | None = None  # of the steps before
     values: np.ndarray | None = None
     last_time: Any = None
+    seen: int = 0  # rows
 
 
 @dataclass
@@ -82,12 +84,8 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
     signals: dict[str, Signal] = {}
     for frame in chunks(path, schema):
         yield from _windows(trained, frame, signals)
-    for name, signal in signals.items():
-        if signal.errors is None:
-            count = len(pd.concat(signal.keys))
-            raise ValueError(
-                f"A series must have {schema.window} rows, the window of training, and {name} has {count}."
-            )
+    for signal in signals.values():
+        signal.stream.require(signal.seen)
         yield _block(signal, signal.stream.finish().values, schema.window)
 
 
@@ -104,6 +102,7 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
                 row = frame.index[rows[0]]
                 raise ValueError(f"Times of a series must rise, and that of row {row} does not. Sort the file by time.")
             signal.last_time = clock[rows[-1]]
+        signal.seen += len(values)
         signal.keys.append(_keys(trained, frame, rows))
         signal.values = values.numpy() if signal.values is None else np.concatenate([signal.values, values.numpy()])
         errors = signal.stream.extend(values).values
@@ -132,16 +131,16 @@ def _keys(trained: Trained, frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFra
 
 
 def write(
-    block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool, threshold: float | None
+    block: Block, names: Sequence[str], file: IO[str], header: bool, every: bool, threshold: float | None, whole: bool
 ) -> pd.DataFrame:
-    """Writes the steps of a block, and returns them; with a threshold, whether each is above it."""
+    """Writes the steps of a block, and returns them; with a threshold, whether each, or the `whole`, is above it."""
     errors = block.errors[block.lead :]
     scores, most = errors.sum(axis=1), errors.argmax(axis=1)
     largest = errors[np.arange(len(errors)), most]
     table = block.keys.assign(score=scores, feature=np.array(names, dtype=object)[most])
     table["share"] = np.round(np.divide(largest, scores, out=np.zeros_like(scores), where=scores > 0), 4)
     if threshold is not None:
-        table["alarm"] = (scores > threshold).astype(int)
+        table["alarm"] = np.where((scores.sum() if whole else scores) > threshold, 1, 0)
     if every:
         table = table.assign(**{f"error.{name}": errors[:, place] for place, name in enumerate(names)})
     table.to_csv(file, header=header, index=False, lineterminator="\n")
@@ -165,6 +164,15 @@ def note(worst: Worst, block: Block, table: pd.DataFrame, names: Sequence[str]) 
     worst.table = joined.sort_values("score", ascending=False, kind="stable").head(WORST)
 
 
+def like(trained: Trained, values: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the normal window that is nearest to the one around a step, and its steps from there; or empty arrays."""
+    window = trained.schema.window or 0
+    begin = max(0, min(place - window // 2, len(values) - window))
+    if not len(trained.fitted.get("normal_windows", ())) or len(values) < window:
+        return np.empty((0, values.shape[1])), np.empty(0)
+    return trained.nearest_normal(values[None, begin : begin + window])[0], np.arange(window) + begin - place
+
+
 def draw(worst: Worst, trained: Trained, path: Path) -> None:
     """Draws the surroundings of the highest score: the features that contribute most, and their errors."""
     from lstm_ae import drawing
@@ -180,8 +188,10 @@ def draw(worst: Worst, trained: Trained, path: Path) -> None:
         len(chosen) + 1, 1, 1.8 * (len(chosen) + 1) + 0.6, f"Highest score: {title}", sharex=True
     )
     steps = np.arange(begin, min(end, len(values))) - place
+    normal, at = like(trained, values, place)
     for ax, one in zip(axes[:-1, 0], chosen, strict=True):
         ax.plot(steps, values[begin:end, one], color=drawing.ORIGINAL, linewidth=1)
+        ax.plot(at, normal[:, one], color="#7570b3", linewidth=1, linestyle=":")  # the nearest normal window
         ax.axvline(0, color=drawing.MODEL, linewidth=1)
         ax.set_ylabel(f"{names[one]} ({trained.schema.unit})", fontsize=8)
     known = np.arange(begin, min(end, len(errors))) - place
@@ -206,11 +216,12 @@ def score(arguments: Sequence[str] | None) -> None:
     names = trained.schema.feature_names
     asked = options.alarms or options.false_alarms or "threshold" in trained.fitted
     threshold = trained.threshold(options.false_alarms) if asked else None
-    events = None if threshold is None else Events(trained, threshold)
+    whole = trained.scores_sequences
+    events = None if threshold is None else (SequenceAlarms if whole else Events)(trained, threshold)
     with writing(options.output) as file:
         try:
             for block in blocks(trained, options.file):
-                table = write(block, names, file, header=count == 0, every=options.every_feature, threshold=threshold)
+                table = write(block, names, file, count == 0, options.every_feature, threshold, whole)
                 if events:
                     events.add(block.series, block.keys, block.errors[block.lead :])
                 note(worst, block, table, names)
@@ -226,7 +237,7 @@ def score(arguments: Sequence[str] | None) -> None:
                 found.to_csv(file, index=False, lineterminator="\n")
         print(f"{len(found):,} alarms above {threshold:.6g}{f': {options.alarms}' if options.alarms else ''}.")
     print(f"{count:,} steps scored: {options.output}. The highest scores, and the features that contribute most:\n")
-    print(worst.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    print(printable(worst.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), keep="\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

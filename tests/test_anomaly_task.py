@@ -11,7 +11,7 @@ import torch
 import lstm_ae
 from lstm_ae import score
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
-from lstm_ae.models import BottleneckAutoencoder
+from lstm_ae.models import BottleneckAutoencoder, ResidualPredictor
 from lstm_ae.run_dir import RunDir
 from lstm_ae.tasks import Anomaly, detection
 from lstm_ae.types import Batch, Output
@@ -87,7 +87,8 @@ def test_scores_are_over_what_is_usual_and_streams_agree_with_them(trained, tabl
 
 def test_the_report_scores_as_the_loaded_model_does(trained, table):
     kept = RunDir(trained.path).read_arrays("samples.npz")["signal_score"]
-    assert kept == pytest.approx(trained.score_samples(pd.read_csv(table)).steps[0], rel=1e-4, abs=1e-5)
+    assert np.isneginf(kept[[0, 6, -7, -1]]).all()  # steps that not all windows of 8 rows contain
+    assert np.maximum(kept, 0) == pytest.approx(trained.score_samples(pd.read_csv(table)).steps[0], rel=1e-4, abs=1e-5)
 
 
 def test_another_rate_changes_the_threshold_without_training(trained):
@@ -106,6 +107,74 @@ def test_the_command_writes_alarms_with_the_features_to_blame(trained, table, tm
     kept = pd.read_csv(trained.path / "alarms.csv")
     assert len(kept) == len(events)
     assert f"{len(events)} alarms above" in capsys.readouterr().out
+
+
+def test_the_command_gives_the_alarms_of_the_report_with_their_onsets(trained, table, tmp_path, monkeypatch):
+    kept = pd.read_csv(trained.path / "alarms.csv").drop(columns="series")
+    for rows in (50, 50_000):
+        monkeypatch.setattr("lstm_ae.trained.files.ROWS", rows)
+        paths = tmp_path / "scores.csv", tmp_path / "alarms.csv"
+        score.main([str(trained.path), str(table), "--output", str(paths[0]), "--alarms", str(paths[1])])
+        found = pd.read_csv(paths[1])
+        places = ["start", "end", "peak", "onset"]
+        assert (found[places].apply(pd.to_datetime) == kept[places].apply(pd.to_datetime)).all(axis=None)
+        assert (found.features == kept.features).all()
+        assert found.score.to_numpy() == pytest.approx(kept.score.to_numpy(), rel=1e-4)
+    assert (found.onset <= found.peak).all()
+
+
+def test_the_nearest_normal_window_is_one_of_training(trained, table):
+    rows = pd.read_csv(table)[["heat", "flow", "noise"]].to_numpy(np.float32)
+    near = trained.nearest_normal([rows[702:710], rows[40:48]])
+    starts = trained.fitted["normal_windows"]
+    assert all((starts == one).all(axis=(1, 2)).any() for one in near)
+    assert np.abs(near[1] - rows[40:48]).mean() < np.abs(near[0] - rows[702:710]).mean()
+    with pytest.raises(ValueError, match=r"`window` must have the shape of one of `normal`, .* got \(7, 3\)"):
+        trained.nearest_normal([rows[:7]])
+
+
+def test_intervals_of_few_events_say_so(trained):
+    metrics = read(trained.path, "metrics.json")
+    assert metrics["interval"]["vus_pr"] is None
+    assert metrics["interval_reason"]["vus_pr"] == "1 events, an interval takes 5"
+
+
+@pytest.fixture(scope="module")
+def predicting(table, tmp_path_factory):
+    data = SequenceData.from_frame(
+        pd.read_csv(table), time="timestamp", features=["heat", "flow", "noise"], normal=600, window=8
+    )
+    task = functools.partial(Anomaly, error="prediction", rate="1/50", trimmed=0.1)
+    model = functools.partial(ResidualPredictor, hidden_size=4)
+    return lstm_ae.fit(data, model, task, epochs=2, run_dir=tmp_path_factory.mktemp("run"))
+
+
+def test_the_error_of_a_prediction_is_known_at_once_and_depends_on_earlier_rows_only(predicting, table):
+    trained = predicting.trained
+    rows = pd.read_csv(table)[["heat", "flow", "noise"]].to_numpy(np.float32)
+    whole = trained.score_samples([rows]).steps[0]
+    assert (whole[:7] == 0).all()
+    assert (whole[7:] > 0).all()
+    stream = trained.stream()
+    found = [stream.update(row) for row in rows[:60]]
+    assert found[:7] == [None] * 7
+    assert found[7:] == [(step, whole[step]) for step in range(7, 60)]
+    kept = RunDir(trained.path).read_arrays("samples.npz")["signal_score"]
+    assert np.maximum(kept, 0) == pytest.approx(whole, rel=1e-3, abs=1e-5)
+    assert predicting.metrics["baseline"]["persistence"]["prediction_mse"] > 0
+    assert predicting.figure("worst_windows")
+
+
+def test_alarms_of_predictions_are_blamed_as_well(predicting):
+    alarms = predicting.table("alarms")
+    hit = alarms[(alarms.start <= "2024-01-30T16") & (alarms.end >= "2024-01-30T04")]
+    assert len(hit)
+    assert hit.features.str.startswith("heat").all()
+
+
+def test_the_error_of_a_prediction_has_no_spread():
+    with pytest.raises(ValueError, match="`spread=window` is of a reconstruction"):
+        Anomaly(error="prediction", spread="window")
 
 
 def test_trimming_leaves_the_worst_sequences_out_of_the_loss():

@@ -50,6 +50,14 @@ def test_csv_has_full_names_all_digits_and_no_control_characters():
                        "reason": "it \\x1b[31mfailed\\n[red]", "test.loss": "1"}  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "=\x1b[31m"])
+def test_no_text_is_a_formula_in_a_csv(text):
+    (cells,) = csv.DictReader(io.StringIO(output.render(pd.DataFrame({text: [text], "lr": ["-1e-3"]}), "csv")[0]))
+    ((name, cell), number) = cells.items()
+    assert name == cell == f"'{output.printable(text)}"
+    assert number == ("lr", "-1e-3")
+
+
 def test_json_is_strict():
     rows = json.loads(output.render(TABLE, "json")[0], parse_constant=lambda name: pytest.fail(name))
     assert rows[1]["validation.loss"] is None

@@ -145,8 +145,20 @@ def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):
     (tmp_path / "secret").write_bytes(PNG)
     (folder / "page.png").write_text("<html>")
     (folder / "folder.png").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.png").write_bytes(PNG)
+    (report.Path(frame["run"][1]) / "figures").symlink_to(tmp_path / "outside")
     _, page = written(frame, tmp_path / "out")
     assert page.data("pictures") == {}
+
+
+def test_an_environment_that_is_a_link_is_not_embedded(frame, tmp_path):
+    (tmp_path / "secret.json").write_text('{"password": "s3cret"}')
+    (report.Path(frame["run"][0]) / "environment.json").symlink_to(tmp_path / "secret.json")
+    text, page = written(frame, tmp_path / "out")
+    assert "password" not in text
+    assert "s3cret" not in text
+    assert "environment.json is a link" in str(page.elements) + text
 
 
 def test_effects_have_their_position_on_the_axis(frame, tmp_path):

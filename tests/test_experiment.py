@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lstm_ae.experiment import configured, job
+from lstm_ae.experiment import configured, slow_epochs
 from lstm_ae.experiment.configured import JobError
 from lstm_ae.run_dir import RunDir
 from lstm_ae.trainer import Trainer
@@ -314,7 +314,7 @@ def test_the_last_dataset_is_kept_for_the_next_job(composed):
 
 
 def test_an_epoch_that_takes_many_times_the_median_is_said_once(caplog):
-    slow = job.SlowEpochs()
+    slow = slow_epochs.SlowEpochs()
     for seconds in (0.4, 0.4, 0.5, 0.5, 9.0, 9.0, 0.4):
         slow.see(seconds)
     assert [record.message for record in caplog.records] == [

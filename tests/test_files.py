@@ -10,7 +10,7 @@ import torch
 
 from lstm_ae import files
 from lstm_ae.compare.reading import find, read_run
-from lstm_ae.experiment.job import Checkpoints
+from lstm_ae.experiment.checkpoints import Checkpoints
 from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import RunDir, RunDirError, find_finished
 from lstm_ae.trained.loading import read_weights
@@ -81,8 +81,8 @@ def test_every_single_bit_flip_and_every_cut_of_sealed_weights_is_refused():
 
 
 def test_weights_of_another_run_are_refused(run_dir):
-    run_dir.write_zip("model.pt", "another", lambda file: torch.save({"weight": torch.ones(2)}, file))
-    run_dir.end("finished")
+    with run_dir.rewriting(["model.pt"]):
+        run_dir.write_zip("model.pt", "another", lambda file: torch.save({"weight": torch.ones(2)}, file))
     with pytest.raises(DamagedError, match=r"model.pt is of another run than the directory's other files"):
         read_weights(run_dir)
 
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_as_listed_is_refused_by_every_reader(run_dir):
 
 
 def test_a_bomb_is_not_unpacked(run_dir, monkeypatch):
-    monkeypatch.setattr(files, "BINARY_BYTES", 10_000)
+    monkeypatch.setattr(files, "ARRAY_BYTES", 10_000)
     with zipfile.ZipFile(run_dir / "task.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", b"0" * 1_000_000)
     with pytest.raises(DamagedError, match=r"task.npz unpacks to 1000000 bytes"):
@@ -123,26 +123,40 @@ def test_one_damaged_status_costs_only_its_own_run(run_dir, tmp_path):
     assert [row["state"] for row in rows].count("finished") == 1
 
 
-def test_a_directory_with_links_is_refused_and_nothing_is_written_outside(run_dir, tmp_path):
-    for name in ("run.log", "figures", ".hydra"):
-        (tmp_path / "outside").mkdir(exist_ok=True)
-        (run_dir / name).symlink_to(tmp_path / "outside")
-        with pytest.raises(RunDirError, match=rf"{name} is a link, .*Remove it"), run_dir.locked():
+@pytest.mark.parametrize("name", ["run.log", ".lock", "figures", ".hydra"])
+def test_a_directory_with_links_or_pipes_is_refused_and_nothing_is_written_outside(run_dir, tmp_path, name):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "precious").write_text("content")
+    for make, reason in (
+        (lambda path: path.symlink_to(tmp_path / "outside"), "is a link, and a run writes in its own directory only"),
+        (lambda path: path.symlink_to(tmp_path / "precious"), "is a link, and a run writes in its own directory only"),
+        (os.mkfifo, r"must be a (file|folder)"),
+    ):
+        make(run_dir / name)
+        with pytest.raises(RunDirError, match=rf"{name} {reason}. Remove it"), run_dir.locked():
             pass
         (run_dir / name).unlink()
-    (run_dir / ".lock").unlink(missing_ok=True)
-    (tmp_path / "precious").write_text("content")
-    (run_dir / ".lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(RunDirError, match=r".lock must be a regular file"), run_dir.locked():
-        pass
     assert (tmp_path / "precious").read_text() == "content"
     assert not list((tmp_path / "outside").iterdir())
 
 
+def test_a_link_in_place_of_a_temporary_file_is_not_written_through(tmp_path):
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / f".a.json.{os.getpid()}").symlink_to(tmp_path / "precious")
+    files.write(tmp_path / "a.json", b"{}")
+    assert (tmp_path / "precious").read_text() == "content"
+    assert (tmp_path / "a.json").read_bytes() == b"{}"
+
+
 def test_temporary_files_of_a_killed_process_are_removed(run_dir):
-    (run_dir / ".metrics.json.12345").write_text("half")
+    left = [run_dir / name for name in (".metrics.json.12345", "figures/.loss.png.12345", ".hydra/.config.yaml.12345")]
+    kept = [run_dir / name for name in (".metrics.json", "figures/loss.png.12345", "metrics.json")]
+    for path in (*left, *kept):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
     with run_dir.locked():
-        assert not (run_dir / ".metrics.json.12345").exists()
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in kept)
 
 
 def test_the_owner_of_a_held_directory_is_named(run_dir):

@@ -279,7 +279,7 @@ def test_a_stop_by_a_callback_is_in_the_checkpoint(tmp_path, monkeypatch):
             raise lstm_ae.StopTraining("enough", state="pruned")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lstm_ae.experiment.job._write", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+        patch.setattr("lstm_ae.experiment.outputs.write", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
         with pytest.raises(OSError, match="disk full"):
             lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=6, run_dir=tmp_path, callbacks=[stop])
     run = lstm_ae.fit(from_arrays(waves()), SMALL, Reconstruction, epochs=6, run_dir=tmp_path, callbacks=[stop])

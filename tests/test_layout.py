@@ -23,29 +23,32 @@ ALLOWED = {
     "optimizers": set(),
     "trainer": {"types", "metrics", "pooling", "optimizers"},
     "files": set(),
+    "printable": set(),
     "interrupts": set(),
     "run_dir": {"metrics", "files"},
     "terminal": set(),
     "drawing": set(),
-    "plots": {"drawing", "tasks", "run_dir", "metrics"},
-    "compare": {"run_dir", "files", "metrics", "statistics"},
-    "cli": {"experiment"},
+    "plots": {"drawing", "tasks", "run_dir", "files", "printable", "metrics"},
+    "compare": {"run_dir", "files", "printable", "metrics", "statistics"},
+    "cli": {"experiment", "printable"},
     "benchmark": {"models"},
-    "trained": {"run_dir", "files", "data", "anomaly", "models", "tasks", "types"},
-    "score": {"trained", "run_dir", "drawing"},
+    "trained": {"run_dir", "files", "data", "anomaly", "models", "tasks", "types", "printable"},
+    "score": {"trained", "files", "drawing", "printable"},
     "encode": {"trained"},
-    "export": {"trained", "run_dir"},
+    "export": {"trained", "files"},
     "sklearn": {"trained"},
     "forecast": {"trained"},
 }
 # Assembles one job and runs it: everything that stands above it in the table; and has its figures drawn at the end.
 ALLOWED["experiment"] = {
     "types", "metrics", "data", "splits", "models", "statistics", "baselines", "tasks", "pooling", "optimizers",
-    "trainer", "run_dir", "files", "interrupts", "terminal", "plots", "trained",
+    "trainer", "run_dir", "files", "interrupts", "printable", "terminal", "plots", "trained",
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.
-WITHOUT_HYDRA = ("assembly", "environment", "evaluation", "fit", "job")
+WITHOUT_HYDRA = (
+    "assembly", "checkpoints", "environment", "evaluation", "fit", "job", "outputs", "reuse", "slow_epochs"
+)  # fmt: skip
 
 
 def part(path: Path) -> str:

@@ -1,14 +1,19 @@
 """Figures: drawn from a run directory alone, with titles, units and legends."""
 
+import json
+import re
 import shutil
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 
-from lstm_ae import drawing, plots
+from lstm_ae import drawing, files, plots
+from lstm_ae.printable import Formatter
 from lstm_ae.run_dir import RunDir
 from tests.conftest import SMALL
+from tests.damage import DAMAGES
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +36,70 @@ def test_a_directory_that_was_moved_is_drawn_again(run_in, runs, dataset):
 
 def test_the_command_draws_the_runs_it_is_given_and_says_what_is_none(run_in, runs, capsys, monkeypatch):
     run_in(runs / "bare", *SMALL)
-    monkeypatch.setattr("sys.argv", ["plots", str(runs / "bare")])
-    plots.main()
+    assert plots.main([str(runs / "bare")]) == 0
     assert capsys.readouterr().out.split() == [str(path) for path in
         (runs / "bare" / "figures" / f"{name}.png" for name in ("data", "loss", "reconstruction"))]  # fmt: skip
-    monkeypatch.setattr("sys.argv", ["plots", str(runs)])
-    with pytest.raises(SystemExit):
-        plots.main()
+    assert plots.main([str(runs)]) == 1
     assert f"must be the directory of a finished run, and {runs} has no samples.npz" in capsys.readouterr().err
+
+
+@pytest.fixture
+def finished(run_in, runs, tmp_path):
+    """A copy of a run that has ended."""
+    if not (runs / "whole").exists():
+        run_in(runs / "whole", *SMALL)
+    return shutil.copytree(runs / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "samples.npz", "history.csv"])
+def test_a_damaged_directory_costs_one_line_that_names_the_file_and_a_cure(finished, capsys, name, damage):
+    DAMAGES[damage](finished / name)
+    assert plots.main([str(finished)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert "Restore it from a copy" in line or line.endswith("has no samples.npz.")
+
+
+def relisted(run, name, write):
+    """Writes a file anew, which no list in status.json forbids."""
+    write(run / name)
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps(status | {"files": {}}))
+
+
+def too_large(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inputs.npy", b"0" * 1_000_000)
+
+
+HOSTILE = {
+    "a bomb": ("samples.npz", too_large, r"samples.npz unpacks to 1000000 bytes, and no run writes so much"),
+    "many panels": ("samples.npz", lambda path: np.savez(path, inputs=np.zeros((10**5, 1, 1))), "at most 64 samples"),
+    "no task": ("config.json", lambda path: path.write_text('{"task": 1}'), "Only the common figures are drawn"),
+    "no module": ("config.json", lambda path: path.write_text('{"task": {"_target_": "lstm_ae.tasks.a\\u001b.B"}}'),
+        r"lstm_ae.tasks.a\\x1b cannot be imported"),
+    "no numbers": ("metrics.json", lambda path: path.write_text('{"test": 0, "validation": 1}'), "KeyError|TypeError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "write", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_directory_costs_a_line(finished, name, write, message, monkeypatch, capsys, caplog):
+    monkeypatch.setattr(files, "ARRAY_BYTES", 900_000)
+    relisted(finished, name, write)
+    plots.main([str(finished)])
+    shown = capsys.readouterr().err + "\n".join(map(Formatter("%(message)s").format, caplog.records))
+    assert re.search(message, shown)
+    assert "Traceback" not in shown
+    assert "\x1b" not in shown
+
+
+def test_a_folder_of_figures_that_is_a_link_is_not_written_into(finished, tmp_path, capsys):
+    (tmp_path / "outside").mkdir()
+    (finished / "figures").symlink_to(tmp_path / "outside")
+    assert plots.main([str(finished)]) == 1
+    assert "figures is a link, and a run writes in its own directory only. Remove the link." in capsys.readouterr().err
+    assert not list((tmp_path / "outside").iterdir())
 
 
 class Written:

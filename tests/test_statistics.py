@@ -256,6 +256,22 @@ def test_p_values_hold_for_all_settings_together():
     assert math.isnan(together["b"].values[0].p)
 
 
+def test_the_detectable_effect_is_found_four_times_in_five():
+    """The only difference is that of one value of one setting; two settings of three values, twenty blocks, noise 1."""
+    rng, found = np.random.default_rng(0), []
+    a, b, seed = zip(*[(a, b, s) for a in range(3) for b in range(3) for s in range(20)], strict=True)
+    settings = {"a": a, "b": b}
+    noise = rng.normal(size=(200, len(a)))
+    sizes = [statistics.effects(row, settings, seed, higher_is_better=False)["a"].detectable for row in noise]
+    for row in noise:
+        shifted = row - np.mean(sizes) * (np.array(a) == 2)
+        one = statistics.effects(shifted, settings, seed, higher_is_better=False)["a"]
+        found.append(bool(one.best == 2 and one.values[0].p < statistics.LEVEL))
+    assert np.std(sizes) < 0.2 * np.mean(sizes)
+    assert 0.72 < np.mean(found) < 0.88
+    assert math.isnan(effect([1.0, 2.0], [0, 1], [0, 0]).detectable)
+
+
 def test_arithmetic_and_geometric_means_may_disagree_and_both_are_named():
     scores = [0.5, 1.0, 0.5, 1.1, 4.0, 1.2, 0.6, 1.0, 3.0, 1.1, 0.4, 1.0]
     seed, value = [s for s in range(6) for _ in range(2)], ["spread", "even"] * 6

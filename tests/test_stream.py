@@ -9,7 +9,7 @@ import pytest
 import lstm_ae
 from lstm_ae.data.frames import from_frame
 from lstm_ae.models import Autoencoder, BottleneckAutoencoder, ResidualPredictor
-from lstm_ae.tasks import Denoising, Prediction, Reconstruction
+from lstm_ae.tasks import Anomaly, Denoising, Prediction, Reconstruction
 from tests.test_frames import table
 
 WINDOW = 8
@@ -23,6 +23,7 @@ MODELS = {
         {},
     ),
     "prediction": (functools.partial(ResidualPredictor, hidden_size=3), Prediction, {}),
+    "anomaly": (SMALL, functools.partial(Anomaly, threshold="quantile"), {"test_share": 0.1}),
     "noise": (SMALL, Denoising, {"scaling": "minmax"}),
     "holes": (SMALL, Reconstruction, {"missing": "mask"}),
     "scaled by the first step": (
@@ -31,10 +32,10 @@ MODELS = {
         {"scaling": "relative"},
     ),
 }
-EXACT = {"kernel alone", "holes", "noise", "scaled by the first step"}
+EXACT = {"kernel alone", "holes", "anomaly", "noise", "scaled by the first step"}
 
 
-def signal(name, rows=60):
+def signal(name, rows=90):
     own = table(machines=1, rows=rows)[["sensor_0", "sensor_1"]].to_numpy()
     own = own + 20
     if name == "holes":
@@ -60,18 +61,26 @@ def of(tmp_path_factory):
 
 def chunked(trained, rows, rng):
     """The errors of a signal's steps, its rows passed in chunks of random sizes, of one row by `update`."""
-    stream, found, at = trained.stream(), [], 0
+    stream, found, at, known = trained.stream(), np.zeros(len(rows)), 0, 0
     while at < len(rows):
         size = int(rng.integers(1, rng.choice([3, 20, len(rows)]) + 1))
         if size == 1:
             one = stream.update(rows[at])
             assert (one is None) == (at < WINDOW - 1)
-            assert one is None or one[0] == at - WINDOW + 1  # at most window - 1 rows late
-            found.append(None if one is None else one[1])
+            if one is not None:
+                assert at - WINDOW + 1 <= one[0] <= at  # at most window - 1 rows late
+                assert one[0] == known or known == 0  # where the first window is complete, the last step that is known
+                found[one[0]], known = one[1], one[0] + 1
         else:
-            found += stream.extend(rows[at : at + size]).steps.tolist()
+            some = stream.extend(rows[at : at + size])
+            assert some.first == known
+            known += len(some.values)
+            found[some.first : known] = some.steps
         at += size
-    return [one for one in found if one is not None] + stream.finish().steps.tolist()
+    rest = stream.finish()
+    assert rest.first == known
+    found[known:] = rest.steps
+    return found
 
 
 def check(of, name, trials, seed=0):
@@ -147,7 +156,19 @@ def test_a_row_that_does_not_fit_is_refused_and_the_stream_goes_on(of, row, mess
     stream.extend(rows[:20])
     with pytest.raises(ValueError, match=message):
         stream.update(row)
-    assert np.array_equal(stream.extend(rows[20:]).values, whole[13:53])
+    assert np.array_equal(stream.extend(rows[20:]).values, whole[13:83])
+
+
+def test_steps_of_an_anomaly_score_near_the_ends_of_a_signal_have_the_lowest_score(of):
+    trained, rows, whole = of("anomaly")
+    assert (whole[: WINDOW - 1] == 0).all()
+    assert (whole[-WINDOW + 1 :] == 0).all()
+    assert (whole[WINDOW - 1 : -WINDOW + 1] > 0).all()
+    for length in (WINDOW + 1, 2 * WINDOW - 2):
+        with pytest.raises(ValueError, match=rf"must have 15 rows, .*and x\[0\] has {length}"):
+            trained.score_samples([rows[:length]])
+    assert (trained.score_samples([rows[: 2 * WINDOW - 1]]).steps[0] > 0).sum() == 1
+    assert (trained.score_samples([rows[:WINDOW]]).steps[0] > 0).all()  # of one window by itself
 
 
 class OfSequences(Reconstruction):

@@ -276,15 +276,45 @@ def test_a_smaller_sweep_in_the_directory_of_a_larger_is_refused(command, tmp_pa
 
 
 def test_a_job_that_another_process_holds_is_waited_for(command, tmp_path):
-    (tmp_path / "sweep" / "1").mkdir(parents=True)
-    lock = FileLock(tmp_path / "sweep" / "1" / ".lock", thread_local=False)
+    first, held = (RunDir(tmp_path / "sweep" / name) for name in "01")
+    held.write_json("status.json", {"state": "running", "pid": 12, "host": "elsewhere"})
+    lock = FileLock(held / ".lock", thread_local=False)
     lock.acquire()
-    begin, held = time.monotonic(), 6
-    threading.Timer(held, lock.release).start()
+    before = []
+
+    def release():
+        while first.status().get("state") != "finished":
+            time.sleep(0.05)
+        time.sleep(0.5)  # for the other to wait
+        before.append(held.status()["pid"])
+        lock.release()
+
+    thread = threading.Thread(target=release)
+    thread.start()
     done = command("--multirun", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep")
+    thread.join()
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begin >= held
+    assert before == [12]
+    assert "job 1 is waited for: another process (process 12 on elsewhere) is writing there" in done.stdout
+    assert "waiting for it" not in done.stdout  # the job's own line is in its log
+    assert "waiting for it" in (held / "run.log").read_text()
     assert states(tmp_path / "sweep") == dict.fromkeys(range(2), "finished")
+
+
+def test_the_progress_of_the_checks_is_logged_at_intervals(monkeypatch, caplog):
+    monkeypatch.setattr(_check.log, "propagate", True)
+    caplog.set_level("INFO", _check.log.name)
+    seconds = itertools.count()  # a check takes two: the clock is read once a check, and where a line is due
+    monkeypatch.setattr(_check.time, "monotonic", lambda: next(seconds) * 2)
+    findings = [Finding(None, str(number)) for number in range(12)]
+    assert list(_check.progress(findings, 12)) == findings
+    assert caplog.messages == [
+        "3 of 12 jobs are checked",
+        "5 of 12 jobs are checked",
+        "7 of 12 jobs are checked",
+        "9 of 12 jobs are checked",
+        "11 of 12 jobs are checked",
+    ]
 
 
 @pytest.mark.slow

@@ -25,12 +25,20 @@ PREPARED = (
 
 
 class Zygote:
-    """Runs `python SCRIPT ...`, `python -m MODULE ...` and `python -c CODE` in forks of one prepared process."""
+    """Runs `python SCRIPT ...`, `python -m MODULE ...` and `python -c CODE` in forks of one prepared process.
 
-    def __init__(self) -> None:
+    Args:
+        more: Modules that it imports besides; one may compute something, on one thread: others would not be forked.
+    """
+
+    def __init__(self, *more: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT
+            [sys.executable, "-m", "tests.zygote", str(theirs.fileno()), *more],
+            pass_fds=[theirs.fileno()],
+            cwd=ROOT,
+            env=os.environ | ({"OMP_NUM_THREADS": "1"} if more else {}),
+            stdout=subprocess.DEVNULL if more else None,
         )
         theirs.close()
 
@@ -53,9 +61,9 @@ class Zygote:
         self._process.wait(timeout=60)
 
 
-def serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket, more: Sequence[str]) -> None:
     """Forks for each request, one at a time, and answers with its exit code."""
-    for name in PREPARED:
+    for name in (*PREPARED, *more):
         importlib.import_module(name)
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE, 2)
@@ -111,4 +119,4 @@ def _run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -6,7 +6,9 @@ checks run in this process.
 
 import contextlib
 import json
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +19,10 @@ from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+LOG_SECONDS = 5.0  # between two lines about the progress of the checks
+
+log = logging.getLogger("lstm_ae.sweep")
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,20 @@ def examine(
         jobs: The directory (relative to the sweep's) and the overrides of each job.
         n_jobs: How many to check in parallel.
     """
+    if not jobs:
+        return []
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     launcher, before = config.hydra.launcher, HydraConfig.instance().cfg
     # With the launcher's options, joblib reuses these workers for the jobs.
     options = {key: launcher.get(key) for key in ("temp_folder", "max_nbytes", "mmap_mode")}
-    workers = joblib.Parallel(n_jobs=n_jobs, backend="loky", **options)
+    workers = joblib.Parallel(n_jobs=n_jobs, backend="loky", return_as="generator", **options)
     state = Singleton.get_state()
     tasks = [joblib.delayed(_examine)(context, config, folder / path, list(given), state) for path, given in jobs]
+    log.info("Checking %d jobs before the first is trained", len(jobs))
     try:
-        found = workers(tasks)
+        found = list(progress(workers(tasks), len(jobs)))
     except TerminatedWorkerError:  # one of them killed its worker: check them one by one to find out which
         found = []
         for task in tasks:
@@ -65,7 +74,17 @@ def examine(
             except TerminatedWorkerError:
                 found.append(Finding("its worker was killed while the job was built. Is there enough memory?"))
     HydraConfig.instance().cfg = before
-    return cast(list[Finding], found)
+    return found
+
+
+def progress(findings: Iterable[Finding], count: int) -> Iterator[Finding]:
+    """Passes findings on, and logs every few seconds how many there are."""
+    last = time.monotonic()
+    for done, finding in enumerate(findings, start=1):
+        yield finding
+        if time.monotonic() - last >= LOG_SECONDS and done < count:
+            last = time.monotonic()
+            log.info("%d of %d jobs are checked", done, count)
 
 
 def _examine(

@@ -100,7 +100,7 @@ def draw(job: Path) -> None:
 def _write_comparison(folder: Path) -> pd.DataFrame:
     """Writes comparison.csv with a row per job, and returns it as a frame."""
     frame = table.load(folder)
-    RunDir(folder).write_text("comparison.csv", frame.to_csv(index=False))
+    RunDir(folder).write_text("comparison.csv", output.render(frame, "csv")[0])
     return frame
 
 

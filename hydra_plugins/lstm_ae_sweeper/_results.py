@@ -10,6 +10,8 @@ from lstm_ae.metrics import higher_is_better as direction
 from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 from lstm_ae.statistics import mean_interval
 
+UNFINISHED = {"running", "interrupted"}  # states of a job that nothing runs any more, which goes on without being asked
+
 
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns the outcome of a job, from its files."""
@@ -67,11 +69,18 @@ def said(summary: Mapping[str, Any]) -> str:
 
 def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[str]:
     """Returns the error message of failed jobs as lines, none if there are none."""
-    lines = []
+    lines, states = [], set()
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
             status = RunDir(folder / job.path).status()
-            error = status.get("error") or outcome.error or "it never started"
-            lines.append(f"  {folder / job.path}: {status.get('state', 'not started')}, {error}")
-    cure = "The others ended. To retry these, repeat the command with the same hydra.sweep.dir and retry_failed=true."
+            state, error = status.get("state", "not started"), status.get("error") or outcome.error
+            states.add(state)
+            lines.append(f"  {folder / job.path}: {state}, {error or 'it never started'}")
+    more = "" if states <= UNFINISHED else " and retry_failed=true"
+    cure = f"The others ended. To retry these, repeat the command with the same hydra.sweep.dir{more}."
     return [f"{len(lines)} of {len(jobs)} jobs failed:", *lines, cure] if lines else []
+
+
+def unfinished(folder: Path, jobs: Iterable[Job]) -> bool:
+    """Returns whether a job was stopped by something outside of it, such as a full disk, and can go on."""
+    return any(RunDir(folder / job.path).status().get("state") in UNFINISHED for job in jobs)

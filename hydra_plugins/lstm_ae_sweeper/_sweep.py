@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
 from lstm_ae.interrupts import SWEEP_PROCESS
+from lstm_ae.printable import Formatter
 
 if TYPE_CHECKING:
     from hydra_plugins.lstm_ae_sweeper._check import Finding
@@ -70,18 +71,18 @@ class Sweep:
         Raises:
             RunDirError: another sweep is running there.
         """
-        from lstm_ae import interrupts, terminal
+        from lstm_ae import files, interrupts, terminal
         from lstm_ae.run_dir import RunDir
 
         gc.enable()  # run.py disables it until a job starts
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.folder)
         except OSError as error:
             raise SweepError(
                 f"`hydra.sweep.dir` must be a writable folder: {error}. Free some space or use another folder."
             ) from error
         with interrupts.as_interrupt(), RunDir(self.folder).locked("hydra.sweep.dir"):
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            RunDir(self.folder).write_text("multirun.yaml", OmegaConf.to_yaml(self.config))
             try:
                 yield
             except KeyboardInterrupt:
@@ -206,6 +207,7 @@ class Sweep:
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
         from lstm_ae.run_dir import RunDir
 
+        watch.log_held(self.folder, jobs)
         with watch.Watch(self.folder, jobs, self.objective, name):
             launcher, returned = self._launcher(), dict[Job, JobReturn]()
             while pending := [job for job in jobs if job not in returned]:
@@ -299,7 +301,7 @@ def configure_logging() -> None:
     logging.raiseExceptions = False  # no traceback when the reader of a pipe stops (`| head`)
     if not log.handlers:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+        handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

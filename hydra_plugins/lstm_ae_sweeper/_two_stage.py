@@ -8,7 +8,7 @@ from typing import Any
 from hydra_plugins.lstm_ae_sweeper import _closing as closing
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
-from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
 
 
@@ -106,8 +106,8 @@ class TwoStage:
         winner, tested, settings = stages.choose(kept, higher), dict[str, dict[str, Any]](), self._settings()
         if winner is not None:
             finals = self._finals(winner, results.mean_best_epoch(sweep.folder, winner.scores["stage_two"]))
-            outcomes = sweep.run(finals, "last training")
-            failed += results.failures(sweep.folder, finals, outcomes)
+            outcomes, more = self._outcomes(finals, "last training")
+            failed += more
             scored = [job for job, end in zip(finals, outcomes, strict=True) if end.score is not None]
             if sweep.config.figures is None and scored:
                 closing.draw(sweep.folder / scored[0].path)
@@ -130,10 +130,22 @@ class TwoStage:
         """Runs the jobs of a stage, records their scores, and returns the error messages of those that failed."""
         pairs = self._jobs(stage, combinations)
         jobs = [job for _, job in pairs]
-        outcomes = self._sweep.run(jobs, stage.replace("_", " ")) if jobs else []
+        outcomes, failed = self._outcomes(jobs, stage.replace("_", " ")) if jobs else ([], [])
         for (combination, job), outcome in zip(pairs, outcomes, strict=True):
             combination.scores.setdefault(stage, {})[job.path] = outcome.score
-        return results.failures(self._sweep.folder, jobs, outcomes)
+        return failed
+
+    def _outcomes(self, jobs: Sequence[Job], name: str) -> tuple[list[Outcome], list[str]]:
+        """Runs jobs, and returns their outcomes and the error messages of those that failed.
+
+        Raises:
+            SweepError: one of them could go on: a selection without its score would be another one.
+        """
+        outcomes = self._sweep.run(jobs, name)
+        failed = results.failures(self._sweep.folder, jobs, outcomes)
+        if results.unfinished(self._sweep.folder, jobs):
+            raise SweepError("\n".join(failed))
+        return outcomes, failed
 
     def _jobs(self, stage: str, combinations: Sequence[stages.Combination]) -> list[tuple[stages.Combination, Job]]:
         """Returns the jobs of a stage, each with its combination."""

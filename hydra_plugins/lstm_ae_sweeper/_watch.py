@@ -17,6 +17,7 @@ from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
 from lstm_ae.interrupts import GRACE_SECONDS
 from lstm_ae.metrics import text as shown
+from lstm_ae.printable import printable
 from lstm_ae.run_dir import ENDED, HeldError, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -91,7 +92,7 @@ class Watch:
                 score, best = self._best
                 own = " ".join(word for word in best.overrides if word not in self._shared)
                 text += f"; best {self._objective} {shown(score)}: {own}"
-            self._progress.update(self._task, completed=len(self._ended), text=text)
+            self._progress.update(self._task, completed=len(self._ended), text=printable(text))
 
     def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
         """Records a job that has ended, and logs it if there is no live display."""
@@ -117,21 +118,29 @@ def mark_killed(folder: Path, jobs: Sequence[Job]) -> list[Job]:
         time.sleep(POLL_SECONDS)  # a process that was just killed may still hold its lock
         before, states = states, [RunDir(folder / job.path).status() for job in jobs]
         stopped = {job: status for job, status in zip(jobs, states, strict=True) if status.get("state") == "running"}
-        running = any(_is_held(folder, job) for job in stopped)
+        running = any(_held(folder, job) for job in stopped)
     for job, status in stopped.items():
         RunDir(folder / job.path).end("interrupted", error=KILLED, kills=status.get("kills", 0) + 1)
     return list(stopped)
 
 
-def _is_held(folder: Path, job: Job) -> bool:
-    """Returns whether a process holds the lock of a job's directory."""
+def log_held(folder: Path, jobs: Sequence[Job]) -> None:
+    """Logs which jobs are held by other processes, before any is launched; each is waited for when its turn comes."""
+    for job in jobs:
+        held = (folder / job.path / ".lock").exists() and _held(folder, job)
+        if held:
+            log.warning("job %s is waited for: another process%s is writing there", job.path, held.owner)
+
+
+def _held(folder: Path, job: Job) -> HeldError | None:
+    """Returns the error that names the process which holds the lock of a job's directory, None if none does."""
     try:
         with RunDir(folder / job.path).locked():
-            return False
-    except HeldError:
-        return True
+            return None
+    except HeldError as error:
+        return error
     except RunDirError:
-        return False
+        return None
 
 
 def mark_interrupted(folder: Path, jobs: Sequence[Job]) -> None:

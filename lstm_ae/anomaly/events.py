@@ -67,6 +67,11 @@ class Alarms:
         """The alarm that is not over yet, as (start, end so far), or none."""
         return self._run if self._run and self._run[1] - self._run[0] >= self.minimum_length else None
 
+    @property
+    def since(self) -> int:
+        """The first step of the run that is not over, alarm or not yet; without one, the next step."""
+        return self._run[0] if self._run else self._seen
+
     def update(self, score: ArrayLike) -> Events:
         """Takes the next step or steps.
 

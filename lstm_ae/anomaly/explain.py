@@ -55,3 +55,28 @@ def onset(
     runs = alarms(scores[: peak + 1, feature], level, merge_within=gap)
     begins = int(runs[-1, 0]) if len(runs) and runs[-1, 1] == peak + 1 else peak
     return Onset(feature, begins, tuple((total / total.sum() if total.sum() > 0 else total).tolist()))
+
+
+def nearest(normal: ArrayLike, window: ArrayLike) -> int:
+    """Returns which of some normal windows is the most like a window, each feature by its standard deviation.
+
+    Args:
+        normal: (windows, steps, features); NaN is a missing value, and is passed over.
+        window: (steps, features).
+
+    Raises:
+        ValueError: There are no normal windows, or the shapes do not fit.
+
+    >>> nearest([[[0.0], [0.0]], [[1.0], [2.0]]], [[1.0], [1.5]])
+    1
+    """
+    known, wanted = np.asarray(normal, dtype=float), np.asarray(window, dtype=float)
+    if known.ndim != 3 or not len(known) or known.shape[1:] != wanted.shape:
+        raise ValueError(
+            f"`window` must have the shape of one of `normal`, (windows, steps, features), got {wanted.shape} for "
+            f"{known.shape}. Pass windows of one length."
+        )
+    spread = np.nanstd(known, axis=(0, 1))
+    away = ((known - wanted) / np.where(spread > 0, spread, 1.0)) ** 2
+    there = np.isfinite(away)
+    return int((np.where(there, away, 0).sum(axis=(1, 2)) / np.maximum(there.sum(axis=(1, 2)), 1)).argmin())

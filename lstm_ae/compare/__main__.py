@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lstm_ae.printable import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remarks.append(str(error))
         code = 1
     for remark in remarks:
-        print(output.escape_control(remark).encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print(printable(remark), file=sys.stderr)
     return code if options.output or not content else output.show(content) or code
 
 
@@ -171,9 +173,9 @@ def _table(ranked: "Ranking", options: argparse.Namespace, remarks: list[str]) -
 
 
 def _notes(lines: Sequence[str], options: argparse.Namespace) -> str:
-    from lstm_ae.compare.output import escape_control, wrapped
+    from lstm_ae.compare.output import wrapped
 
-    return "".join(f"{line}\n" for line in wrapped([escape_control(line) for line in lines], _width(options)))
+    return "".join(f"{line}\n" for line in wrapped([printable(line) for line in lines], _width(options)))
 
 
 def _diff(options: argparse.Namespace, remarks: list[str]) -> str:

@@ -11,8 +11,8 @@ from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.table import in_order, plain, settings, spans_decades, text
 from lstm_ae.statistics import Effect, Interval, ValueEffect
 
-COLUMNS = ["setting", "value", "mean", "low", "high", "n", "diverged", "difference", "p", "omega_squared", "best",
-           "source"]  # fmt: skip
+COLUMNS = ["setting", "value", "mean", "low", "high", "n", "diverged", "difference", "p", "detectable",
+           "omega_squared", "best", "source"]  # fmt: skip
 MAX_VALUES = 6  # of a setting, compared in one sentence
 
 
@@ -22,7 +22,8 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
 
     The columns are `setting`, `value`, `mean` over blocks with its 95 % interval `low` to `high`, `n` (runs with a
     score), `diverged`, `difference` from the best value and its `p` (Holm's, for all settings and values together),
-    `omega_squared` (where some value is worse than the best), `best` and `source`. Where scores are positive and span
+    `detectable` (the difference that would have been found with a probability of 0.8), `omega_squared` (where some
+    value is worse than the best), `best` and `source`. Where scores are positive and span
     more than a factor of ten, means are geometric, and differences are those of logarithms.
 
     Args:
@@ -61,7 +62,7 @@ def _rows(one: Effect, log: bool) -> list[dict[str, object]]:
         mean = _mean(value, log)
         made.append({
             "value": value.value, "mean": mean.estimate, "low": mean.low, "high": mean.high, "n": value.runs,
-            "diverged": value.diverged, "difference": value.difference, "p": value.p,
+            "diverged": value.diverged, "difference": value.difference, "p": value.p, "detectable": one.detectable,
             "omega_squared": one.omega_squared if one.significant else math.nan,
             "best": value.value == one.best and _differs(one),
         })  # fmt: skip
@@ -83,6 +84,9 @@ def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:
         parts.append(f"{best if _differs(one) else 'all means are equal'} ({text(mean.estimate)}{interval})")
         tested = [value for value in one.values if not math.isnan(value.p)]
         parts += _compared(key, sorted(tested, key=lambda value: abs(value.difference))) if _differs(one) else []
+        if math.isfinite(one.detectable):
+            size = f"factor of {text(math.exp(one.detectable))}" if log else f"difference of {text(one.detectable)}"
+            parts.append(f"a {size} between two values is found with a probability of {statistics.POWER:g}")
         if one.significant:
             parts.append(f"it explains {text(round(100 * one.omega_squared, 1))} % of the variance (omega squared)")
         if one.best_by_geometric not in (None, one.best_by_mean):

@@ -13,8 +13,10 @@ import pandas as pd
 
 from lstm_ae.compare.selection import CompareError
 from lstm_ae.compare.table import plain, short_names, text
+from lstm_ae.printable import printable
 from lstm_ae.run_dir import RunDir
 
+FORMULA = ("=", "+", "-", "@")  # what begins so is one in a spreadsheet
 MIN_CUT_WIDTH = 24  # wide columns are cut down to this before a column is left out
 
 
@@ -28,14 +30,14 @@ def render(table: pd.DataFrame, kind: str, width: int | None = None, keep: Seque
         keep: Columns that are left out last.
     """
     if kind == "csv":
-        cells = {escape_control(name): pd.Series(map(_cell, table[name]), dtype=object) for name in table}
+        cells = {_cell(name): pd.Series(map(_cell, table[name]), dtype=object) for name in table}
         return pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"), []
     if kind == "json":
         rows = [{key: strict(value) for key, value in row.items()} for row in table.to_dict("records")]
         return json.dumps(rows, indent=2) + "\n", []
     names = short_names([str(column) for column in table.columns])
-    headings = [escape_control(names[column]) for column in table.columns]
-    columns = [[escape_control(text(value, str(column))) for value in table[column]] for column in table.columns]
+    headings = [printable(names[column]) for column in table.columns]
+    columns = [[printable(text(value, str(column))) for value in table[column]] for column in table.columns]
     if kind == "markdown":
         return _markdown(headings, columns), []
     right = [_numeric(table[column]) for column in table.columns]
@@ -48,19 +50,6 @@ def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
     if width is None:
         return list(lines)
     return [part for line in lines for part in textwrap.wrap(line, max(width, 20), subsequent_indent="    ")]
-
-
-def escape_control(value: object) -> str:
-    r"""Escapes control characters, so that a text cannot send commands to the terminal.
-
-    Example:
-        >>> escape_control("a\x1b[31m")
-        'a\\x1b[31m'
-    """
-    shown = str(value)
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def _numeric(values: pd.Series) -> bool:
@@ -77,8 +66,18 @@ def strict(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """Returns a value as it stands in a CSV file, with all its digits."""
-    return escape_control(value) if isinstance(value, str) else plain(value)
+    """Returns a value as it stands in a CSV file, with all its digits; a text that would be a formula is marked."""
+    if not isinstance(value, str):
+        return plain(value)
+    shown = printable(value)
+    return f"'{shown}" if shown.startswith(FORMULA) and not _is_number(shown) else shown
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _markdown(headings: list[str], columns: list[list[str]]) -> str:

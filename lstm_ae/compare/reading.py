@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_ae.files import TEXT_BYTES, DamagedError, MissingError, read
-from lstm_ae.run_dir import CONFIG, ENDED, METRICS, STATUS, check_listed, flat
+from lstm_ae.run_dir import CONFIG, ENDED, ENVIRONMENT, HISTORY, METRICS, STATUS, check_listed, flat
 
-HISTORY, ENVIRONMENT = "history.csv", "environment.json"
 STATES = ENDED | {"running", "failed", "interrupted"}
 #: Columns that are neither settings nor metrics; `SUBSETS` is the first word of more of them.
 FIXED = ("run", "state", "error", "higher_is_better", "proportions")

@@ -257,6 +257,8 @@ def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
     for row in ranking.order:
         folder = Path(str(ranking.frame["run"][row])) / "figures"
         paths = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
+        if folder.is_symlink():
+            paths = []
         size = sum(path.stat().st_size for path in paths)
         if size > room:
             left_out += 1

@@ -230,5 +230,5 @@ def effects_shown(found: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows and columns of the effects that say something: means, and what is not the same everywhere."""
     rows = found[found["mean"].notna()].assign(best=found["best"].map({True: "best", False: ""}))
     constant = [key for key, plain in (("diverged", 0), ("source", "ours")) if (rows[key] == plain).all()]
-    empty = [key for key in ("p", "omega_squared", "low", "high") if rows[key].isna().all()]
+    empty = [key for key in ("p", "detectable", "omega_squared", "low", "high") if rows[key].isna().all()]
     return rows.drop(columns=["difference", *constant, *empty])

@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from lstm_ae import checks
+from lstm_ae.data.normal import Normal, held_out
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
 
 BRIGHTEST = 16  # the images hold whole numbers 0..16
 
 
-def load_digits(test_share: float, seed: int) -> SequenceData:
+def load_digits(test_share: float, seed: int, normal: Normal = None) -> SequenceData:
     """Returns 1,797 images of 8 x 8 pixels, a row a time step, scaled to [-1, 1], with their ten classes.
 
     Source: the test set of the UCI optical recognition of handwritten digits data, as it comes with scikit-learn.
@@ -18,6 +19,8 @@ def load_digits(test_share: float, seed: int) -> SequenceData:
     Args:
         test_share: The share of the images that is the test part, the same in each class.
         seed: Of the draw of the test part.
+        normal: The digits that are normal: the others are in the test part only, flagged as abnormal; None: all digits
+            are classes.
     """
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
@@ -28,7 +31,7 @@ def load_digits(test_share: float, seed: int) -> SequenceData:
     _, chosen = train_test_split(np.arange(len(images)), test_size=test_share, random_state=seed, stratify=labels)
     test = np.zeros(len(images), dtype=bool)
     test[chosen] = True
-    return SequenceData(
+    data = SequenceData(
         values=torch.from_numpy(images.reshape(-1, 8)),
         starts=torch.arange(len(images)) * 8,
         lengths=8,
@@ -39,3 +42,4 @@ def load_digits(test_share: float, seed: int) -> SequenceData:
         unit="brightness (0 to 16)",
         image_shape=(8, 8),
     )
+    return data if normal is None else held_out(data, normal)

@@ -1,10 +1,13 @@
 """What counts as normal: values of the label column, or the first rows of each series."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from lstm_ae.data.rows import Rows
+from lstm_ae.data.sequences import SequenceData
+from lstm_ae.types import present
 
 Normal = str | int | float | Sequence[str | int] | None
 
@@ -49,6 +52,30 @@ def divide(
         )
     series = np.repeat(np.arange(len(lengths)), lengths)
     return np.arange(len(table.values)) - table.begins[series] >= first[series], None
+
+
+def held_out(data: SequenceData, normal: Normal) -> SequenceData:
+    """Returns a dataset of classes with those that are not normal in the test subset, and their rows flagged.
+
+    Args:
+        data: With a class a sequence.
+        normal: The classes that are normal.
+
+    Raises:
+        ValueError: a class is not there, or none or all are normal.
+    """
+    names = [normal] if isinstance(normal, str) or not isinstance(normal, Sequence) else normal
+    wanted = {str(name) for name in names}
+    if not wanted or not wanted < set(data.classes):
+        raise ValueError(
+            f"`normal` must name some of the classes {', '.join(data.classes)}, and not all, got {sorted(wanted)}. "
+            f"Use normal=[{','.join(data.classes[:-1])}] to hold {data.classes[-1]} out as abnormal."
+        )
+    abnormal = ~np.isin(np.array(data.classes), sorted(wanted))[present(data.labels, "classes").numpy()]
+    flags = np.zeros(len(data.values), dtype=bool)
+    for begin, end in zip(data.starts.numpy()[abnormal], data.ends[abnormal], strict=True):
+        flags[begin:end] = True
+    return dataclasses.replace(data, labels=None, classes=(), label_of_step=flags, test=data.test | abnormal)
 
 
 def without_abnormal(

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,12 +109,14 @@ class Components:
 
 
 def assemble(recipe: Recipe) -> Components:
-    """Returns the components of a job.
+    """Returns the components of a job, built after every generator is seeded.
 
     Raises:
         ConfigError: a value cannot be used, or parts do not fit each other.
     """
     check_seed(recipe.seed)
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     data = recipe.data
     splitter = make("split", recipe.split)
     task: Task = make("task", recipe.task, unit=data.unit)

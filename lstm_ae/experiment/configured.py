@@ -64,6 +64,7 @@ def run(config: DictConfig) -> float:
 
     if multirun:
         interrupts.end_with_sweep()
+        _keep_off_terminal()
     try:
         score = job.run(
             job.Job(
@@ -213,15 +214,19 @@ def _type_hints(target: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
+def _keep_off_terminal() -> None:
+    """Keeps the lines of a sweep's job out of the sweep's terminal: they are in the job's own log."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.ERROR)
+
+
 def _check_sweep(config: DictConfig, run_dir: RunDir) -> None:
-    """Refuses a job of a sweep that is not to be started, and keeps its lines out of the sweep's terminal.
+    """Refuses a job of a sweep that is not to be started.
 
     Raises:
         NotStartedError: it failed before and is not to be retried, or another failed and `fail_fast` is set.
     """
-    for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setLevel(logging.ERROR)
     status = run_dir.status()
     if status.get("state") in ENDED:
         return

@@ -1,50 +1,28 @@
 """What happens in one job, in order. Knows no hydra."""
 
 import contextlib
-import io
+import errno
 import logging
-import math
-import random
-import statistics
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
-from lstm_ae.experiment import environment
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named, open_parameters
+from lstm_ae.experiment import environment, outputs, reuse
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, make, named, open_parameters
+from lstm_ae.experiment.checkpoints import Checkpoints, resume
 from lstm_ae.experiment.evaluation import measure, try_out
-from lstm_ae.files import DamagedError, MissingError
-from lstm_ae.run_dir import (
-    CHECKPOINT,
-    ENDED,
-    ENVIRONMENT,
-    METRICS,
-    MODEL,
-    MODEL_FORMAT,
-    SAMPLES,
-    SCALER,
-    TASK,
-    WEIGHTS,
-    RunDir,
-    RunDirError,
-    find_finished,
-    signature,
-)
-from lstm_ae.trained.loading import read_weights
-from lstm_ae.trainer import Callback, Training
-from lstm_ae.types import Report
+from lstm_ae.experiment.slow_epochs import SlowEpochs
+from lstm_ae.files import DamagedError
+from lstm_ae.printable import printable
+from lstm_ae.run_dir import CHECKPOINT, ENDED, ENVIRONMENT, METRICS, RunDir, RunDirError, signature
+from lstm_ae.trainer import Callback, Trainer
 
-SLOW = 5  # times the median, from which on an epoch is said to be slow
-CHECKPOINT_SECONDS = 1.0  # between two checkpoints
-FEWEST_EPOCHS = 3  # of which there is a usual time
+#: After these the same command goes on, in a sweep too, which does not repeat failed jobs.
+DISK_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS") if hasattr(errno, name)}
 
 log = logging.getLogger("lstm_ae")
 
@@ -127,7 +105,9 @@ def _status_kept(job: Job) -> Iterator[None]:
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # the disk may be full: the error itself is still reported
-            job.run_dir.end("failed", error=explain(error, job.run_dir.path), trace=traceback.format_exc())
+            state = "interrupted" if isinstance(error, OSError) and error.errno in DISK_ERRORS else "failed"
+            trace = printable(traceback.format_exc(), keep="\n")
+            job.run_dir.end(state, error=explain(error, job.run_dir.path), trace=trace)
         raise
 
 
@@ -151,18 +131,18 @@ def _run(job: Job) -> float:
     if status.get("signature") == own and status["state"] in ENDED and job.reuse_below is None:
         return _ended_before(job, recipe, code)
     _check_longer(job, recipe)
-    components = _assembled(recipe)
+    components = assemble(recipe)
     trainer, training = components.trainer, components.training
     if (run_dir / CHECKPOINT).exists():
         warning = environment.keep_kernel(trainer, run_dir.read_json(ENVIRONMENT).get("kernel"))
         trainer.place(training.model)
         if warning:
             log.warning(warning)
-    reused = None if job.reuse_below is None else _find(job, own)
+    reused = None if job.reuse_below is None else reuse.find(run_dir, job.reuse_below, own, job.again)
     if reused and status.get("state") in ENDED:
         return _measure_only(job, components, recipe, RunDir(reused))
     if reused is None:
-        _resume(run_dir, training, {own, str(status.get("signature"))})
+        resume(run_dir, training, {own, str(status.get("signature"))})
     if reused is None or reused != run_dir.path:
         run_dir.begin(job.config, environment.describe(trainer, code), fingerprint)
         job.before()
@@ -174,65 +154,38 @@ def _run(job: Job) -> float:
     log.info("%s sequences of %s steps with %d features", sizes, steps, data.features)
     if reused:
         log.info("Nothing is trained: the weights are those of %s", reused)
-        _reuse(components, RunDir(reused))
+        reuse.take_up(components, RunDir(reused))
     else:
         if job.single:
             try_out(components, recipe.objective)
         _train(job, components, recipe.objective, own)
-    _write(run_dir, recipe, components, own)
+    outputs.write(run_dir, recipe, components, own)
     if job.figures:
         draw(job, components.task.figures)
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
     more = {"reused": str(reused)} if reused else {"reason": str(training.stopped)} if training.stopped else {}
     run_dir.end(state, **more)
-    if not job.single and not trainer.keep_checkpoint:
-        run_dir.remove(CHECKPOINT)
+    _remove_checkpoint(job, trainer)
     if job.single:
         terminal.show_result(run_dir.read_json(METRICS), components.task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
 
 
+def _remove_checkpoint(job: Job, trainer: Trainer) -> None:
+    """Removes the checkpoint of a sweep's job that has ended; one that stays is removed by the next command."""
+    if not job.single and not trainer.keep_checkpoint:
+        with contextlib.suppress(OSError):
+            job.run_dir.remove(CHECKPOINT)
+
+
 def _measure_only(job: Job, components: Components, recipe: Recipe, source: RunDir) -> float:
     """Evaluates the weights of a finished run: a dry run writes nothing where a run has ended."""
     log.info("Nothing is trained and nothing is written: the weights are those of %s", source.path)
-    _reuse(components, source)
+    reuse.take_up(components, source)
     metrics, _ = measure(components)
     if job.single:
         terminal.show_result(metrics, components.task.primary_metric, job.run_dir.path)
     return job.run_dir.score(recipe.objective) or 0.0
-
-
-def _resume(run_dir: RunDir, training: Training, runs: set[str]) -> None:
-    """Takes up the checkpoint if there is one; a damaged one costs a warning and the epochs before it.
-
-    Args:
-        run_dir: The run.
-        training: What is taken up.
-        runs: The signatures of this run: with these epochs, and with the fewer ones that it had.
-
-    Raises:
-        RunDirError: the checkpoint is of another run.
-    """
-    try:
-        content, run = run_dir.read_zip(CHECKPOINT)
-        if run not in runs:
-            raise RunDirError(
-                f"{run_dir / CHECKPOINT} is of another run, or of an older version that did not write which. "
-                "Remove it to train from the start, or name another directory. Nothing was changed."
-            )
-        training.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
-    except MissingError:
-        pass
-    except DamagedError as error:
-        log.warning("%s Training starts anew.", error)
-
-
-def _assembled(recipe: Recipe) -> Components:
-    """Returns the components, built after every generator is seeded."""
-    check_seed(recipe.seed)
-    random.seed(recipe.seed)
-    np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
-    return assemble(recipe)
 
 
 def _check_longer(job: Job, recipe: Recipe) -> None:
@@ -258,12 +211,13 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     run_dir = job.run_dir
     state = run_dir.status()["state"]
     log.info("This run ended before (%s): nothing is trained, and %s is left as it is", state, run_dir.path)
+    _remove_checkpoint(job, make("trainer", recipe.trainer))
     before = run_dir.read_json(ENVIRONMENT).get("code")
     if before is not None and before != code:
         log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")
     added = recipe.evaluate_test and not run_dir.read_json(METRICS)["test"]
     if added:
-        _add_test(run_dir, recipe)
+        reuse.add_test(run_dir, recipe)
     if added or job.figures:
         task = make("task", recipe.task, unit=recipe.data.unit)
         if job.figures and (added or not (run_dir / "figures").exists()):
@@ -271,28 +225,6 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
         if job.single and added:
             terminal.show_result(run_dir.read_json(METRICS), task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
-
-
-def _add_test(run_dir: RunDir, recipe: Recipe) -> None:
-    """Evaluates the test part of a run that ended without it; its validation score stays as it is.
-
-    Raises:
-        ConfigError: its weights are gone.
-    """
-    if not (run_dir / WEIGHTS).exists():
-        raise ConfigError(
-            f"`evaluate_test=true` needs the weights of the run, and there is no {WEIGHTS} in {run_dir.path}. "
-            "Use evaluate_test=false, or train it again in another directory."
-        )
-    components = _assembled(recipe)
-    _reuse(components, run_dir)
-    reported = {metric.name for metric in components.task.reported}
-    validation = run_dir.read_json(METRICS)["validation"]
-    components.training.best_metrics = {name: one for name, one in validation.items() if name not in reported}
-    metrics, report = measure(components)
-    with run_dir.rewriting([METRICS, SAMPLES, TASK, *(f"{name}.csv" for name in report.tables)]):
-        _write_measured(run_dir, metrics, report)
-    log.info("Its test part, which had not been evaluated, is added from %s", WEIGHTS)
 
 
 def draw(job: Job, figures: Mapping[str, Callable[..., Any]]) -> None:
@@ -324,127 +256,3 @@ def _train(job: Job, components: Components, objective: str, own: str) -> None:
     if training.diverged:
         log.warning("The loss is not finite after epoch %d: diverged. A smaller optimizer.lr or "
             "trainer.gradient_clipping helps.", len(training.history))  # fmt: skip
-
-
-class Checkpoints:
-    """Writes checkpoints, at most one a second; one that is not written yet is written where training is interrupted.
-
-    Args:
-        run_dir: Where to.
-        training: What is kept.
-        run: The signature of the run.
-    """
-
-    def __init__(self, run_dir: RunDir, training: Training, run: str) -> None:
-        self._run_dir, self._training, self._run = run_dir, training, run
-        self._pending: tuple[bytes, list[Mapping[str, float]]] | None = None
-        self._last = -math.inf
-
-    def take(self, now: bool = False) -> None:
-        """Keeps the state after an epoch, and writes it if the last one was written a second ago.
-
-        Args:
-            now: Write it in any case.
-        """
-        content = io.BytesIO()
-        torch.save(self._training.state_dict(), content)
-        self._pending = content.getvalue(), list(self._training.history)
-        if now or time.monotonic() - self._last >= CHECKPOINT_SECONDS:
-            self._write()
-
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Writes the last state where the block ends, also by an interruption."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            with contextlib.suppress(OSError):  # the disk may be full: the one before it is kept
-                self._write()
-            raise
-        self._write()
-
-    def _write(self) -> None:
-        if self._pending is not None:
-            content, history = self._pending
-            self._run_dir.write_zip(CHECKPOINT, self._run, lambda file: file.write(content))
-            self._run_dir.write_history(history)
-            self._last, self._pending = time.monotonic(), None
-
-
-class SlowEpochs:
-    """Says once that an epoch took many times as long as the others: other work on the machine, or too many threads."""
-
-    def __init__(self) -> None:
-        self._seconds: list[float] = []
-        self._warned = False
-
-    def see(self, seconds: float) -> None:
-        """Takes note of an epoch."""
-        usual = statistics.median(self._seconds) if len(self._seconds) >= FEWEST_EPOCHS else math.inf
-        if seconds > SLOW * usual and seconds > 1 and not self._warned:
-            self._warned = True
-            log.warning("Epoch %d took %.3g s, %.0f times the median: other work slows this machine down. "
-                "trainer.threads=1 suffers least.", len(self._seconds) + 1, seconds, seconds / usual)  # fmt: skip
-        self._seconds.append(seconds)
-
-
-def _write(run_dir: RunDir, recipe: Recipe, components: Components, own: str) -> None:
-    """Evaluates the best weights and writes what is left of a run; metrics.json comes last."""
-    run_dir.write_zip(WEIGHTS, own, lambda file: torch.save(components.training.best_weights, file))
-    run_dir.write_json(MODEL, _described(recipe, components))
-    run_dir.write_arrays(SCALER, components.scaling.stored)
-    run_dir.write_history(components.training.history)
-    _write_measured(run_dir, *measure(components))
-
-
-def _write_measured(run_dir: RunDir, metrics: Mapping[str, Any], report: Report) -> None:
-    """Writes tables, samples and metrics."""
-    for name, table in report.tables.items():
-        run_dir.write_table(name, table)
-    if report.fitted:
-        run_dir.write_arrays(TASK, report.fitted)
-    run_dir.write_arrays(SAMPLES, report.arrays)
-    run_dir.write_json(METRICS, metrics)
-
-
-def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
-    """Returns what builds the model again without the data."""
-    data, task = components.data, dict(recipe.config["task"])
-    return {
-        "format": MODEL_FORMAT,
-        "class": named(recipe.model),
-        "arguments": {key: value for key, value in recipe.config["model"].items() if not key.startswith("_")},
-        "sizes": dict(components.sizes),
-        "task": {"class": task.pop("_target_"), "arguments": task},
-        "feature_names": list(data.feature_names),
-        "unit": data.unit,
-        "classes": list(data.classes),
-        "series_names": list(data.series_names),
-        "layout": dict(data.layout),
-        "length": data.length,
-        "window": data.window,
-        "ragged": data.is_ragged,
-        "missing": data.missing,
-        "scaling": components.scaling.stored["method"].item(),
-    }
-
-
-def _find(job: Job, own: str) -> Path:
-    """Returns where the finished run with this signature lies: in the directory itself, or below the folder named."""
-    root = Path(str(job.reuse_below))
-    found = find_finished(job.run_dir.path, own) or find_finished(root, own)
-    if found is None:
-        raise ConfigError(
-            f"`dry_run=true` needs a finished run with these settings and data under {root}, and there is none. "
-            f"Train it first: {job.again()}"
-        )
-    return found
-
-
-def _reuse(components: Components, source: RunDir) -> None:
-    """Takes up the weights and the history of a finished run."""
-    training = components.training
-    training.best_weights = read_weights(source)
-    columns = source.read_history()
-    training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    training.best_epoch = source.read_json(METRICS)["best_epoch"]

@@ -17,10 +17,11 @@ from lstm_ae.statistics.intervals import (
     skill,
 )
 from lstm_ae.statistics.overlap import fold_overlap, holdout_overlap, walk_forward_overlap
-from lstm_ae.statistics.verdicts import LEVEL, Verdict, Verdicts, verdicts
+from lstm_ae.statistics.verdicts import LEVEL, POWER, Verdict, Verdicts, verdicts
 
 __all__ = [
     "LEVEL",
+    "POWER",
     "Effect",
     "Interval",
     "ValueEffect",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_ae.statistics.grid import Labels, arranged, block_means, omega_squared, pair_p
 from lstm_ae.statistics.intervals import Interval, mean_interval
-from lstm_ae.statistics.verdicts import FEWEST_BLOCKS, LEVEL, too_few
+from lstm_ae.statistics.verdicts import FEWEST_BLOCKS, LEVEL, found_difference, too_few
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,11 @@ class Effect:
         balanced: Whether all values were run with the same other settings in the same blocks. If not, means are over
             what they share.
         reason: Why nothing was tested, where it was not.
+        detectable: The smallest difference of two values' means, of logarithms where these were tested, that would
+            have been found with a probability of 0.8 if nothing else differed; NaN where nothing was tested.
         pair_p: The unadjusted p value of each pair of values, by their positions.
+        error: The standard error of a typical pair's difference.
+        degrees: Its degrees of freedom.
     """
 
     values: tuple[ValueEffect, ...]
@@ -61,7 +65,10 @@ class Effect:
     blocks: int = 0
     balanced: bool = False
     reason: str = ""
+    detectable: float = math.nan
     pair_p: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    error: float = math.inf
+    degrees: int = 0
 
     @property
     def significant(self) -> bool:
@@ -158,6 +165,7 @@ def _unadjusted(
     reason = too_few(n_blocks) if n_blocks < FEWEST_BLOCKS else "only one value has runs" if len(kept) < 2 else ""
     step = None if resolution is None or log else resolution / math.sqrt(cells.sum() / n_blocks)
     compared = np.log(grid[kept]) if log else grid[kept]
+    p_values, error, degrees = ({}, math.inf, 0) if reason else pair_p(table, kept, overlap, step)
     return Effect(
         tuple(rows),
         best=names[best],
@@ -167,7 +175,9 @@ def _unadjusted(
         blocks=n_blocks,
         balanced=len(kept) == len(names) and bool((there == cells).all()),
         reason=reason,
-        pair_p={} if reason else pair_p(table, kept, overlap, step),
+        pair_p=p_values,
+        error=error,
+        degrees=degrees,
     )
 
 
@@ -186,8 +196,18 @@ def _adjusted(found: Mapping[str, Effect]) -> dict[str, Effect]:
         best = [row.value for row in one.values].index(one.best) if one.pair_p else 0
         pairs = [(name, (min(i, best), max(i, best))) for i in range(len(one.values))]
         rows = [replace(row, p=p_values.get(pair, math.nan)) for row, pair in zip(one.values, pairs, strict=True)]
-        made[name] = replace(one, values=tuple(rows))
+        made[name] = replace(one, values=tuple(rows), detectable=_detectable(one, len(keys)))
     return made
+
+
+def _detectable(one: Effect, pairs: int) -> float:
+    """Returns what Holm's first step, at the level of one of so many pairs, finds with a probability of 0.8."""
+    from scipy.special import stdtrit
+
+    if not math.isfinite(one.error):
+        return math.nan
+    critical = float(stdtrit(one.degrees, 1 - LEVEL / (2 * pairs)))
+    return one.error * found_difference(critical, one.degrees)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -55,18 +55,22 @@ def block_means(grid: NDArray[np.float64], cells: NDArray[np.bool_]) -> NDArray[
 
 def pair_p(
     table: NDArray[np.float64], kept: NDArray[np.intp], overlap: float, resolution: float | None
-) -> dict[tuple[int, int], float]:
-    """Returns the p value of Student's test of each pair of rows, by the positions in `kept`."""
+) -> tuple[dict[tuple[int, int], float], float, int]:
+    """Returns the p value of Student's test of each pair of rows, by the positions in `kept`.
+
+    With it, the standard error of a typical pair's difference, and the degrees of freedom.
+    """
     from scipy.special import stdtr
 
     n_values, n_blocks = table.shape
     degrees = (n_values - 1) * (n_blocks - 1)
     mean = table.mean(axis=1)
-    errors = [standard_errors(table, i, overlap, resolution)[0] for i in range(n_values)]
-    return {
+    errors, typical = zip(*(standard_errors(table, i, overlap, resolution) for i in range(n_values)), strict=True)
+    p_values = {
         (int(kept[i]), int(kept[j])): float(2 * stdtr(degrees, -abs(mean[i] - mean[j]) / errors[i][j]))
         for i, j in combinations(range(n_values), 2)
     }
+    return p_values, float(typical[0]), degrees
 
 
 def omega_squared(

@@ -163,7 +163,7 @@ def verdicts(
     counts = there.sum(axis=1).tolist()
     columns = (words, means.tolist(), counts, differences.tolist(), errors.tolist())
     groups = tuple(Verdict(*row, family) for row in zip(*columns, strict=True))
-    detectable = _noncentrality(*family) * typical if math.isfinite(typical) else math.nan
+    detectable = found_difference(_critical(family), family[1]) * typical if math.isfinite(typical) else math.nan
     return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), detectable, reason)
 
 
@@ -233,10 +233,9 @@ def critical_range(groups: int, degrees: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _noncentrality(groups: int, degrees: int) -> float:
-    """Returns the difference, in standard errors, that a single comparison finds with a probability of 0.8."""
+def found_difference(critical: float, degrees: int) -> float:
+    """Returns the difference, in standard errors, that exceeds `critical` of them with a probability of 0.8."""
     from scipy.optimize import brentq
     from scipy.stats import nct
 
-    critical = _critical((groups, degrees))
     return float(brentq(lambda shift: nct.sf(critical, degrees, shift) - POWER, 0.0, 4 * critical + 10))

@@ -1,21 +1,35 @@
-"""Say which steps of a signal are not normal, by the errors of a model that reconstructs what is."""
+"""Say which steps of a signal are not normal, by the errors of a model that reconstructs or predicts what is."""
 
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lstm_ae import checks, drawing
+from lstm_ae import checks
 from lstm_ae.anomaly import thresholds
-from lstm_ae.baselines import Pca
-from lstm_ae.tasks import anomaly_figures, detection, measures
-from lstm_ae.types import Baselines, Batch, Evaluated, Figures, Metric, Output, Report, Score, Sequences, Subset, Task
+from lstm_ae.baselines import Pca, Persistence
+from lstm_ae.tasks import alarms, anomaly_figures, detection, measures, sequence_scores
+from lstm_ae.tasks.sequence_scores import SequenceScores
+from lstm_ae.types import (
+    Baselines,
+    Batch,
+    Evaluated,
+    Figures,
+    Metric,
+    Output,
+    Report,
+    Score,
+    Sequences,
+    Subset,
+    Task,
+    present,
+)
 
 RULES = ("false_alarms", "quantile", "labels")
+ERRORS = ("reconstruction", "prediction")
 SPREADS = ("step", "window")
 LEAST = -math.log(1 - thresholds.CONFIDENCE)  # false alarms that must be expected in the validation data, seeing none
 
@@ -23,14 +37,18 @@ log = logging.getLogger("lstm_ae")
 
 
 class Anomaly(Task):
-    """Reconstruct what is normal; the score of a step is its error, over the usual error of each feature.
+    """Reconstruct or predict what is normal; the score of a step is its error, over the usual error of each feature.
 
-    A step's error is the mean over all windows that contain it (`lstm_ae.tasks.overlapping`), so that it depends on the
-    `window - 1` rows before and after it only. Its score is the sum over the features of error / (features x mean error
-    on validation data): 1 is usual. The threshold is fitted on validation data when the run ends, and is kept with them
-    in task.npz, so that another rate needs no training.
+    The error of a reconstruction is the mean over all windows that contain the step (`lstm_ae.tasks.overlapping`), so
+    that it depends on the `window - 1` rows before and after it only. That of a prediction is of the window whose last
+    step it is, predicted from all the others: it depends on the `window - 1` rows before it, and is known at once. A
+    step without these rows has the lowest score. The score is the sum over the features of error / (features x mean
+    error on validation data): 1 is usual. Where the dataset cuts no windows, each sequence has a score, the mean of its
+    steps, and an alarm is a sequence. The threshold is fitted on validation data when the run ends, and is kept
+    with them in task.npz, so that another rate needs no training.
 
     Args:
+        error: `reconstruction`, or `prediction` (of a model that predicts the next step).
         spread: What a window gives each of its steps: its own error (`step`), or the mean over the window (`window`),
             which is smoother and finds long anomalies rather than where they begin.
         trimmed: The share of each batch, its worst sequences, that the loss leaves out.
@@ -40,23 +58,21 @@ class Anomaly(Task):
         minimum_length: Steps of an alarm.
         merge_within: Steps not above the threshold that an alarm may bridge.
         cool_down: Steps after an alarm that start no other.
-        baselines: What a model must beat in reconstruction, by name; None: principal components.
+        baselines: What a model must beat, by name; None: principal components, or persistence in prediction.
     """
 
-    metrics: tuple[Metric, ...] = (measures.RECONSTRUCTION_MSE,)
-    primary_metric = "reconstruction_mse"
-    reported = detection.METRICS
-    factors: Mapping[str, float] = {"reconstruction": 1.0}
-    baselines: Baselines = {"pca": Pca}
+    reported = alarms.METRICS
     figures: Figures = {
         "alarms": anomaly_figures.alarms,
         "worst_windows": anomaly_figures.worst,
         "precision_recall": anomaly_figures.precision_recall,
-        "reconstruction": drawing.reconstruction,
+        "sequences": anomaly_figures.sequences,
+        "reconstruction": anomaly_figures.reconstruction,
     }
 
     def __init__(
         self,
+        error: str = "reconstruction",
         spread: str = "step",
         trimmed: float = 0.0,
         threshold: str = "false_alarms",
@@ -67,22 +83,25 @@ class Anomaly(Task):
         cool_down: int = 0,
         baselines: Baselines | None = None,
     ) -> None:
+        checks.one_of("error", error, ERRORS)
         checks.one_of("spread", spread, SPREADS)
         checks.one_of("threshold", threshold, RULES)
         if not 0 <= trimmed < 1:
             raise ValueError(f"`trimmed` must be a share of at least 0 and below 1, got {trimmed}. Use trimmed=0.05.")
         checks.share("share", share)
+        self.metrics = (Metric(f"{error}_mse", "squared scaled value"),)
+        self.primary_metric, self.factors = self.metrics[0].name, {error: 1.0}
+        self.predicts = error == "prediction"
+        if self.predicts and spread == "window":
+            raise ValueError("`spread=window` is of a reconstruction, as a prediction is of one step. Use spread=step.")
+        self.accepts = frozenset({"next_step", "next_sequence"} if self.predicts else ())
         self.spread, self.trimmed, self.threshold, self.rate, self.share = spread, trimmed, threshold, rate, share
         self.alarm_rules = {"minimum_length": minimum_length, "merge_within": merge_within, "cool_down": cool_down}
-        if baselines is not None:
-            self.baselines = baselines
+        default: Baselines = {"persistence": Persistence} if self.predicts else {"pca": Pca}
+        self.baselines = default if baselines is None else baselines
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses data without windows, labels that cannot judge, and validation data too short for the rate."""
-        if getattr(data, "window", None) is None:
-            raise ValueError(
-                "`window` must be given: scores of steps need windows of one length. Use dataset.window=48."
-            )
         if data.labels is not None and len(data.classes) == 1:
             raise ValueError(
                 f"`label` must hold normal and abnormal rows, and all hold {data.classes[0]!r}. "
@@ -96,69 +115,138 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
-        steps = int(detection.covered(subsets["validation"]).sum())
-        if self.threshold == "false_alarms":
-            rate = thresholds.parse_rate(self.rate, detection.step_seconds(data))
-            if rate * steps < LEAST:
-                raise ValueError(
-                    f"`rate` must be one that the validation data can show, and {steps} steps cannot show {self.rate}: "
-                    f"that takes {math.ceil(LEAST / rate)}. Use more data, task.rate=1/{math.floor(steps / LEAST)} or "
-                    "more, or task.threshold=quantile."
-                )
+        if data.window is None:
+            self._check_sequences(data, subsets)
+            return
+        lost = (1 if self.predicts else 2) * (data.window - 1)
+        steps = detection.calibrating(subsets["validation"], lost)
+        if not steps:
+            raise ValueError(
+                f"The validation data must have a stretch of at least {lost + 1} rows, in which a step has all of its "
+                f"windows of {data.window}, and have none. Use more data, or a smaller dataset.window."
+            )
+        self._check_rate(steps, "steps", detection.step_seconds(data))
+
+    def _check_sequences(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
+        """Refuses what whole sequences cannot be judged by."""
+        if self.predicts:
+            raise ValueError(
+                "`error=prediction` needs windows of one length, in which each step is predicted from those before. "
+                "Use dataset.window=48, or task.error=reconstruction."
+            )
+        if self.threshold == "false_alarms" and str(self.rate).partition("/")[2].strip() in thresholds.SECONDS:
+            raise ValueError(
+                f"`rate` must be false alarms a sequence, such as 1/100, where no windows are cut, got {self.rate}. "
+                "Use task.rate=1/100, or dataset.window=48 for alarms in time."
+            )
+        self._check_rate(len(subsets["validation"]), "sequences", None)
+
+    def _check_rate(self, count: int, what: str, step_seconds: float | None) -> None:
+        """Refuses validation data that are too short for the rate."""
+        if self.threshold != "false_alarms":
+            return
+        rate = thresholds.parse_rate(self.rate, step_seconds)
+        if rate * count < LEAST:
+            raise ValueError(
+                f"`rate` must be one that the validation data can show, and {count} {what} cannot show {self.rate}: "
+                f"that takes {math.ceil(LEAST / rate)}. Use more data, task.rate=1/{math.floor(count / LEAST)} or "
+                "more, or task.threshold=quantile."
+            )
+
+    def prepare(self, batch: Batch, training: bool) -> Batch:
+        """Returns the batch itself; to predict, all steps but the last as inputs, and the step after each as target."""
+        return batch.shifted(1) if self.predicts else batch
+
+    def _errors(self, batch: Batch, output: Output) -> tuple[Tensor, Tensor | None]:
+        """Returns the squared errors of all that was answered, 0 where they do not count, and which count."""
+        made, target, counted = output.reconstruction, batch.targets, batch.target_observed
+        if self.predicts:
+            made = present(output.prediction, "predictions")
+            if made.shape[1] == 1:
+                target, counted = target[:, -1:], None if counted is None else counted[:, -1:]
+        made = present(made, "answers")
+        measures.same_shape(made, target, self.primary_metric.removesuffix("_mse"))
+        return measures.squared_errors(made, target, counted), counted
 
     def score(self, batch: Batch, output: Output) -> Score:
-        """Returns the term and the metric of one batch."""
-        whole = measures.reconstruction_score(batch, output)
-        if not self.trimmed:
-            return whole
-        errors = measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
-        count = torch.full((len(batch),), errors[0].numel()) if batch.target_observed is None else (
-            batch.target_observed.sum(dim=(1, 2)))  # fmt: skip
-        each = errors.sum(dim=(1, 2)) / count.to(errors.device).clamp(min=1)
-        kept = max(1, len(each) - int(self.trimmed * len(each)))
-        return Score({"reconstruction": (each.topk(kept, largest=False).values.mean(), kept)}, whole.metrics)
+        """Returns the term and the metric of one batch; nothing of a baseline that does not answer."""
+        name = self.primary_metric.removesuffix("_mse")
+        if getattr(output, name) is None:
+            return Score({})
+        errors, counted = self._errors(batch, output)
+        whole = measures.mean(errors, counted)
+        term = whole
+        if self.trimmed:
+            count = errors[0].numel() if counted is None else counted.sum(dim=(1, 2)).clamp(min=1)
+            each = errors.sum(dim=(1, 2)) / count
+            kept = max(1, len(each) - int(self.trimmed * len(each)))
+            term = each.topk(kept, largest=False).values.mean(), kept
+        return Score({name: term}, {self.primary_metric: measures.detached(whole)})
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each value, or at every step the window's mean of the feature."""
-        errors = measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
+        """Returns the squared error of each value, or at every step the window's mean of the feature.
+
+        Of a prediction, that of the last step, (batch, 1, features).
+        """
+        errors, _ = self._errors(batch, output)
+        if self.predicts:
+            return errors[:, -1:]
         return errors if self.spread == "step" else errors.mean(dim=1, keepdim=True).expand_as(errors).contiguous()
 
     def report(self, evaluated: Evaluated) -> Report:
         """Returns the threshold with what it was fitted on, the alarms, and what labels say of them."""
         if evaluated.trial:
             return Report()
+        if cast("Any", evaluated["validation"].subset.data).window is None:
+            return self._report_sequences(SequenceScores(self, evaluated))
         scored = detection.Scored(self, evaluated)
-        fitted = self._fitted(scored)
-        found = detection.Found(scored, detection.threshold(fitted), self.alarm_rules)
+        fitted = self._fitted(scored, scored.step_seconds, self.alarm_rules) | {
+            "reach": np.array(scored.reach),
+            "normal_windows": scored.normal_windows,
+        }
+        found = alarms.Found(scored, detection.threshold(fitted), self.alarm_rules)
         tables = {"alarms": found.table()}
         if found.labelled:
             tables["scores_compared"] = compared = found.compared()
-            log.info("%s", detection.said(compared))
-        return Report(found.metrics(), tables=tables, arrays=found.arrays(), fitted=fitted)
+            log.info("%s", alarms.said(compared))
+        return Report(found.metrics(), found.intervals(), tables, found.arrays(), fitted)
 
-    def _fitted(self, scored: detection.Scored) -> dict[str, np.ndarray]:
-        """Returns what task.npz holds."""
+    def _report_sequences(self, scored: SequenceScores) -> Report:
+        fitted = self._fitted(scored, None, dict.fromkeys(detection.RULES, 0) | {"minimum_length": 1})
+        threshold = detection.threshold(fitted)
+        tables = {"sequences": scored.table(threshold)}
+        if scored.labelled:
+            tables["scores_compared"] = compared = scored.compared()
+            log.info("%s", sequence_scores.said(compared))
+        return Report(*scored.metrics(threshold), tables, scored.arrays(threshold), fitted)
+
+    def _fitted(
+        self, scored: detection.Scored | SequenceScores, step_seconds: float | None, rules: Mapping[str, int]
+    ) -> dict[str, np.ndarray]:
+        """Returns what task.npz holds of the threshold."""
         fitted: dict[str, Any] = {
             "error_scale": scored.error_scale,
             "calibration": np.concatenate(scored.calibration),
             "calibration_lengths": np.array([len(one) for one in scored.calibration]),
-            "step_seconds": np.array(scored.step_seconds or 0.0),
-            "alarm_rules": np.array([self.alarm_rules[name] for name in detection.RULES]),
+            "usual": scored.usual,
+            "step_seconds": np.array(step_seconds or 0.0),
+            "alarm_rules": np.array([rules[name] for name in detection.RULES]),
         }
         try:
-            found = self._threshold(scored)
+            found = self._threshold(scored, step_seconds, rules)
         except ValueError as error:
             if self.threshold != "false_alarms":
                 raise
             log.warning("%s The highest validation score is the threshold.", error)
-            found = thresholds.quantile(scored.calibration, 1 - 1e-12, **self.alarm_rules)
+            found = thresholds.quantile(scored.calibration, 1 - 1e-12, **rules)
         log.info("%s", found.describe())
         return fitted | {"threshold": np.array(found.value), "threshold_said": np.array(found.describe())}
 
-    def _threshold(self, scored: detection.Scored) -> thresholds.Threshold:
+    def _threshold(
+        self, scored: detection.Scored | SequenceScores, step_seconds: float | None, rules: Mapping[str, int]
+    ) -> thresholds.Threshold:
         if self.threshold == "labels":
             return thresholds.best_f1(np.concatenate(scored.calibration), np.concatenate(scored.calibration_labels))
         if self.threshold == "quantile":
-            return thresholds.quantile(scored.calibration, self.share, **self.alarm_rules)
-        rate = thresholds.parse_rate(self.rate, scored.step_seconds)
-        return thresholds.false_alarms(scored.calibration, rate, **self.alarm_rules)
+            return thresholds.quantile(scored.calibration, self.share, **rules)
+        return thresholds.false_alarms(scored.calibration, thresholds.parse_rate(self.rate, step_seconds), **rules)

@@ -1,21 +1,34 @@
 """One error a time step from those of overlapping windows: the one rule of reports, `score_samples` and streams."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from lstm_ae.types import Batch, present
+
+
+def offset(batch: Batch, errors: Float[Tensor, "batch ..."]) -> Int[Tensor, " batch"]:
+    """Returns the step of each sequence at which its errors begin; fewer steps than targets are the last of these."""
+    starts = present(batch.starts, "starts")
+    fewer = batch.targets.shape[1] - errors.shape[1] if errors.ndim == 3 else 0
+    return (starts if batch.target_starts is None else batch.target_starts) - starts + fewer
 
 
 class MeanOverWindows:
     """The mean error of each time step over all windows of a signal, at stride 1, whose targets contain it.
 
     A step's mean depends on the `window - 1` steps before and after it only, however the windows are cut into parts.
+    Near a signal's ends fewer windows contain a step. Their mean is then not comparable: it lacks places of a window
+    at which a model errs less or more than at others, and few errors are averaged.
 
     Args:
         window: Rows of each.
         features: Of a row.
+        partial: Whether steps near the ends have the mean of the windows that there are; else they have 0, the lowest.
 
     Attributes:
-        windows: How many were added.
+        known: The steps whose errors were returned.
+        targets: Of each window.
 
     Example:
         >>> import torch
@@ -26,35 +39,41 @@ class MeanOverWindows:
         [7.0]
     """
 
-    def __init__(self, window: int, features: int) -> None:
-        self.windows = 0
-        self._pending = np.zeros((features, window - 1))  # sums of steps that more windows contain
-        self._targets = (0, 0)  # where in a window its targets begin, and how many there are
+    def __init__(self, window: int, features: int, partial: bool = True) -> None:
+        self.known = 0
+        self._partial = partial
+        self._windows = 0
+        self._pending = np.zeros((features, window - 1))  # sums of the steps from that on which begins the next window
+        self._begin, self.targets = 0, 1
 
     def add(self, found: Float[Tensor, "batch target_time features"], begin: int) -> np.ndarray:
-        """Takes in the errors of the next windows, and returns those of the steps that begin them, (batch, features).
+        """Takes in the errors of the next windows, and returns those of the steps that no later one can contain.
 
         Args:
             found: Errors.
             begin: The step of a window at which its targets begin.
+
+        Returns:
+            (steps, features)
         """
         count, targets, features = found.shape
         errors = found.permute(1, 2, 0).double().contiguous().numpy()  # (target time, features, windows)
         sums = np.concatenate([self._pending, np.zeros((features, count))], axis=1)
         for place in reversed(range(targets)):  # each step's windows are added in their order, however they are cut
             sums[:, begin + place : begin + place + count] += errors[place]
-        self._pending, self._targets = sums[:, count:].copy(), (begin, targets)
-        steps = np.arange(self.windows, self.windows + count)
-        self.windows += count
-        return _divided(sums[:, :count], np.minimum(steps - begin + 1, targets))
+        first, self._begin, self.targets = self._windows, begin, targets
+        self._windows += count
+        self._pending = sums[:, count:].copy()
+        return self._means(sums, first, self._windows + begin)
 
     def finish(self, count: int) -> np.ndarray:
-        """Returns the errors of the `count` steps after those that begin a window, of the windows that there are."""
-        begin, targets = self._targets
-        steps = np.arange(self.windows, self.windows + count)
-        contained = np.minimum(steps - begin, self.windows - 1) - np.maximum(steps - begin - targets + 1, 0) + 1
-        return _divided(self._pending[:, :count], contained if self.windows else 0 * steps)
+        """Returns the errors of the other steps of the `count` that begin no window, of the windows that there are."""
+        return self._means(self._pending, self._windows, self._windows + count)
 
-
-def _divided(sums: np.ndarray, contained: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray((sums / np.maximum(contained, 1)).T)
+    def _means(self, sums: np.ndarray, first: int, end: int) -> np.ndarray:
+        """Returns the means of the steps from the first that is not known to before `end`; `sums` are from `first`."""
+        steps, begin, targets = np.arange(self.known, end), self._begin, self.targets
+        self.known = end
+        contained = np.minimum(steps - begin, self._windows - 1) - np.maximum(steps - begin - targets + 1, 0) + 1
+        means = sums[:, steps - first] / np.maximum(contained, 1)
+        return np.ascontiguousarray((means if self._partial else np.where(contained == targets, means, 0.0)).T)

@@ -12,7 +12,8 @@ import torch
 
 from lstm_ae.data import files
 from lstm_ae.data.unseen import Schema
-from lstm_ae.run_dir import replacing
+from lstm_ae.files import replacing
+from lstm_ae.printable import one_line
 from lstm_ae.trained.loading import load_run
 from lstm_ae.trained.model import Trained
 
@@ -43,7 +44,7 @@ def reported(body: Callable[[Sequence[str] | None], None], arguments: Sequence[s
     try:
         body(arguments)
     except (ValueError, OSError) as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"Error: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted. Nothing was written.", file=sys.stderr)

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lstm_ae.anomaly.explain import nearest
 from lstm_ae.data.rescaling import Scaled
 from lstm_ae.data.unseen import Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.tasks import detection
+from lstm_ae.tasks.overlapping import offset
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
@@ -161,7 +163,8 @@ class Trained:
     def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
         """Returns the error of each step, feature and sequence, as the task defines errors.
 
-        Where the run fitted what is usual (task=anomaly), each error is over that of its feature.
+        Where the run fitted what is usual (task=anomaly), each error is over that of its feature; and of a whole
+        sequence over the number of steps, so that its score is the mean of its steps.
 
         A model that was trained on windows scores each step of a longer sequence by the mean over all windows that
         contain it, at stride 1; of a DataFrame, the sequences are then its whole series.
@@ -184,7 +187,9 @@ class Trained:
         errors = self._errors_of(found, single) if single else {}
         for place in set(range(len(found))) - set(single):
             stream = self.stream(None if found.series is None else found.series[place], found.names[place])
-            errors[place] = np.concatenate([stream.extend(found.values[place]).values, stream.finish().values])
+            known = stream.extend(found.values[place]).values
+            stream.require(len(found.values[place]))
+            errors[place] = np.concatenate([known, stream.finish().values])
         ordered = [errors[place] for place in range(len(found))]
         if np.ndim(ordered[0]) == 0:
             return Scores(rounded(np.array(ordered, dtype=np.float64), self._step), names=tuple(found.names))
@@ -209,6 +214,23 @@ class Trained:
         """
         return detection.threshold(self.fitted, rate)
 
+    def nearest_normal(self, windows: Any) -> np.ndarray:
+        """Returns for each window the most similar one of some training windows that the run keeps, for comparison.
+
+        Args:
+            windows: (windows, window, features), in their own units.
+
+        Returns:
+            (windows, window, features), in their own units.
+
+        Raises:
+            ValueError: the run keeps none, or the shapes do not fit.
+        """
+        kept = self.fitted.get("normal_windows", np.empty(0))
+        if not len(kept):
+            raise ValueError("The run must keep windows of training, and has none. Train with task=anomaly.")
+        return kept[[nearest(kept, one) for one in np.asarray(windows)]]
+
     def stream(self, series: str | None = None, called: str = "the stream") -> Stream:
         """Returns what scores the rows of one signal as they come in.
 
@@ -229,18 +251,29 @@ class Trained:
             batch, found = self._errors(self.schema.scaler.windows(rows, self.schema.window, series))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
-            return found, int(_offsets(batch)[0])
+            return found, int(offset(batch, found)[0])
 
-        return Stream(self.schema, errors, self.schema.window, self._step, called)
+        return Stream(self.schema, errors, self.schema.window, self._step, called, partial=self._usual is None)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
         batch = self.task.prepare(scaled.batch, training=False)
-        return batch, self.over_usual(self.task.errors(batch, self.answer(batch)))
+        return batch, self.over_usual(batch, self.task.errors(batch, self.answer(batch)))
 
-    def over_usual(self, errors: Tensor) -> Tensor:
+    def over_usual(self, batch: Batch, errors: Tensor) -> Tensor:
         """Returns errors over what is usual for each feature, where the run fitted it."""
-        return errors if self._usual is None else errors / self._usual
+        if self._usual is None:
+            return errors
+        errors = errors / self._usual
+        if not self.scores_sequences:
+            return errors
+        counted = batch.target_observed
+        return errors / (errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1))
+
+    @property
+    def scores_sequences(self) -> bool:
+        """Whether the run fitted what is usual for whole sequences, so that an alarm is a sequence and not a step."""
+        return self._usual is not None and self.schema.window is None
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""
@@ -254,7 +287,7 @@ class Trained:
 
         def errors(scaled: Scaled) -> Iterable[tuple[int, Tensor]]:
             batch, made = self._errors(scaled)
-            return zip(_offsets(batch).tolist(), made, strict=True)
+            return zip(offset(batch, made).tolist(), made, strict=True)
 
         found_errors: dict[int, Any] = {}
         of_each = zip(places, chosen.values, self._made(chosen, self._takes_lengths, errors), strict=True)
@@ -282,9 +315,3 @@ class Trained:
         for places, scaled in self.schema.batches(found, takes_lengths):
             made |= zip(places.tolist(), make(scaled), strict=True)
         return [made[place] for place in range(len(found))]
-
-
-def _offsets(batch: Batch) -> Tensor:
-    """Returns the step at which each sequence's targets begin."""
-    starts = present(batch.starts, "starts")
-    return (starts if batch.target_starts is None else batch.target_starts) - starts

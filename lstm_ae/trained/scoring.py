@@ -91,8 +91,9 @@ class StepScores:
 class Stream:
     """Scores a signal's time steps as its rows come in, as `Trained.score_samples` scores the whole signal.
 
-    A step's error is the mean over all windows that contain it, so that its score is known `window - 1` rows later. It
-    does not depend on how the rows are cut into chunks, nor on what came before the `window - 1` rows before it.
+    A step's error is the mean over all windows whose targets contain it, so that its score is known when the last of
+    these is complete: `window - 1` rows later, and at once where a window's last step is its only target. It does not
+    depend on how the rows are cut into chunks, nor on what came before the `window - 1` rows before it.
 
     Args:
         schema: What the model knows of its data.
@@ -100,16 +101,20 @@ class Stream:
         window: Rows of each.
         step: Errors are rounded to multiples of it.
         called: The name of the signal in messages.
+        partial: Whether steps near the signal's ends have the mean of the windows that there are; else 0, the lowest.
     """
 
-    def __init__(self, schema: Schema, errors: WindowErrors, window: int, step: float, called: str) -> None:
+    def __init__(
+        self, schema: Schema, errors: WindowErrors, window: int, step: float, called: str, partial: bool = True
+    ) -> None:
         self.window = window
+        self._partial = partial
         self._schema, self._errors, self._step, self._called = schema, errors, step, called
         self._held: Tensor
         self._begin()
 
     def update(self, row: Any) -> tuple[int, float] | None:
-        """Takes in one row, and returns a time step with its score, `window - 1` rows late; None before the first.
+        """Takes in one row, and returns the latest time step that is known with its score; None before the first.
 
         Args:
             row: A value for each feature, in the model's order; or by name, as a mapping or a `pandas.Series`.
@@ -117,7 +122,7 @@ class Stream:
         if hasattr(row, "keys"):
             row = self._by_name(row)
         found = self.extend(np.asarray(row, dtype=np.float32).reshape(1, -1))
-        return (found.first, float(found.steps[0])) if len(found.values) else None
+        return (self._means.known - 1, float(found.steps[-1])) if len(found.values) else None
 
     def extend(self, rows: Any) -> StepScores:
         """Takes in rows (rows, features), and returns the errors of all steps that are then known."""
@@ -127,7 +132,7 @@ class Stream:
             names = ", ".join(self._schema.feature_names)
             raise ValueError(f"A row must hold {count} values ({names}), got rows of the shape {tuple(values.shape)}.")
         held = torch.cat([self._held, self._schema.checked(values, self._called)])
-        first, complete = self._means.windows, len(held) - self.window + 1
+        first, complete = self._means.known, len(held) - self.window + 1
         found = [
             self._means.add(*self._errors(held[begin : min(begin + BATCH, complete) + self.window - 1]))
             for begin in range(0, complete, BATCH)
@@ -137,14 +142,29 @@ class Stream:
 
     def finish(self) -> StepScores:
         """Returns the errors of the signal's last steps, of the windows that there are, and begins anew."""
-        found = StepScores(self._means.windows, rounded(self._means.finish(len(self._held)), self._step))
+        found = StepScores(self._means.known, rounded(self._means.finish(len(self._held)), self._step))
         self._begin()
         return found
+
+    def require(self, rows: int) -> None:
+        """Refuses a signal of which no step has a score, as none lies in all the windows that it is the mean over.
+
+        Args:
+            rows: Of the signal, of which those that make a window have been taken in.
+
+        Raises:
+            ValueError: it is too short.
+        """
+        least = self.window + (0 if self._partial else self._means.targets - 1)
+        if rows < least:
+            full = f"so that a step lies in all its windows of {self.window}"
+            why = "the window of training" if least == self.window else full
+            raise ValueError(f"A series must have {least} rows, {why}, and {self._called} has {rows}. Leave it out.")
 
     def _begin(self) -> None:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
-        self._means = MeanOverWindows(self.window, features)
+        self._means = MeanOverWindows(self.window, features, self._partial)
 
     def _by_name(self, row: Any) -> list[float]:
         missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas
