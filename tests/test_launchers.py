@@ -17,28 +17,25 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL
+from tests.outcome import outcome
 
 BIN = Path(sys.executable).parent
 GRID = (*SMALL, "trainer.threads=1", "seed=0,1,2,3", "optimizer.lr=0.1,0.01")  # the last digit depends on the threads
 
 
-def scores(folder):
-    return {path.parent.name: json.loads(path.read_text())["validation"] for path in folder.glob("*/metrics.json")}
-
-
 @pytest.fixture(scope="module")
 def expected(command, tmp_path_factory):
-    """The scores with Hydra's basic launcher, which runs the jobs one by one in its own process."""
+    """The outcome with Hydra's basic launcher, which runs the jobs one by one in its own process."""
     folder = tmp_path_factory.mktemp("basic") / "sweep"
     done = command("--multirun", *GRID, "hydra/launcher=basic", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
-    return scores(folder)
+    return outcome(folder)
 
 
 def test_joblib(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
-    assert scores(tmp_path / "sweep") == expected
+    assert outcome(tmp_path / "sweep") == expected
     assert len({json.loads(path.read_text())["pid"] for path in tmp_path.glob("sweep/*/status.json")}) > 1
 
 
@@ -46,7 +43,7 @@ def test_joblib(command, tmp_path, expected):
 def test_submitit(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=submitit_local", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
-    assert scores(tmp_path / "sweep") == expected
+    assert outcome(tmp_path / "sweep") == expected
     assert len(list((tmp_path / "sweep" / ".submitit").glob("*/*_result.pkl"))) == 8
 
 
@@ -61,7 +58,7 @@ def test_slurm_gets_the_cores_and_the_threads_of_a_job(composed):
 def test_ray_starts_a_local_cluster(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
-    assert scores(tmp_path / "sweep") == expected
+    assert outcome(tmp_path / "sweep") == expected
 
 
 @contextlib.contextmanager
@@ -129,5 +126,5 @@ def test_ray_joins_a_cluster_and_uses_both_nodes(command, tmp_path, cluster, exp
     over.set()
     watcher.join()
     assert done.returncode == 0, done.stderr
-    assert scores(folder) == expected
+    assert outcome(folder) == expected
     assert set(nodes.values()) - {None} == {"--node_ip_address=127.0.0.2", "--node_ip_address=127.0.0.3"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 
 
@@ -52,6 +54,23 @@ def test_another_search_is_refused(command, searched):
     done = command(*arguments(searched, 9, "seed=3"))
     assert done.returncode == 1
     assert "must be new or contain this search, but it contains another: dataset.sequences=60" in done.stderr
+
+
+def test_a_full_disk_interrupts_a_search_and_the_same_command_goes_on(python, tmp_path):
+    folder = tmp_path / "sweep"
+
+    def search(at, fault):
+        asked = {"at": at, "fault": fault, "root": str(tmp_path), "record": str(tmp_path / "operations.json")}
+        words = arguments(folder, 2, "hydra.launcher.n_jobs=1")
+        return python(["-m", "tests.faulty", json.dumps(asked), *words], ROOT, None)
+
+    first = search(50, "full")
+    assert first.returncode == 1
+    assert re.search(r"0: interrupted, .* No space left on device", first.stderr)
+    assert "repeat the command with the same hydra.sweep.dir." in first.stderr
+    again = search(-1, "")
+    assert again.returncode == 0, again.stderr
+    assert [RunDir(folder / name).status()["state"] for name in "01"] == ["finished"] * 2
 
 
 @pytest.mark.slow

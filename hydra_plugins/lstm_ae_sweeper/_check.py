@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+MANY = 10  # jobs whose check takes seconds
 LOG_SECONDS = 5.0  # between two lines about the progress of the checks
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -63,7 +64,8 @@ def examine(
     workers = joblib.Parallel(n_jobs=n_jobs, backend="loky", return_as="generator", **options)
     state = Singleton.get_state()
     tasks = [joblib.delayed(_examine)(context, config, folder / path, list(given), state) for path, given in jobs]
-    log.info("Checking %d jobs before the first is trained", len(jobs))
+    if len(jobs) >= MANY:
+        log.info("Checking %d jobs before the first is trained", len(jobs))
     try:
         found = list(progress(workers(tasks), len(jobs)))
     except TerminatedWorkerError:  # one of them killed its worker: check them one by one to find out which

@@ -56,7 +56,7 @@ class TrialLauncher:
         """Runs a batch of jobs.
 
         Raises:
-            SweepError: no job of the first batch can run.
+            SweepError: no job of the first batch can run; or one was interrupted: its trial stays open, and goes on.
         """
         directories = _directories(self._sweep.folder)
         first = not directories
@@ -73,6 +73,9 @@ class TrialLauncher:
         for job, error in errors.items():
             RunDir(self._sweep.folder / job.path).end("failed", error=error)
         returned = dict(zip(valid, self._sweep.launch(valid), strict=True)) if valid else {}
+        if results.unfinished(self._sweep.folder, valid):
+            outcomes = [results.outcome(self._sweep.folder, job, self._sweep.objective) for job in valid]
+            raise SweepError("\n".join(results.failures(self._sweep.folder, valid, outcomes)))
         return [returned.get(job) or failed(errors[job]) for job in jobs]
 
 

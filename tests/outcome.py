@@ -1,0 +1,33 @@
+"""What a run or a sweep leaves, less times, hosts and paths: two are compared byte for byte."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+TIMES = ("seconds", "run")  # columns and keys that differ between two runs
+VARIES = ("environment.json", "checkpoint.pt", "multirun.yaml")  # in times, hosts and paths
+NO_RESULT = {".lock", "run.log", ".submitit"}
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """Returns what every file of a directory holds, by its path."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")) if folder.exists() else ():
+        if path.is_file() and not NO_RESULT & set(path.parts):
+            found[str(path.relative_to(folder))] = _content(path)
+    return found
+
+
+def _content(path: Path) -> object:
+    content = path.read_bytes()
+    if path.name == "status.json":
+        return json.loads(content)["state"]
+    if path.name in VARIES or path.parent.name == ".hydra":
+        return "written" if content else "empty"
+    if path.suffix == ".json":
+        return {key: value for key, value in json.loads(content).items() if key not in TIMES}
+    if path.suffix == ".csv":
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+    return content
