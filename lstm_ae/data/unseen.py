@@ -45,6 +45,16 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.values)
 
+    def only(self, places: Sequence[int]) -> "Sequences":
+        """Returns the sequences at these places, without where their steps stand in the table."""
+        return Sequences(
+            [self.values[place] for place in places],
+            [self.names[place] for place in places],
+            self.is_array,
+            None if self.series is None else [self.series[place] for place in places],
+            labels=None if self.labels is None else self.labels[places],
+        )
+
     def require(self, steps: int) -> None:
         """Refuses sequences that are shorter than those of training.
 

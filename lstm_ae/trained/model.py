@@ -277,13 +277,7 @@ class Trained:
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""
-        chosen = Sequences(
-            [found.values[place] for place in places],
-            [found.names[place] for place in places],
-            found.is_array,
-            None if found.series is None else [found.series[place] for place in places],
-            labels=None if found.labels is None else found.labels[places],
-        )
+        chosen = found.only(places)
 
         def errors(scaled: Scaled) -> Iterable[tuple[int, Tensor]]:
             batch, made = self._errors(scaled)
