@@ -42,6 +42,7 @@ class Scenario:
 
     def __init__(self, name: str, python: Callable, folder: Path) -> None:
         self.words, self._python, self._folder = SCENARIOS[name], python, folder
+        self.path = folder / "undisturbed"
         self._key = "hydra.run.dir" if "run" in name else "hydra.sweep.dir"
         self._begin: Path | None = None
         if name == "resumed run":
@@ -49,10 +50,10 @@ class Scenario:
             at = place(self._recorded(), "rename", "checkpoint.pt")
             assert self.run(folder / "begin", at, "killed after").returncode == -signal.SIGKILL
             self._begin = folder / "begin"
-        done = self.run(folder / "undisturbed", prepared=True)
+        done = self.run(self.path, prepared=True)
         assert done.returncode == 0, done.stderr
         self.operations = self._recorded()
-        self.undisturbed = outcome(folder / "undisturbed")
+        self.undisturbed = outcome(self.path)
 
     def run(self, path: Path, at: int = -1, fault: str = "", prepared: bool = False):
         """Runs the command with its files in a directory, and a fault at one of its operations."""
@@ -145,6 +146,14 @@ def test_what_was_reported_survives_a_power_cut(scenario, tmp_path, name):
     assert scenario(name).run(tmp_path / "cut", fault="power lost").returncode == 0
     left = outcome(tmp_path / "cut")
     assert {key: left.get(key) for key in scenario(name).undisturbed} == scenario(name).undisturbed
+
+
+def test_what_killed_processes_left_is_removed_by_the_next_command(scenario, tmp_path):
+    path = shutil.copytree(scenario("grid").path, tmp_path / "sweep")
+    for name in ("0/checkpoint.pt", "0/.metrics.json.12345", "1/.hydra/.config.yaml.12345", ".comparison.csv.12345"):
+        (path / name).write_text("left")
+    assert scenario("grid").run(path).returncode == 0
+    assert outcome(path) == scenario("grid").undisturbed
 
 
 @pytest.mark.exhaustive

@@ -1,6 +1,6 @@
 """Reads and writes a run directory. Imports neither torch nor hydra."""
 
-from lstm_ae.run_dir.contents import check_listed, json_object
+from lstm_ae.run_dir.contents import check_listed
 from lstm_ae.run_dir.directory import RunDir, score
 from lstm_ae.run_dir.lock import HeldError, RunDirError
 from lstm_ae.run_dir.names import (
@@ -45,7 +45,6 @@ __all__ = [
     "differences",
     "find_finished",
     "flat",
-    "json_object",
     "score",
     "signature",
     "signed",

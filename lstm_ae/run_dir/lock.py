@@ -31,7 +31,7 @@ class HeldError(RunDirError):
         owner: The process and its host in parentheses, after a space; empty if unknown.
     """
 
-    def __init__(self, text: str, owner: str) -> None:
+    def __init__(self, text: str, owner: str = "") -> None:
         super().__init__(text)
         self.owner = owner
 
