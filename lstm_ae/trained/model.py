@@ -14,7 +14,7 @@ from lstm_ae.data.rescaling import Scaled
 from lstm_ae.data.unseen import Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.tasks import detection
-from lstm_ae.tasks.overlapping import offset
+from lstm_ae.tasks.overlapping import offset, over_usual, spread
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
@@ -248,12 +248,20 @@ class Trained:
             )
 
         def errors(rows: Tensor) -> tuple[Tensor, int]:
-            batch, found = self._errors(self.schema.scaler.windows(rows, self.schema.window, series))
+            batch = self.task.prepare(
+                self.schema.scaler.windows(rows, self.schema.window, series).batch, training=False
+            )
+            found = self.task.errors(batch, self.answer(batch))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
-            return found, int(offset(batch, found)[0])
+            return found if self._usual is None else spread(found), int(offset(batch, found)[0])
 
-        return Stream(self.schema, errors, self.schema.window, self._step, called, partial=self._usual is None)
+        def combined(found: np.ndarray) -> np.ndarray:
+            parts: np.ndarray = over_usual(torch.from_numpy(found), present(self._usual, "scales").double()).numpy()
+            return parts
+
+        kept = None if self._usual is None else combined
+        return Stream(self.schema, errors, self.schema.window, self._step, called, kept)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
@@ -264,11 +272,11 @@ class Trained:
         """Returns errors over what is usual for each feature, where the run fitted it."""
         if self._usual is None:
             return errors
-        errors = errors / self._usual
         if not self.scores_sequences:
-            return errors
+            return over_usual(spread(errors), self._usual)
         counted = batch.target_observed
-        return errors / (errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1))
+        steps = errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1)
+        return errors / self._usual / steps
 
     @property
     def scores_sequences(self) -> bool:
