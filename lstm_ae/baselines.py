@@ -63,9 +63,15 @@ class LinearRegression:
     """Ridge regression from the inputs of a sequence to its target, both laid out as one row of values.
 
     Source of the penalty: the best of a few on the validation subset.
+
+    Args:
+        predicts: Whether its answer is a prediction, of steps that come, and not a reconstruction.
     """
 
     penalties = (1e-3, 1e-1, 1e1, 1e3)
+
+    def __init__(self, predicts: bool = False) -> None:
+        self.predicts = predicts
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
         """Fits one model for each penalty and keeps the best."""
@@ -76,8 +82,8 @@ class LinearRegression:
 
     def __call__(self, batch: Batch) -> Output:
         """Returns the target as the inputs give it."""
-        predicted = torch.from_numpy(self._model.predict(self._rows(batch))).float()
-        return Output(reconstruction=predicted.view_as(batch.targets))
+        answer = torch.from_numpy(self._model.predict(self._rows(batch))).float().view_as(batch.targets)
+        return Output(prediction=answer) if self.predicts else Output(reconstruction=answer)
 
     def _rows(self, batch: Batch) -> np.ndarray:
         return _filled(batch, self._mean).flatten(1).numpy()
@@ -272,21 +278,6 @@ class SeasonalNaive:
         if batch.observed is not None:
             values = torch.where(batch.observed.gather(1, place), values, _end(batch)[0].unsqueeze(1))
         return Output(prediction=values)
-
-
-class RidgeForecast:
-    """`LinearRegression` from the inputs of a sequence to all steps of its horizon."""
-
-    def __init__(self) -> None:
-        self._regression = LinearRegression()
-
-    def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
-        """Fits the regression."""
-        self._regression.fit(train, validation, seed)
-
-    def __call__(self, batch: Batch) -> Output:
-        """Returns the regression's target."""
-        return Output(prediction=self._regression(batch).reconstruction)
 
 
 class Identity:

@@ -243,7 +243,7 @@ def _sequences(run: Run, title: str, has_target: bool, with_reconstruction: bool
         if feature == 0:
             ax.set_title(str(arrays["names"][sample]), fontsize=9)
         if total == 1 or sample == 0:
-            ax.set_ylabel(names[feature] if total > 1 else _value_name(arrays), fontsize=9)
+            ax.set_ylabel(names[feature] if total > 1 else value_name(arrays), fontsize=9)
         ax.tick_params(labelsize=7)
         if "times" in arrays:
             ax.tick_params(axis="x", rotation=30)
@@ -255,7 +255,8 @@ def _sequences(run: Run, title: str, has_target: bool, with_reconstruction: bool
     return made
 
 
-def _value_name(arrays: Mapping[str, np.ndarray]) -> str:
+def value_name(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the name of the first feature with its unit, given what samples.npz holds."""
     name, unit = str(arrays["feature_names"][0]), str(arrays["unit"])
     return name if name == unit else f"{name} ({unit})"
 
@@ -275,6 +276,6 @@ def _series(run: Run) -> "Figure":
     if logarithmic:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
-    ax.set(xlabel="time", ylabel=_value_name(arrays) + (", logarithmic" if logarithmic else ""))
+    ax.set(xlabel="time", ylabel=value_name(arrays) + (", logarithmic" if logarithmic else ""))
     ax.legend(ncols=3, fontsize=8)
     return made

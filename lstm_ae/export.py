@@ -49,7 +49,7 @@ class Graph(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns what the model has of the outputs, in the order of `names`."""
         trained = self.trained
-        scaled = trained.schema.batch(x, series=self._series)
+        scaled = trained.schema.scaler.batch(x, series=self._series)
         output = trained.output(scaled.batch)
         made: dict[str, Tensor | None] = {"latent": output.latent}
         if output.reconstruction is not None:
@@ -84,7 +84,7 @@ def export(trained: Trained, path: Path, series: str | None = None) -> dict[str,
     except ImportError as error:
         raise ValueError(f"`export` needs onnx and onnxruntime: {error}. Install lstm_ae[export].") from None
     schema = trained.schema
-    if schema.missing == "mask" and schema.method == "relative":
+    if schema.missing == "mask" and schema.scaler.method == "relative":
         raise ValueError("A model with scaling=relative and missing=mask cannot be exported: use another scaling.")
     graph, time = Graph(trained, series).eval(), schema.window or schema.length
     try:
@@ -105,9 +105,9 @@ def export(trained: Trained, path: Path, series: str | None = None) -> dict[str,
 def _example(trained: Trained, count: int, time: int) -> Tensor:
     """Returns values such as training showed, with a missing one where the model knows of them."""
     drawn = np.random.default_rng(0).normal(0, 1, (count, time, len(trained.schema.feature_names)))
-    relative = trained.schema.method == "relative"
-    scale = 1.0 if relative else trained.schema.scaler["scale"]
-    shift = 20.0 if relative else trained.schema.scaler["shift"]
+    relative = trained.schema.scaler.method == "relative"
+    scale = 1.0 if relative else trained.schema.scaler.stored["scale"]
+    shift = 20.0 if relative else trained.schema.scaler.stored["shift"]
     values = (drawn * scale + shift).astype(np.float32)
     if trained.schema.missing == "mask":
         values[0, time // 2, 0] = np.nan
@@ -146,7 +146,7 @@ def _schema(trained: Trained, graph: Graph, time: int | None) -> dict[str, Any]:
         "features": list(schema.feature_names),
         "unit": schema.unit,
         "classes": list(schema.classes),
-        "scaling": schema.method,
+        "scaling": schema.scaler.method,
         "missing": schema.missing,
         "window": schema.window,
         "reads": trained.reads,

@@ -109,7 +109,7 @@ def write_mnist(raw: Path) -> dict[str, str]:
     return sums
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
     """A function that runs one job in a directory of one's own, in this process."""
     from lstm_ae.experiment.configured import run

@@ -234,7 +234,7 @@ def test_every_baseline_is_one_that_others_can_be_written_like():
     made = {
         Pca: Pca((3,)), LogisticRegression: LogisticRegression(2), MostFrequentClass: MostFrequentClass(2),
         baselines.SeasonalNaive: baselines.SeasonalNaive(period=2),
-        **{kind: kind() for kind in (baselines.LastValue, baselines.DriftForecast, baselines.RidgeForecast)},
+        **{kind: kind() for kind in (baselines.LastValue, baselines.DriftForecast)},
         **{kind: kind() for kind in (LinearRegression, Persistence, Drift, Identity, TrainingMean, Interpolation,
             PrevailingDirection, Autoregression)},
     }  # fmt: skip

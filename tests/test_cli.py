@@ -1,7 +1,6 @@
 """The command line: mistakes name what exists and what is nearest; a project of one's own needs no installation."""
 
 import copy
-import subprocess
 import sys
 import textwrap
 
@@ -54,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_still_named():
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(python, tmp_path):
     """A folder with a model and a sweep of the user's own, outside this repository."""
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "sweep").mkdir()
@@ -73,8 +72,7 @@ def project(tmp_path):
     )
 
     def call(*words):
-        arguments = [sys.executable, str(ROOT / "run.py"), "--config-dir", "conf", *words]
-        return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return python([str(ROOT / "run.py"), "--config-dir", "conf", *words], tmp_path, None)
 
     return tmp_path, call
 

@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_scored_is_named_in_one_line_and_nothing_is_writte
         (score, ["RUN", "none.csv", "--output", "OUT"], "must name a CSV or Parquet file, and there is none at none"),
         (score, ["nowhere", "FILE", "--output", "OUT"], "`run` must be the directory of a finished run, got nowhere"),
         (forecast, ["RUN", "FILE", "--steps", "3", "--output", "OUT"], "produces only a reconstruction"),
-        (encode, ["RUN", "EMPTY", "--output", "OUT"], "cannot be read as one: No columns to parse"),
+        (encode, ["RUN", "EMPTY", "--output", "OUT"], "`FILE` must name a file with rows, and"),
     ],
 )  # fmt: skip
 def test_what_a_command_cannot_do_is_said_in_one_line(windows, tmp_path, capsys, command, words, message):

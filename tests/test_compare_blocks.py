@@ -144,7 +144,7 @@ def rate(trials, draw):
 
 @pytest.mark.parametrize(("groups", "seeds", "sequences"), [(20, 3, 100), (5, 5, 360)])
 def test_equal_accuracies_are_rarely_called_worse(groups, seeds, sequences):
-    rng, trials = np.random.default_rng(0), 30
+    rng, trials = np.random.default_rng(0), 20
     more = {"higher": "accuracy", "proportions": "accuracy", "subsets.validation.sequences": sequences}
 
     def draw():
@@ -156,7 +156,7 @@ def test_equal_accuracies_are_rarely_called_worse(groups, seeds, sequences):
 
 def test_redrawn_holdouts_are_tested_with_their_overlap():
     """Noise of the training data that all seeds share: without the correction 0.45 of tables had a false verdict."""
-    rng, trials = np.random.default_rng(1), 40
+    rng, trials = np.random.default_rng(1), 20
 
     def draw():
         frame = scored(rng.normal(size=(2, 20)) + np.sqrt(1 / 3) * rng.normal(size=(2, 1)), **DRAWN)
@@ -169,7 +169,7 @@ def test_redrawn_holdouts_are_tested_with_their_overlap():
 
 def test_worse_groups_of_a_grid_are_found_and_the_notes_say_what_could_be():
     rng, found = np.random.default_rng(2), []
-    for _ in range(25):
+    for _ in range(12):
         scores = rng.normal(size=(5, 3)) + np.array([[0], [3], [3], [3], [3]]) + 3 * rng.normal(size=3)
         found += [word == "worse" for word in words(scored(scores)).values()]
     assert np.mean(found) * 5 / 4 > 0.5  # 0.07 before

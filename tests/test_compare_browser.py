@@ -179,13 +179,12 @@ def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_source
     eventually(page, f"{drawn}.layout.annotations[0].text === ''")
 
 
-def test_the_figures_of_a_run_are_created_when_they_are_opened(opened, path):
+def test_the_figures_of_the_best_run_of_each_row_are_open_and_others_are_created_when_opened(opened, path):
     page = opened(path)
     assert page.locator("#figures details").count() == 2
-    assert page.locator("#figures img").count() == 0
-    page.locator("#figures summary").first.click()
-    picture = page.locator("#figures img")
-    assert picture.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8, seed 0"
+    shown = page.locator("#figures details[open] img")
+    eventually(page, "document.querySelectorAll('#figures details[open] img').length === 2")
+    assert shown.first.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8, seed 0"
     eventually(page, "document.querySelector('#figures img').naturalWidth === 1")
 
 

@@ -130,7 +130,7 @@ def test_a_scaler_of_a_series_can_be_chosen(tmp_path, run_in):
     for series in ("AAPL", None):
         export.export(trained, tmp_path / "model.onnx", series)
         session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-        scaled = trained.schema.batch(torch.from_numpy(x).float(), series=series)
+        scaled = trained.schema.scaler.batch(torch.from_numpy(x).float(), series=series)
         expected = scaled.unscaled(trained.answer(scaled.batch).reconstruction)
         near(outputs(session, x)["reconstruction"], expected.numpy())
 

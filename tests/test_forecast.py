@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lstm_ae
-from lstm_ae.baselines import DriftForecast, LastValue, RidgeForecast, SeasonalNaive
+from lstm_ae.baselines import DriftForecast, LastValue, LinearRegression, SeasonalNaive
 from lstm_ae.data.frames import from_arrays, from_frame
 from lstm_ae.models import BottleneckAutoencoder, Forecaster
 from lstm_ae.tasks import Forecast
@@ -127,7 +127,7 @@ def test_ridge_learns_a_linear_rule():
             steps = np.random.default_rng(0).normal(0, 1, (50, 1))
             return batch((np.arange(9) * steps)[positions.numpy()])
 
-    ridge = RidgeForecast()
+    ridge = LinearRegression(predicts=True)
     ridge.fit(Prepared(), Prepared(), 0)
     one = batch([list(range(9))])
     assert torch.allclose(ridge(one).prediction, one.targets, atol=1e-2)

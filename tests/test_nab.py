@@ -9,7 +9,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from lstm_ae import cli
+from lstm_ae.compare import __main__ as compare
 from lstm_ae.data.nab import load_nab
+from tests.tables import waves
 
 
 @pytest.fixture
@@ -63,3 +65,20 @@ def test_what_is_not_there_is_said_with_what_is(clone, folder, series, message):
 def test_a_sweep_takes_the_series_of_the_folder(clone):
     assert cli._tables(str(clone)) == "'real/pump'"
     assert OmegaConf.create({"series": f"${{tables:{clone}/nowhere}}"}).series == "none"
+
+
+def test_the_sweep_over_series_judges_and_draws_each_and_one_page_shows_all(command, tmp_path):
+    folder, out = tmp_path / "series", tmp_path / "sweep"
+    folder.mkdir()
+    for name, period in (("a", 12), ("b", 20)):
+        waves(period=period).to_csv(folder / f"{name}.csv", index=False)
+    small = ("dataset.normal=200", "trainer.epochs=1", "model.hidden_size=4", f"hydra.sweep.dir={out}")
+    done = command("sweep=anomaly_series", *small, env={"LSTM_AE_NAB": str(folder)})
+    assert done.returncode == 0, done.stderr
+    for job in (0, 1):
+        assert json.loads((out / str(job) / "metrics.json").read_text())["test"]["vus_pr"] > 0
+    assert "vus_pr" in done.stdout
+    assert compare.main([str(out), "--report", str(tmp_path / "page")]) == 0
+    page = (tmp_path / "page" / "report.html").read_text()
+    pictures = json.loads(re.search(r'id="pictures">(.*?)</script>', page)[1])
+    assert [[one["name"] for one in run][0] for run in pictures.values()] == ["alarms", "alarms"]

@@ -225,7 +225,7 @@ def test_a_score_does_not_depend_on_what_else_is_scored(tmp_path, task, model):
 def test_every_scaling_is_undone(tmp_path, scaling, missing):
     data = from_arrays(waves() + 3, scaling=scaling, missing=missing)
     trained = fitted(tmp_path, data, SMALL).trained
-    scaled = trained.schema.batch(torch.from_numpy(waves(5) + 3).float())
+    scaled = trained.schema.scaler.batch(torch.from_numpy(waves(5) + 3).float())
     assert torch.allclose(scaled.unscaled(scaled.batch.inputs), torch.from_numpy(waves(5) + 3).float(), atol=1e-5)
     index = np.flatnonzero(~data.test)
     own = data.fit_scaling(index)
@@ -238,8 +238,8 @@ def test_a_scaler_a_series_is_found_by_the_series_name_and_a_new_one_gets_the_po
     run_in(tmp_path, *prices, "model.hidden_size=2", "trainer.epochs=1", "figures=false")
     schema = lstm_ae.load_run(tmp_path).schema
     raw = torch.full((3, 30, 1), 100.0)
-    scales = schema.batch(raw, series=["AAPL", "KO", "NEW"]).batch.scale[:, 0].tolist()
-    stored = schema.scaler
+    scales = schema.scaler.batch(raw, series=["AAPL", "KO", "NEW"]).batch.scale[:, 0].tolist()
+    stored = schema.scaler.stored
     assert scales == [*stored["series_scale"][:, 0].tolist(), float(stored["scale"][0])]
 
 
@@ -372,7 +372,7 @@ def test_arrays_that_do_not_fit_are_refused(trained, x, message):
         (lambda frame: frame.drop(columns="machine"), "must have the column 'machine'"),
         (lambda frame: frame.assign(sensor_0="hot"), "row 0 of 'sensor_0' holds 'hot'"),
         (lambda frame: frame.iloc[:0], "must have rows, got none"),
-        (lambda frame: frame.iloc[:7], "at least 8 steps, the window of training, and m0 has 7"),
+        (lambda frame: frame.iloc[:7], "at least 8 steps, as those of training, and m0 has 7"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(windows, change, message):

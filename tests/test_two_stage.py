@@ -104,6 +104,13 @@ def arguments():
     ]
 
 
+@pytest.fixture(scope="module")
+def three():
+    """A grid of three combinations, of which two survive."""
+    return ["sweep=two_stage_kfold", *SMALL, "split.n_splits=2", "hydra.sweeper.two_stage.keep=2",
+            f"optimizer.lr={','.join(GRID['optimizer.lr'])}"]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, command, tmp_path, arguments):
     kept, winner, mean, epochs = plain_loop(run_in, tmp_path / "loop")
@@ -132,9 +139,9 @@ def test_the_same_combinations_survive_and_win_as_in_a_plain_loop(run_in, comman
     assert len((folder / "comparison.csv").read_text().splitlines()) == 1 + 6 + 2 * 3 + 3
 
 
-def test_only_the_last_training_uses_the_test_data(command, tmp_path, arguments):
+def test_only_the_last_training_uses_the_test_data(command, tmp_path, three):
     folder = tmp_path / "sweep"
-    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 0
+    assert command(*three, f"hydra.sweep.dir={folder}").returncode == 0
     tested = {
         str(path.parent.relative_to(folder))
         for path in folder.rglob("metrics.json")
@@ -177,10 +184,10 @@ def test_killed_in_any_stage_and_started_again_it_selects_the_same(command, tmp_
     assert (folder / "two_stage.json").read_text() == (tmp_path / "undisturbed" / "two_stage.json").read_text()
 
 
-def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_path, arguments):
+def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_path, three):
     folder = tmp_path / "sweep"
     (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
-    done = command(*arguments, f"hydra.sweep.dir={folder}")
+    done = command(*three, f"hydra.sweep.dir={folder}")
     assert done.returncode == 1
     assert f"{folder}/stage_one/2_0: failed" in done.stderr
     summary = json.loads((folder / "two_stage.json").read_text())
@@ -189,17 +196,17 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, arguments):
+def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, three):
     folder = tmp_path / "sweep"
-    assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
+    assert command(*three, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
     expected = json.loads((tmp_path / "undisturbed" / "two_stage.json").read_text())
     broken = folder / "stage_two" / f"{expected['winner']}_1" / "history.csv"
     broken.mkdir(parents=True)
-    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 1
+    assert command(*three, f"hydra.sweep.dir={folder}").returncode == 1
     before = json.loads((folder / "two_stage.json").read_text())
     assert before["winner"] != expected["winner"]
     broken.rmdir()
-    done = command(*arguments, "retry_failed=true", f"hydra.sweep.dir={folder}")
+    done = command(*three, "retry_failed=true", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "two_stage.json").read_text())
     assert (summary["winner"], summary["test"]) == (expected["winner"], expected["test"])
@@ -241,19 +248,19 @@ def test_the_test_metrics_over_seeds_say_how_many_and_without_two_no_interval(tm
     assert (single["interval"], single["std"], results.said(single)) == (None, None, "0.4")
 
 
-def test_fail_fast_starts_no_more_jobs(command, tmp_path, arguments):
+def test_fail_fast_starts_no_more_jobs(command, tmp_path, three):
     folder = tmp_path / "sweep"
     (folder / "stage_one" / "2_0" / "history.csv").mkdir(parents=True)
-    done = command(*arguments, "fail_fast=true", "hydra.launcher.n_jobs=1", f"hydra.sweep.dir={folder}")
+    done = command(*three, "fail_fast=true", "hydra.launcher.n_jobs=1", f"hydra.sweep.dir={folder}")
     assert done.returncode == 1
     assert {path.parent.name for path in folder.rglob("status.json")} == {"0_0", "1_0", "2_0"}
     assert "not started, as another job failed and fail_fast=true" in done.stderr
 
 
-def test_if_the_last_training_fails_the_winner_has_no_test_score(command, tmp_path, arguments):
-    for number in range(6):
+def test_if_the_last_training_fails_the_winner_has_no_test_score(command, tmp_path, three):
+    for number in range(3):
         (tmp_path / "sweep" / "final" / f"{number}_0" / "history.csv").mkdir(parents=True)
-    done = command(*arguments, "hydra.sweeper.two_stage.final_seeds=1", f"hydra.sweep.dir={tmp_path}/sweep")
+    done = command(*three, "hydra.sweeper.two_stage.final_seeds=1", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
     summary = json.loads((tmp_path / "sweep" / "two_stage.json").read_text())
     assert f"{tmp_path}/sweep/final/{summary['winner']}_0: failed" in done.stderr

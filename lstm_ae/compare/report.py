@@ -251,10 +251,14 @@ def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
 
 
 def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
-    """Returns the figures of the best runs up to the size limit, and how many runs' figures were left out."""
+    """Returns the figures of runs up to the size limit, and how many runs' figures were left out.
+
+    First come the best runs of all rows of the ranking, such as one for each series of a sweep over series.
+    """
     pictures: dict[str, list[dict[str, str]]] = {}
     room, left_out = FIGURE_BYTES, 0
-    for row in ranking.order:
+    labels = pd.Series(ranking.labels[ranking.order])
+    for row in np.asarray(ranking.order)[np.argsort(labels.groupby(labels).cumcount().to_numpy(), kind="stable")]:
         folder = Path(str(ranking.frame["run"][row])) / "figures"
         paths = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
         if folder.is_symlink():

@@ -100,7 +100,7 @@ def sample(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: it has none.
     """
-    found = next(_stretches(path, header(path), [], SAMPLE), None)
+    found = next(stretches(path, header(path), [], SAMPLE), None)
     if found is None or found.empty:
         raise ValueError(f"`path` must name a file with rows, and {path} has only a header.")
     return found
@@ -135,7 +135,7 @@ def read(
         _require_columns(path, paths[0], list(found))
         places.paths.append(path)
         places.begins.append(rows)
-        for chunk in _stretches(path, list(found), texts, ROWS):
+        for chunk in stretches(path, list(found), texts, ROWS):
             begin = rows
 
             def place(row: int, begin: int = begin) -> str:
@@ -199,8 +199,8 @@ def require_same_columns(paths: Sequence[Path]) -> None:
             )
 
 
-def _stretches(path: Path, names: Sequence[str], texts: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
-    """Yields a file's columns, so many rows at once."""
+def stretches(path: Path, names: Sequence[str], texts: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    """Yields a file's columns, so many rows at once; those named in `texts` as texts."""
     if _is_parquet(path):
         for batch in _parquet(path).iter_batches(rows, columns=list(names)):
             frame = batch.to_pandas()

@@ -1,5 +1,7 @@
 """What becomes of missing values: they are refused, passed over, or filled in from their own series."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -29,23 +31,15 @@ def filled(
     """
     if method not in ("interpolate", "forward") or not np.isnan(values).any():
         return values
-    made, rows = values.copy(), np.arange(len(values))
-    lengths = np.diff(np.append(begins, len(values)))
-    first, last = np.repeat(begins, lengths), np.repeat(begins + lengths - 1, lengths)
-    time = rows if clock is None else (clock - clock.min()).astype(np.float64)
-    for feature in range(values.shape[1]):
-        known = ~np.isnan(values[:, feature])
-        before = np.maximum.accumulate(np.where(known, rows, -1))
-        after = np.minimum.accumulate(np.where(known, rows, len(rows))[::-1])[::-1]
-        holes = np.flatnonzero(~known)
-        left, right = before[holes], after[holes]
-        has_left, has_right = left >= first[holes], right <= last[holes]
-        if method == "forward":
-            has_right[:] = False
-        left, right = np.where(has_left, left, right), np.where(has_right, right, left)
-        some = has_left | has_right
-        holes, left, right = holes[some], left[some], right[some]
-        share = (time[holes] - time[left]) / np.where(left == right, 1, time[right] - time[left])
-        ends = values[left, feature].astype(np.float64), values[right, feature].astype(np.float64)
-        made[holes, feature] = ends[0] + np.where(left == right, 0.0, share) * (ends[1] - ends[0])
+    made = values.copy()
+    time = np.arange(len(values)) if clock is None else (clock - clock.min()).astype(np.float64)
+    for begin, end in itertools.pairwise([*begins.tolist(), len(values)]):
+        at = time[begin:end]
+        for column in made[begin:end].T:  # views: what is written there stands in `made`
+            known = ~np.isnan(column)
+            if method == "forward":
+                last = np.maximum.accumulate(np.where(known, np.arange(len(column)), 0))
+                column[:] = column[last]
+            elif known.any():
+                column[~known] = np.interp(at[~known], at[known], column[known])
     return made

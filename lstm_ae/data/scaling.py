@@ -173,17 +173,9 @@ def fitted_on(rows: Real[np.ndarray, "rows features"], method: str) -> tuple[np.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a feature of which there is nothing
-        shift, scale = _extremes(rows) if method == "minmax" else _moments(rows)
+        if method == "minmax":
+            shift = np.nanmin(rows, axis=0)
+            scale = np.nanmax(rows, axis=0) - shift
+        else:
+            shift, scale = np.nanmean(rows, 0, np.float64), np.nanstd(rows, 0, np.float64)
     return shift, np.where(scale == 0, 1, scale)  # a constant series is centred, not divided
-
-
-def _extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if np.issubdtype(values.dtype, np.floating):
-        lowest = np.nanmin(values, axis=0)
-        return lowest, np.nanmax(values, axis=0) - lowest
-    lowest = values.min(axis=0)
-    return lowest, values.max(axis=0) - lowest
-
-
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(np.nanmean(values, 0, np.float64)), np.asarray(np.nanstd(values, 0, np.float64))

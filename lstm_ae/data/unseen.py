@@ -1,4 +1,4 @@
-"""Sequences that training did not see: columns are found by name, and values are scaled as in training."""
+"""Sequences that training did not see: columns are found by name, rows are ordered and cut as in training."""
 
 import dataclasses
 import difflib
@@ -9,20 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lstm_ae.data.columns import numbers
 from lstm_ae.data.missing import filled
+from lstm_ae.data.rescaling import Rescaling, Scaled
 from lstm_ae.data.rows import in_order
-from lstm_ae.data.scaling import fitted_on
 from lstm_ae.data.times import Place, TimeReader
 from lstm_ae.data.wide import cells, long_form, require_once
-from lstm_ae.types import Batch, present
 
 BATCH = 1024  # sequences: as many as the trainer evaluates at once
-POOLED = -1  # the scaler of a series that training did not see
 
 
 @dataclass(frozen=True)
@@ -48,22 +45,28 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.values)
 
+    def only(self, places: Sequence[int]) -> "Sequences":
+        """Returns the sequences at these places, without where their steps stand in the table."""
+        return Sequences(
+            [self.values[place] for place in places],
+            [self.names[place] for place in places],
+            self.is_array,
+            None if self.series is None else [self.series[place] for place in places],
+            labels=None if self.labels is None else self.labels[places],
+        )
 
-@dataclass(frozen=True)
-class Scaled:
-    """A batch as a model reads it, and the way back to the data's own units.
+    def require(self, steps: int) -> None:
+        """Refuses sequences that are shorter than those of training.
 
-    Attributes:
-        batch: Scaled values.
-        shift: What was subtracted from them, (batch, features).
-    """
-
-    batch: Batch
-    shift: Tensor
-
-    def unscaled(self, values: Float[Tensor, "batch any_time features"]) -> Float[Tensor, "batch any_time features"]:
-        """Returns what a model gave back, in the data's own units."""
-        return values * present(self.batch.scale, "scales").unsqueeze(1) + self.shift.unsqueeze(1)
+        Raises:
+            ValueError: one has fewer than so many steps.
+        """
+        for name, values in zip(self.names, self.values, strict=True):
+            if len(values) < steps:
+                raise ValueError(
+                    f"A sequence must have at least {steps} steps, as those of training, and {name} has {len(values)}. "
+                    "Leave it out."
+                )
 
 
 @dataclass(frozen=True)
@@ -74,31 +77,22 @@ class Schema:
         feature_names: In the model's order.
         unit: Of the values.
         classes: Names of the classes.
-        series_names: Series that have a scaler of their own, where `scaler` holds any.
         missing: As in training, see `lstm_ae.data.missing`. Whole series are filled in; a live row is not.
         length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
         layout: The columns `series`, `time` and `label` of its table, the `stride` of its windows, and in a wide table
             the columns of each feature's `steps`, and whether its rows are `numbered`: they have no name of their own.
-        scaler: What scaler.npz holds, see `lstm_ae.data.scaling`.
-        own: The shift and the scale of each series that training did not see and that is scaled by its own first rows.
+        scaler: How its values were scaled.
     """
 
     feature_names: tuple[str, ...]
     unit: str
     classes: tuple[str, ...]
-    series_names: tuple[str, ...]
     missing: str
     length: int
     window: int | None
     layout: Mapping[str, Any]
-    scaler: Mapping[str, np.ndarray]
-    own: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    @property
-    def method(self) -> str:
-        """How values are scaled: `standard`, `relative` and so on."""
-        return str(self.scaler["method"])
+    scaler: Rescaling
 
     def read(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Sequences:
         """Returns sequences from an array, a list of arrays, or a table in the training layout.
@@ -157,9 +151,9 @@ class Schema:
             self.checked(torch.from_numpy(part), name)
             for part, name in zip(np.split(values, table.begins[1:]), called, strict=True)
         ]
-        if series is not None and "first_rows" in self.scaler:
-            new = [(name, one) for name, one in zip(called, tensors, strict=True) if name not in self.series_names]
-            self.own.update({name: self._own_scaler(one) for name, one in new})
+        if series is not None:
+            for name, one in zip(called, tensors, strict=True):
+                self.scaler.see(name, one)
         parts = np.split(order, table.begins[1:])
         return Sequences(tensors, called, False, None if series is None else called, parts)
 
@@ -172,11 +166,12 @@ class Schema:
         """Returns windows of series, as in training; the series themselves where it knew none."""
         if self.window is None:
             return whole
+        whole.require(self.window)
         stride = int(self.layout.get("stride") or 1)
         places = [
             (place, start)
             for place in range(len(whole))
-            for start in range(0, len(self.whole_window(whole, place)) - self.window + 1, stride)
+            for start in range(0, len(whole.values[place]) - self.window + 1, stride)
         ]
         return Sequences(
             [whole.values[place][start : start + self.window] for place, start in places],
@@ -185,20 +180,6 @@ class Schema:
             None if whole.series is None else [whole.series[place] for place, _ in places],
             [whole.rows[place][start : start + self.window] for place, start in places],
         )
-
-    def whole_window(self, found: Sequences, place: int) -> Tensor:
-        """Returns a sequence that is as long as a window at least.
-
-        Raises:
-            ValueError: it is shorter.
-        """
-        values = found.values[place]
-        if self.window is not None and len(values) < self.window:
-            raise ValueError(
-                f"A sequence must have at least {self.window} steps, the window of training, and {found.names[place]} "
-                f"has {len(values)}. Leave it out."
-            )
-        return values
 
     def labelled(self, found: Sequences, frame: pd.DataFrame) -> Sequences:
         """Returns sequences of a table with the classes of its label column; as they are where it has none.
@@ -212,7 +193,7 @@ class Schema:
         codes = self._codes(frame[label].iloc[[rows[0] for rows in found.rows]], str(label))
         return dataclasses.replace(found, labels=codes)
 
-    def batches(self, found: Sequences, takes_lengths: bool) -> Iterator[tuple[np.ndarray, "Scaled"]]:
+    def batches(self, found: Sequences, takes_lengths: bool) -> Iterator[tuple[np.ndarray, Scaled]]:
         """Yields batches with the places of their sequences, the short ones first.
 
         Args:
@@ -230,80 +211,7 @@ class Schema:
             named = None if found.series is None else [found.series[place] for place in places]
             labels = None if found.labels is None else found.labels[places]
             is_ragged = bool((own != own[0]).any())
-            yield places, self.batch(raw, own if is_ragged else None, named, labels)
-
-    def batch(
-        self,
-        raw: Float[Tensor, "batch time features"],
-        lengths: Int[Tensor, " batch"] | None = None,
-        series: Sequence[str] | str | None = None,
-        labels: Tensor | None = None,
-    ) -> "Scaled":
-        """Returns values as the model reads them.
-
-        `index` and `starts` are 0: what a task draws, and so a score, does not depend on a sequence's place.
-
-        Args:
-            raw: In their own units; NaN is a missing value or padding.
-            lengths: Steps of each sequence, where they differ.
-            series: The series of each, or of all.
-            labels: The class of each.
-        """
-        shift, scale = (one.expand(raw.shape[0], -1) for one in self._scalers(raw, series))
-        scaled = raw.sub(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
-        zeros = torch.zeros(raw.shape[0], dtype=torch.int64)
-        batch = Batch(scaled, lengths=lengths, labels=labels, scale=scale, index=zeros, starts=zeros)
-        counts = ~raw.isnan()
-        if lengths is not None or not bool(counts.all()):
-            scaled = torch.where(counts, scaled, 0.0)
-            batch = dataclasses.replace(batch, inputs=scaled, target_observed=counts)
-            if not bool((present(batch.there, "steps") == counts).all() if lengths is not None else counts.all()):
-                batch = dataclasses.replace(batch, observed=counts)
-        return Scaled(batch, shift)
-
-    def windows_of(self, rows: Float[Tensor, "steps features"], series: str | None = None) -> Scaled:
-        """Returns all windows of consecutive rows as the model reads them: as `batch`, scaled before they are cut."""
-        windows = rows.unfold(0, self.window or len(rows), 1).transpose(1, 2)
-        if self.method == "relative" or bool(rows.isnan().any()):
-            return self.batch(windows, series=series)
-        shift, scale = self._scalers(windows[:1], series)
-        cut = rows.sub(shift).div_(scale).unfold(0, windows.shape[1], 1).transpose(1, 2)
-        zeros = torch.zeros(len(cut), dtype=torch.int64)
-        scale = scale.expand(len(cut), -1)
-        return Scaled(Batch(cut, scale=scale, index=zeros, starts=zeros), shift.expand(len(cut), -1))
-
-    def _scalers(self, raw: Tensor, series: Sequence[str] | str | None) -> tuple[Tensor, Tensor]:
-        """Returns shifts and scales, (batch, features), or (1, features) where all have the same."""
-        shift, scale = (torch.from_numpy(self.scaler[name]).float().view(1, -1) for name in ("shift", "scale"))
-        if self.method == "relative":
-            first = raw[:, 0]
-            for step in range(1, raw.shape[1]):
-                if not first.isnan().any():
-                    break
-                first = torch.where(first.isnan(), raw[:, step], first)
-            first = first.nan_to_num(1.0)
-            if (first == 0).any():
-                raise ValueError("The model was trained with scaling=relative: no sequence may begin with 0.")
-            return first, first * scale
-        if series is not None and "series_shift" in self.scaler:
-            names_known = () if self.layout.get("numbered") else self.series_names
-            known = {name: place for place, name in enumerate(names_known)}
-            names = [series] if isinstance(series, str) else series
-            rows = [known.get(name, POOLED) for name in names]
-            both = ((name, pooled) for name, pooled in (("series_shift", shift), ("series_scale", scale)))
-            shift, scale = (torch.cat([torch.from_numpy(self.scaler[name]), pooled])[rows] for name, pooled in both)
-            for row, name in enumerate(names):
-                if name in self.own:
-                    shift[row], scale[row] = self.own[name]
-        return shift, scale
-
-    def _own_scaler(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the shift and the scale of a series' first rows; the pooled ones of a feature that these lack."""
-        pooled = [torch.from_numpy(self.scaler[name]).float() for name in ("shift", "scale")]
-        found = fitted_on(values[: int(self.scaler["first_rows"])].numpy(), self.method)
-        shift, scale = (torch.from_numpy(one.astype(np.float32)) for one in found)
-        there = ~shift.isnan()
-        return torch.where(there, shift, pooled[0]), torch.where(there, scale, pooled[1])
+            yield places, self.scaler.batch(raw, own if is_ragged else None, named, labels)
 
     def _arrays(self, x: Any) -> Sequences:
         is_array = not isinstance(x, list | tuple)

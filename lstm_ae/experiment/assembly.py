@@ -172,16 +172,20 @@ def make(group: str, factory: Factory, **known: Any) -> Any:
         raise ConfigError(f"In `{group}` ({named(factory)}): {error}") from error
 
 
+def target_of(factory: Any) -> Any:
+    """Returns the class or function that a factory calls."""
+    return factory.func if isinstance(factory, functools.partial) else factory
+
+
 def named(factory: Factory) -> str:
     """Returns the dotted name of what a factory makes."""
-    target = factory.func if isinstance(factory, functools.partial) else factory
+    target = target_of(factory)
     return f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
 
 
 def open_parameters(factory: Factory) -> set[str]:
     """Returns the parameters that a factory has and was not given."""
-    bound = factory.keywords if isinstance(factory, functools.partial) else {}
-    return set(inspect.signature(factory).parameters) - set(bound)
+    return set(inspect.signature(factory).parameters) - set(getattr(factory, "keywords", {}))
 
 
 def _model(

@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -235,12 +235,9 @@ def _check_sweep(config: DictConfig, run_dir: RunDir) -> None:
     if config.fail_fast:
         sweep = Path(HydraConfig.get().runtime.cwd) / HydraConfig.get().sweep.dir
         began = (sweep / "multirun.yaml").stat().st_mtime  # the sweeper writes it whenever it starts
-        if any(RunDir(path.parent).status().get("state") == "failed" for path in _written_since(sweep, began)):
+        written = (path for path in sweep.rglob(STATUS) if path.stat().st_mtime >= began)
+        if any(RunDir(path.parent).status().get("state") == "failed" for path in written):
             raise job.NotStartedError("not started, as another job failed and fail_fast=true")
-
-
-def _written_since(sweep: Path, began: float) -> Iterator[Path]:
-    return (path for path in sweep.rglob(STATUS) if path.stat().st_mtime >= began)
 
 
 def _again(run_dir: RunDir) -> str:

@@ -37,9 +37,10 @@ NO_NUMBERS = ("compare", "plots.py", "drawing.py", "cli.py", "terminal.py", "che
 
 def describe(trainer: Trainer, code: str) -> dict[str, Any]:
     """Returns the code's commit, the packages' versions, the machine, the device, threads and kernel of a run."""
+    device = trainer.device
     return {
         **_unchanging(),
-        "device": _device_name(trainer.device),
+        "device": f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device,
         "threads": trainer.threads,
         "kernel": kernel(trainer),
         "code": code,
@@ -121,12 +122,6 @@ def _unchanging() -> dict[str, Any]:
         "host": platform.node(),
         "cores": os.cpu_count(),
     }
-
-
-def _device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return device
 
 
 def _git(*arguments: str, cwd: Path) -> str | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstm_ae.baselines import skill
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
-from lstm_ae.experiment.assembly import Components, make, open_parameters
+from lstm_ae.experiment.assembly import Components, make, open_parameters, target_of
 from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.tasks import samples
 from lstm_ae.types import Baseline, Batch, Metric, Output, Report, Subset, Task, answering
@@ -79,11 +79,7 @@ class ModelAnswer:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Output:
         """Returns the model's output."""
-        output = answering(self._model)(batch.to(self._device))
-        kept = output.without_latent()
-        losses = {name: value.cpu() for name, value in output.losses.items()}
-        latent = None if output.latent is None else output.latent.cpu()
-        return Output(kept.reconstruction, kept.prediction, latent, losses)
+        return answering(self._model)(batch.to(self._device)).on_cpu()
 
 
 class Outputs:
@@ -286,9 +282,9 @@ def _baselines(
         needs_latent = "latent" in open_parameters(factory)
         if needs_latent and latent is None:
             continue
-        target = factory.func if isinstance(factory, functools.partial) else factory  # itself: a cell may redefine it
         given = (getattr(factory, "args", ()), getattr(factory, "keywords", {}))
-        key = (target, pickle.dumps(given), latent if needs_latent else None, components.seed)
+        # The class itself and not its name: a notebook's cell may redefine it.
+        key = (target_of(factory), pickle.dumps(given), latent if needs_latent else None, components.seed)
         if key not in kept.baselines:
             baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **sizes)
             baseline.fit(train, validation, components.seed)

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ConstantLR
 from lstm_ae.checks import ConfigError
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job
-from lstm_ae.experiment.assembly import Factory, Recipe, named
+from lstm_ae.experiment.assembly import Factory, Recipe, named, target_of
 from lstm_ae.plots import COMMON
 from lstm_ae.run_dir import METRICS, RunDir
 from lstm_ae.splits import Holdout
@@ -176,8 +176,8 @@ def fit(
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     with _as_it_was():
         job.run(job.Job(RunDir(path), config, lambda: recipe, figures=False, callbacks=callbacks))
-    figures = getattr(factories["task"], "figures", None) or getattr(_target(task), "figures", {})
-    return Run(path, figures, [_target(factory).__module__ for factory in (model, task)])
+    figures = getattr(factories["task"], "figures", None) or getattr(target_of(task), "figures", {})
+    return Run(path, figures, [target_of(factory).__module__ for factory in (model, task)])
 
 
 @contextlib.contextmanager
@@ -193,10 +193,6 @@ def _as_it_was() -> Iterator[None]:
         np.random.set_state(numpys)  # noqa: NPY002
 
 
-def _target(factory: Any) -> Any:
-    return factory.func if isinstance(factory, functools.partial) else factory
-
-
 def _new(task: Factory) -> Path:
     now = datetime.now()
     return Path("multirun") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{named(task).rpartition('.')[2].lower()}"
@@ -208,7 +204,7 @@ def _node(group: str, factory: Any) -> dict[str, Any]:
     Raises:
         ConfigError: it is no class, function or partial, or was given more than plain values.
     """
-    target = _target(factory)
+    target = target_of(factory)
     if not (inspect.isclass(target) or inspect.isroutine(target)):
         raise ConfigError(
             f"`{group}` must be a class or a functools.partial of one, got {target!r}. Use functools.partial("

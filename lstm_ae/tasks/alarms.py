@@ -157,8 +157,12 @@ class Found:
         place = self._axis(row)
         return str(np.datetime_as_string(place, unit="s")) if isinstance(place, np.datetime64) else place
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Returns what the figures draw, of the first signal."""
+    def arrays(self, compared: Mapping[str, Sequence[Any]] | None = None) -> dict[str, np.ndarray]:
+        """Returns what the figures draw, of the first signal.
+
+        Args:
+            compared: The areas of the score and of simple ones, where there are labels.
+        """
         begin, end = self.scored.signals[0]
         flags = self.data.label_of_step
         drawn = {
@@ -170,6 +174,9 @@ class Found:
             "signal_times": np.array([self._axis(row) for row in range(begin, end)]),
             **self._worst(),
         }
+        if compared:
+            areas = zip(compared["method"], compared["vus_pr"], strict=True)
+            drawn["signal_areas"] = np.array(", ".join(f"{name} {area:.3f}" for name, area in areas))
         return drawn if flags is None else drawn | {"signal_label": flags[begin:end]}
 
 

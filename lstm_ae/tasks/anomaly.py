@@ -30,7 +30,7 @@ from lstm_ae.types import (
 
 RULES = ("false_alarms", "quantile", "labels")
 ERRORS = ("reconstruction", "prediction")
-SPREADS = ("step", "window")
+SPREADS = ("step", "window", "both")
 LEAST = -math.log(1 - thresholds.CONFIDENCE)  # false alarms that must be expected in the validation data, seeing none
 
 log = logging.getLogger("lstm_ae")
@@ -49,8 +49,9 @@ class Anomaly(Task):
 
     Args:
         error: `reconstruction`, or `prediction` (of a model that predicts the next step).
-        spread: What a window gives each of its steps: its own error (`step`), or the mean over the window (`window`),
-            which is smoother and finds long anomalies rather than where they begin.
+        spread: What a window gives each of its steps: its own error (`step`), which shows where an anomaly begins; the
+            mean over the window (`window`), which is smoother and finds long anomalies; or the larger of the two
+            (`both`), after the first is brought to the scale of the second by their 99 % quantiles on validation data.
         trimmed: The share of each batch, its worst sequences, that the loss leaves out.
         threshold: `false_alarms`, `quantile` or `labels`, see `lstm_ae.anomaly.thresholds`.
         rate: False alarms a step, or a time, such as 1/day.
@@ -92,8 +93,8 @@ class Anomaly(Task):
         self.metrics = (Metric(f"{error}_mse", "squared scaled value"),)
         self.primary_metric, self.factors = self.metrics[0].name, {error: 1.0}
         self.predicts = error == "prediction"
-        if self.predicts and spread == "window":
-            raise ValueError("`spread=window` is of a reconstruction, as a prediction is of one step. Use spread=step.")
+        if self.predicts and spread != "step":
+            raise ValueError(f"`spread={spread}` is of a reconstruction: a prediction is of one step. Use spread=step.")
         self.accepts = frozenset({"next_step", "next_sequence"} if self.predicts else ())
         self.spread, self.trimmed, self.threshold, self.rate, self.share = spread, trimmed, threshold, rate, share
         self.alarm_rules = {"minimum_length": minimum_length, "merge_within": merge_within, "cool_down": cool_down}
@@ -184,14 +185,9 @@ class Anomaly(Task):
         return Score({name: term}, {self.primary_metric: measures.detached(whole)})
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each value, or at every step the window's mean of the feature.
-
-        Of a prediction, that of the last step, (batch, 1, features).
-        """
+        """Returns the squared error of each value; of a prediction, that of the last step, (batch, 1, features)."""
         errors, _ = self._errors(batch, output)
-        if self.predicts:
-            return errors[:, -1:]
-        return errors if self.spread == "step" else errors.mean(dim=1, keepdim=True).expand_as(errors).contiguous()
+        return errors[:, -1:] if self.predicts else errors
 
     def report(self, evaluated: Evaluated) -> Report:
         """Returns the threshold with what it was fitted on, the alarms, and what labels say of them."""
@@ -199,17 +195,17 @@ class Anomaly(Task):
             return Report()
         if cast("Any", evaluated["validation"].subset.data).window is None:
             return self._report_sequences(SequenceScores(self, evaluated))
-        scored = detection.Scored(self, evaluated)
+        scored = detection.Scored(self, evaluated, self.spread)
         fitted = self._fitted(scored, scored.step_seconds, self.alarm_rules) | {
             "reach": np.array(scored.reach),
             "normal_windows": scored.normal_windows,
         }
         found = alarms.Found(scored, detection.threshold(fitted), self.alarm_rules)
-        tables = {"alarms": found.table()}
-        if found.labelled:
-            tables["scores_compared"] = compared = found.compared()
+        tables, compared = {"alarms": found.table()}, found.compared() if found.labelled else {}
+        if compared:
+            tables["scores_compared"] = compared
             log.info("%s", alarms.said(compared))
-        return Report(found.metrics(), found.intervals(), tables, found.arrays(), fitted)
+        return Report(found.metrics(), found.intervals(), tables, found.arrays(compared), fitted)
 
     def _report_sequences(self, scored: SequenceScores) -> Report:
         fitted = self._fitted(scored, None, dict.fromkeys(detection.RULES, 0) | {"minimum_length": 1})

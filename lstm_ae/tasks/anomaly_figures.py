@@ -26,6 +26,8 @@ def alarms(run_dir: Readable) -> "Figure | None":
         len(chosen) + 1, 1, 1.6 * (len(chosen) + 1) + 0.8, "Signal, score and alarms", sharex=True
     )
     steps = found["signal_times"]
+    if "signal_areas" in found:
+        axes[0, 0].set_title(f"VUS-PR: {found['signal_areas']}", fontsize=8)
     for ax, one in zip(axes[:-1, 0], chosen, strict=True):
         _shade(ax, found)
         ax.plot(steps, found["signal"][:, one], color=drawing.ORIGINAL, linewidth=0.7)

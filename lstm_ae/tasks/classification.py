@@ -111,8 +111,7 @@ class Classification(Task):
         self.class_weights = class_weights
         self._weights: Tensor | None = None  # of the classes, once the training subset is known
         self.factors = {"reconstruction": reconstruction_dominance, "classification": 1 - reconstruction_dominance}
-        if baselines is not None:
-            self.baselines = baselines
+        self.baselines = self.baselines if baselines is None else baselines
 
     def check(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
         """Refuses a dataset without classes, and classes that are judged and never trained on."""

@@ -1,18 +1,17 @@
 """Give back the sequence that was read, without the noise that was added to it."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
-from lstm_ae import checks, drawing
+from lstm_ae import checks
 from lstm_ae.baselines import Identity, LinearRegression
-from lstm_ae.tasks import draws, measures
-from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
+from lstm_ae.tasks import draws
+from lstm_ae.tasks.reconstruction import Reconstructing
+from lstm_ae.types import Baselines, Batch
 
 
-class Denoising(Task):
+class Denoising(Reconstructing):
     """Noise is added to the inputs, and the target is the sequence without it: mean squared error on scaled values.
 
     Training draws new noise every epoch; in evaluation each sequence has its own, always the same.
@@ -31,17 +30,12 @@ class Denoising(Task):
         (0.0, True)
     """
 
-    metrics = (measures.RECONSTRUCTION_MSE,)
-    primary_metric = "reconstruction_mse"
-    factors: Mapping[str, float] = {"reconstruction": 1.0}
     baselines: Baselines = {"identity": Identity, "linear_regression": LinearRegression}
-    figures: Figures = {"reconstruction": drawing.reconstruction}
 
     def __init__(self, noise: float = 0.1, seed: int = 0, baselines: Baselines | None = None) -> None:
         checks.above("noise", noise, 0, cure="Use task=reconstruction for no noise.")
         self.noise, self.seed = noise, seed
-        if baselines is not None:
-            self.baselines = baselines
+        self.baselines = self.baselines if baselines is None else baselines
 
     def prepare(self, batch: Batch, training: bool) -> Batch:
         """Returns the batch with noise on every input that is there, and the clean inputs as its target."""
@@ -49,11 +43,3 @@ class Denoising(Task):
         if batch.target_observed is not None:
             noise = torch.where(batch.target_observed, noise, 0.0)
         return dataclasses.replace(batch, inputs=batch.inputs + noise, target=batch.inputs, target_starts=batch.starts)
-
-    def score(self, batch: Batch, output: Output) -> Score:
-        """Returns the term and the metric of one batch."""
-        return measures.reconstruction_score(batch, output)
-
-    def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each value."""
-        return measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)

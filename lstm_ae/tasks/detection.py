@@ -9,7 +9,7 @@ import torch
 
 from lstm_ae.anomaly import thresholds
 from lstm_ae.anomaly.events import events
-from lstm_ae.tasks.overlapping import MeanOverWindows, offset
+from lstm_ae.tasks.overlapping import MeanOverWindows, offset, over_usual, spread
 from lstm_ae.types import Evaluated, Sequences, Subset, Task, present
 
 log = logging.getLogger("lstm_ae")
@@ -17,8 +17,9 @@ log = logging.getLogger("lstm_ae")
 RULES = ("minimum_length", "merge_within", "cool_down")  # of alarms
 BATCH = 1024  # windows at once
 SMALLEST_ERROR = 1e-6  # of scaled values: a feature that never changes is not divided by less
+ROUNDING = 1e-5  # a threshold is above the calibration score that it was taken from, however a model is computed
 DAY = 86_400  # seconds
-USUAL = 0.99  # of the validation steps of a feature are below what counts as usual for its onsets
+USUAL = 0.99  # of the validation steps are below what is usual: for onsets, and to compare scores of steps and windows
 LOOK_BACK = 4  # windows before an alarm, in which its onset is sought
 NORMAL_VALUES, NORMAL_WINDOWS = 500_000, 200  # at most, that are kept for comparison
 
@@ -86,17 +87,28 @@ def threshold(fitted: Mapping[str, np.ndarray], rate: str | float | None = None)
     if "threshold" not in fitted:
         raise ValueError("The run must have fitted a threshold, and has none. Train with task=anomaly.")
     if rate is None:
-        return float(fitted["threshold"])
+        return float(fitted["threshold"]) * (1 + ROUNDING)
     stretches = np.split(fitted["calibration"], np.cumsum(fitted["calibration_lengths"])[:-1])
     wanted = thresholds.parse_rate(rate, float(fitted["step_seconds"]) or None)
-    return thresholds.false_alarms(stretches, wanted, **rules(fitted)).value
+    return thresholds.false_alarms(stretches, wanted, **rules(fitted)).value * (1 + ROUNDING)
+
+
+def _scale(errors: np.ndarray, usual: np.ndarray, combined: str) -> np.ndarray:
+    """Returns what the errors of steps and of windows are divided by, (2, features)."""
+    if combined != "both":
+        nothing = np.full_like(usual, np.inf)
+        return np.stack([usual, nothing] if combined == "step" else [nothing, usual])
+    known = errors[np.isfinite(errors).all(axis=1)].reshape(-1, 2, len(usual)) / usual
+    of_steps, of_windows = np.quantile(known.sum(axis=2), USUAL, axis=0)
+    return np.stack([usual * of_steps / of_windows, usual])
 
 
 class Scored:
     """The scores of a run's signals.
 
     Attributes:
-        error_scale: What the error of each feature is divided by: features x its mean on validation data.
+        error_scale: What the errors of steps, and the means of windows, are divided by, (2, features), see
+            `lstm_ae.tasks.overlapping.over_usual`: features x their mean on validation data.
         trained: The rows that the model was trained on.
         calibration: Scores of each stretch of validation data, in which no window reaches beyond it.
         calibration_labels: Their labels, where there are any.
@@ -107,7 +119,7 @@ class Scored:
         normal_windows: Some windows of training data, (windows, window, features), in their own units.
     """
 
-    def __init__(self, task: Task, evaluated: Evaluated) -> None:
+    def __init__(self, task: Task, evaluated: Evaluated, combined: str = "step") -> None:
         self.task, self._answer = task, evaluated["validation"].answers["model"]
         self._subset = cast("Any", evaluated["validation"].subset)
         self.data = self._subset.data
@@ -116,18 +128,26 @@ class Scored:
         calibrated = stretches(self._subset)
         errors, of_windows = zip(*(self._errors(begin, end) for begin, end in calibrated), strict=True)
         usual = np.concatenate(of_windows).mean(axis=0)  # of all windows: those at the ends of stretches count as well
-        self.error_scale = len(usual) * np.maximum(usual, SMALLEST_ERROR)
-        self.calibration = [(one / self.error_scale).sum(axis=1) for one in errors]
+        self.error_scale = _scale(np.concatenate(errors), len(usual) * np.maximum(usual, SMALLEST_ERROR), combined)
+        scored = [self._parts(one) for one in errors]
+        self.calibration = [one.sum(axis=1) for one in scored]
         flags = self.data.label_of_step
         self.calibration_labels = [] if flags is None else [flags[begin:end] for begin, end in calibrated]
         tested = evaluated.judged == "test"
         self.signals = self._whole() if tested else calibrated
-        scored = np.concatenate([one / self.error_scale for one in errors])
-        self.usual = np.quantile(scored[np.isfinite(scored).all(axis=1)], USUAL, axis=0)
+        known = np.concatenate(scored)
+        self.usual = np.quantile(known[np.isfinite(known).all(axis=1)], USUAL, axis=0)
         self.reach = LOOK_BACK * self.data.window
         self.normal_windows = self._normal_windows(evaluated["train"].subset)
-        judged = [self._errors(begin, end)[0] for begin, end in self.signals] if tested else errors
-        self.contributions = [one / self.error_scale for one in judged]
+        self.contributions = [self._parts(self._errors(*one)[0]) for one in self.signals] if tested else scored
+
+    def _parts(self, errors: np.ndarray) -> np.ndarray:
+        """Returns the parts of the scores of steps, (steps, features); minus infinity where these have none."""
+        without = np.isneginf(errors).all(axis=1)
+        known = torch.from_numpy(np.where(without[:, None], 0.0, errors))
+        parts: np.ndarray = over_usual(known, torch.from_numpy(self.error_scale)).numpy()
+        parts[without] = -np.inf
+        return parts
 
     def _whole(self) -> list[tuple[int, int]]:
         """Returns first and last row (exclusive) of each series."""
@@ -138,19 +158,19 @@ class Scored:
 
     @torch.no_grad()
     def _errors(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the errors of the steps (steps, features) and windows (windows, features) of rows of one series.
+        """Returns the errors of steps (steps, 2 x features) and of windows (windows, features) of rows of one series.
 
         Steps that not all windows contain have minus infinity.
         """
         subset = self._subset.windows_between(begin, end)
-        means = MeanOverWindows(self.data.window, self.data.features, partial=False)
+        means = MeanOverWindows(self.data.window, 2 * self.data.features, partial=False)
         found, of_windows, first, last = [], [], 0, 0
         for positions in torch.split(torch.arange(len(subset)), BATCH):
             batch = self.task.prepare(subset.batch(positions), training=False)
             errors = self.task.errors(batch, self._answer(batch))
             at = int(offset(batch, errors)[0])
             first, last = at + errors.shape[1] - 1, len(subset) + at  # of the steps that all windows contain
-            found.append(means.add(errors, at))
+            found.append(means.add(spread(errors), at))
             of_windows.append(errors.double().mean(dim=1).numpy())
         whole = np.concatenate([*found, means.finish(self.data.window - 1 if len(subset) else end - begin)])
         whole[:first], whole[max(first, last) :] = -np.inf, -np.inf
@@ -178,6 +198,7 @@ class Scored:
         if self.data.label_of_step is not None:
             starts = starts[~self.data.label_of_step[starts[:, None] + steps].any(axis=1)]
         most = min(NORMAL_WINDOWS, NORMAL_VALUES // (self.data.window * self.data.features))
-        chosen = np.unique(np.linspace(0, len(starts) - 1, max(1, most)).astype(int)) if len(starts) else []
+        count = max(1, most) if len(starts) else 0
+        chosen = np.unique(np.linspace(0, len(starts) - 1, count).astype(int))
         kept: np.ndarray = self.data.values.numpy()[starts[chosen][:, None] + steps].astype(np.float32)
         return kept

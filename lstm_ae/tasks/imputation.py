@@ -1,18 +1,17 @@
 """Fill in values that were hidden."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
-from lstm_ae import checks, drawing
+from lstm_ae import checks
 from lstm_ae.baselines import Interpolation, TrainingMean
-from lstm_ae.tasks import draws, measures
-from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
+from lstm_ae.tasks import draws
+from lstm_ae.tasks.reconstruction import Reconstructing
+from lstm_ae.types import Baselines, Batch
 
 
-class Imputation(Task):
+class Imputation(Reconstructing):
     """A share of the inputs is hidden, and only these are scored: mean squared error on the scaled values.
 
     Hidden inputs are 0, as missing ones are; a model that names `observed` is told which are there. Training hides
@@ -29,17 +28,12 @@ class Imputation(Task):
         (True, True)
     """
 
-    metrics = (measures.RECONSTRUCTION_MSE,)
-    primary_metric = "reconstruction_mse"
-    factors: Mapping[str, float] = {"reconstruction": 1.0}
     baselines: Baselines = {"mean": TrainingMean, "interpolation": Interpolation}
-    figures: Figures = {"reconstruction": drawing.reconstruction}
 
     def __init__(self, hidden_share: float = 0.2, seed: int = 0, baselines: Baselines | None = None) -> None:
         checks.share("hidden_share", hidden_share)
         self.hidden_share, self.seed = hidden_share, seed
-        if baselines is not None:
-            self.baselines = baselines
+        self.baselines = self.baselines if baselines is None else baselines
 
     def prepare(self, batch: Batch, training: bool) -> Batch:
         """Returns the batch without the hidden values, which are its target."""
@@ -55,11 +49,3 @@ class Imputation(Task):
             target_observed=hidden,
             target_starts=batch.starts,
         )
-
-    def score(self, batch: Batch, output: Output) -> Score:
-        """Returns the term and the metric of one batch, of the hidden values."""
-        return measures.reconstruction_score(batch, output)
-
-    def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each hidden value, 0 for the others."""
-        return measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)

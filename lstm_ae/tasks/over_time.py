@@ -5,19 +5,15 @@ values, and by the name of an answer `error.NAME`, `right.NAME` directions and `
 """
 
 import math
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstm_ae import statistics
 from lstm_ae.statistics import Interval
 
-Gathered = Mapping[str, np.ndarray]
-
-
-def only(found: Gathered, chosen: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns some rows of what was gathered."""
-    return {name: values[chosen] for name, values in found.items()}
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def number(value: float) -> float | None:
@@ -25,12 +21,12 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def skill(found: Gathered, block: int, baseline: str) -> Interval:
+def skill(found: "pd.DataFrame", block: int, baseline: str) -> Interval:
     """Returns the model's skill over a baseline, with its interval."""
     return statistics.interval_over_time(_sums(found, "error.model", f"error.{baseline}"), statistics.skill, block)
 
 
-def directions(found: Gathered, block: int, name: str, less: str | None = None) -> Interval:
+def directions(found: "pd.DataFrame", block: int, name: str, less: str | None = None) -> Interval:
     """Returns the direction accuracy of an answer, or what it gains over another's, with its interval.
 
     Args:
@@ -49,7 +45,7 @@ def directions(found: Gathered, block: int, name: str, less: str | None = None) 
     return statistics.interval_over_time(sums, lambda sums: float((sums[0] - sums[1]) / sums[2]), block, bounds=(-1, 1))
 
 
-def _sums(found: Gathered, *names: str) -> np.ndarray:
+def _sums(found: "pd.DataFrame", *names: str) -> np.ndarray:
     """Returns the sums (names, times) of all that belongs to a time, the times in order."""
-    _, of_time = np.unique(found["time"], return_inverse=True)
-    return np.stack([np.bincount(of_time, weights=found[name]) for name in names])
+    sums: np.ndarray = found.groupby("time")[list(names)].sum().to_numpy().T
+    return sums

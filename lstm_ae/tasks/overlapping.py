@@ -1,6 +1,7 @@
 """One error a time step from those of overlapping windows: the one rule of reports, `score_samples` and streams."""
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -12,6 +13,24 @@ def offset(batch: Batch, errors: Float[Tensor, "batch ..."]) -> Int[Tensor, " ba
     starts = present(batch.starts, "starts")
     fewer = batch.targets.shape[1] - errors.shape[1] if errors.ndim == 3 else 0
     return (starts if batch.target_starts is None else batch.target_starts) - starts + fewer
+
+
+def spread(errors: Float[Tensor, "batch target_time features"]) -> Float[Tensor, "batch target_time twice"]:
+    """Returns the error of each step and feature, and next to them the mean of each window, at each of its steps."""
+    return torch.cat([errors, errors.mean(dim=1, keepdim=True).expand_as(errors)], dim=2)
+
+
+def over_usual(
+    errors: Float[Tensor, "*steps twice"], scale: Float[Tensor, "2 features"]
+) -> Float[Tensor, "*steps features"]:
+    """Returns the parts of each step's score, which is the larger of two sums: of step errors, and of window errors.
+
+    Args:
+        errors: As `spread` gives them.
+        scale: What the errors of steps, and those of windows, are divided by; infinite where these play no part.
+    """
+    step, window = errors.unflatten(-1, (2, scale.shape[1])).div(scale).unbind(dim=-2)
+    return torch.where(step.sum(dim=-1, keepdim=True) > window.sum(dim=-1, keepdim=True), step, window)
 
 
 class MeanOverWindows:

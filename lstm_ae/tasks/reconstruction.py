@@ -10,7 +10,24 @@ from lstm_ae.tasks import measures
 from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
 
 
-class Reconstruction(Task):
+class Reconstructing(Task):
+    """A task whose only question is the reconstruction of its target; abstract: `prepare` and baselines differ."""
+
+    metrics = (measures.RECONSTRUCTION_MSE,)
+    primary_metric = "reconstruction_mse"
+    factors: Mapping[str, float] = {"reconstruction": 1.0}
+    figures: Figures = {"reconstruction": drawing.reconstruction}
+
+    def score(self, batch: Batch, output: Output) -> Score:
+        """Returns the term and the metric of one batch, of the values that count."""
+        return measures.reconstruction_score(batch, output)
+
+    def errors(self, batch: Batch, output: Output) -> Tensor:
+        """Returns the squared error of each value, 0 for those that do not count."""
+        return measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
+
+
+class Reconstruction(Reconstructing):
     """Give back the sequence that was read: mean squared error over all values, on the scaled values.
 
     Args:
@@ -24,20 +41,7 @@ class Reconstruction(Task):
         (tensor(0.2500), 2)
     """
 
-    metrics = (measures.RECONSTRUCTION_MSE,)
-    primary_metric = "reconstruction_mse"
-    factors: Mapping[str, float] = {"reconstruction": 1.0}
     baselines: Baselines = {"pca": Pca}
-    figures: Figures = {"reconstruction": drawing.reconstruction}
 
     def __init__(self, baselines: Baselines | None = None) -> None:
-        if baselines is not None:
-            self.baselines = baselines
-
-    def score(self, batch: Batch, output: Output) -> Score:
-        """Returns the term and the metric of one batch."""
-        return measures.reconstruction_score(batch, output)
-
-    def errors(self, batch: Batch, output: Output) -> Tensor:
-        """Returns the squared error of each value."""
-        return measures.squared_errors(output.reconstruction, batch.targets, batch.target_observed)
+        self.baselines = self.baselines if baselines is None else baselines

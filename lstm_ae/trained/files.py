@@ -10,6 +10,7 @@ from typing import IO
 import pandas as pd
 import torch
 
+from lstm_ae.data import files
 from lstm_ae.data.unseen import Schema
 from lstm_ae.files import replacing
 from lstm_ae.printable import one_line
@@ -59,31 +60,18 @@ def chunks(path: Path, schema: Schema) -> Iterator[pd.DataFrame]:
     """
     if not path.is_file():
         raise ValueError(f"`FILE` must name a CSV or Parquet file, and there is none at {path}.")
-    count = 0
+    count, texts = 0, {schema.layout.get("series"), schema.layout.get("label")}
     try:
-        for chunk in _parquet(path) if path.suffix == ".parquet" else _csv(path):
+        names = files.header(path)
+        for chunk in files.stretches(path, names, [name for name in names if name in texts], ROWS):
             chunk.index = pd.RangeIndex(count, count + len(chunk))
             count += len(chunk)
             if len(chunk):
                 yield schema.long(chunk)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"`FILE` must name a table, and {path} cannot be read as one: {error}") from error
+    except ValueError as error:
+        raise ValueError(str(error).replace("`path`", "`FILE`")) from error
     if not count:
         raise ValueError(f"`FILE` must hold rows, and {path} has none.")
-
-
-def _csv(path: Path) -> Iterator[pd.DataFrame]:
-    with pd.read_csv(path, chunksize=ROWS) as reader:
-        yield from reader
-
-
-def _parquet(path: Path) -> Iterator[pd.DataFrame]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise ValueError(f"{path} needs pyarrow to be read. Install it, or write the table as CSV.") from None
-    for batch in parquet.ParquetFile(path).iter_batches(ROWS):
-        yield batch.to_pandas()
 
 
 def whole_series(frames: Iterable[pd.DataFrame], schema: Schema) -> Iterator[pd.DataFrame]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lstm_ae.data.rescaling import Rescaling
 from lstm_ae.data.unseen import Schema
 from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SCALER, TASK, WEIGHTS, RunDir, find_finished
@@ -50,16 +51,17 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
     try:
         model = _model(run_dir, described, allow)
         task = _task(described, allow)
+        is_numbered = described["layout"].get("numbered")  # rows of a wide table without names of their own
+        series_names = () if is_numbered else tuple(described["series_names"])
         schema = Schema(
             feature_names=tuple(described["feature_names"]),
             unit=described["unit"],
             classes=tuple(described["classes"]),
-            series_names=tuple(described["series_names"]),
             missing=described["missing"],
             length=described["length"],
             window=described["window"],
             layout=described["layout"],
-            scaler=run_dir.read_arrays(SCALER),
+            scaler=Rescaling(run_dir.read_arrays(SCALER), series_names),
         )
     except DamagedError:
         raise

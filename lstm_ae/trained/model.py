@@ -1,7 +1,7 @@
 """A trained model: encode, reconstruct, predict, forecast and score sequences of one's own, in their own units."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lstm_ae.anomaly.explain import nearest
-from lstm_ae.data.unseen import Scaled, Schema, Sequences
+from lstm_ae.data.rescaling import Scaled
+from lstm_ae.data.unseen import Schema, Sequences
 from lstm_ae.models import kernel
-from lstm_ae.models.kernel.choice import LARGEST
 from lstm_ae.tasks import detection
-from lstm_ae.tasks.overlapping import offset
+from lstm_ae.tasks.overlapping import offset, over_usual, spread
 from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
@@ -51,7 +51,7 @@ class Trained:
         self._device, self._step = device, grid(typical_error if usual is None else 1.0)
         self._answer = answering(model)
         self._takes_lengths = "lengths" in inspect.signature(model.forward).parameters
-        _choose_kernel(model, device)
+        kernel.fix(model, usable=device == "cpu")
 
     def __repr__(self) -> str:
         return f"Trained({str(self.path)!r})"
@@ -77,10 +77,7 @@ class Trained:
     @torch.no_grad()
     def answer(self, batch: Batch) -> Output:
         """Returns the model's output of scaled sequences, on the CPU."""
-        output = self.output(batch.to(self._device))
-        parts = (output.reconstruction, output.prediction, output.latent)
-        reconstruction, prediction, latent = (None if part is None else part.cpu() for part in parts)
-        return Output(reconstruction, prediction, latent)
+        return self.output(batch.to(self._device)).on_cpu()
 
     def encode(self, x: Any) -> Any:
         """Returns the latents: (sequences, latent), or for a model with one at every step (sequences, time, latent).
@@ -147,15 +144,10 @@ class Trained:
                 f"produces {made}. Train with task=forecast model=forecaster."
             )
         found = self.schema.series_of(self.schema.long(x)) if hasattr(x, "columns") else self.schema.read(x)
-        self._require(found, self.reads or 1)
+        found.require(self.reads or 1)
         tails = [values[-(self.reads or len(values)) :] for values in found.values]
         found = Sequences(tails, found.names, found.is_array, found.series)
-        made_of: list[Any] = [None] * len(found)
-        for places, scaled in self.schema.batches(found, takes_lengths=False):
-            values = scaled.unscaled(self._continued(scaled.batch, steps)).numpy()
-            for place, one in zip(places, values, strict=True):
-                made_of[place] = one
-        return np.stack(made_of)
+        return np.stack(self._made(found, False, lambda scaled: scaled.unscaled(self._continued(scaled.batch, steps))))
 
     def _continued(self, batch: Batch, steps: int) -> Tensor:
         ahead = 1
@@ -190,12 +182,9 @@ class Trained:
             found = schema.labelled(schema.series_of(x), x)
         else:
             found = schema.read(x, y)
-        for place in range(len(found)):
-            schema.whole_window(found, place)
+        found.require(schema.window or 1)
         single = [place for place, one in enumerate(found.values) if schema.window in (None, len(one))]
-        errors: dict[int, Any] = {}
-        if single:
-            errors = self._errors_of(found, single)
+        errors = self._errors_of(found, single) if single else {}
         for place in set(range(len(found))) - set(single):
             stream = self.stream(None if found.series is None else found.series[place], found.names[place])
             known = stream.extend(found.values[place]).values
@@ -259,12 +248,20 @@ class Trained:
             )
 
         def errors(rows: Tensor) -> tuple[Tensor, int]:
-            batch, found = self._errors(self.schema.windows_of(rows, series))
+            batch = self.task.prepare(
+                self.schema.scaler.windows(rows, self.schema.window, series).batch, training=False
+            )
+            found = self.task.errors(batch, self.answer(batch))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
-            return found, int(offset(batch, found)[0])
+            return found if self._usual is None else spread(found), int(offset(batch, found)[0])
 
-        return Stream(self.schema, errors, self.schema.window, self._step, called, partial=self._usual is None)
+        def combined(found: np.ndarray) -> np.ndarray:
+            parts: np.ndarray = over_usual(torch.from_numpy(found), present(self._usual, "scales").double()).numpy()
+            return parts
+
+        kept = None if self._usual is None else combined
+        return Stream(self.schema, errors, self.schema.window, self._step, called, kept)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
@@ -275,11 +272,11 @@ class Trained:
         """Returns errors over what is usual for each feature, where the run fitted it."""
         if self._usual is None:
             return errors
-        errors = errors / self._usual
         if not self.scores_sequences:
-            return errors
+            return over_usual(spread(errors), self._usual)
         counted = batch.target_observed
-        return errors / (errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1))
+        steps = errors.shape[1] if counted is None else counted.sum(dim=1, keepdim=True).clamp(min=1)
+        return errors / self._usual / steps
 
     @property
     def scores_sequences(self) -> bool:
@@ -288,54 +285,35 @@ class Trained:
 
     def _errors_of(self, found: Sequences, places: list[int]) -> dict[int, Any]:
         """Returns each sequence's errors (time, features), or its one error, by its place."""
-        errors: dict[int, Any] = {}
-        chosen = Sequences(
-            [found.values[place] for place in places],
-            [found.names[place] for place in places],
-            found.is_array,
-            None if found.series is None else [found.series[place] for place in places],
-            labels=None if found.labels is None else found.labels[places],
-        )
-        for own, scaled in self.schema.batches(chosen, self._takes_lengths):
+        chosen = found.only(places)
+
+        def errors(scaled: Scaled) -> Iterable[tuple[int, Tensor]]:
             batch, made = self._errors(scaled)
-            begins = offset(batch, made)
-            for row, place in enumerate(own):
-                if made.ndim == 1:
-                    errors[places[place]] = float(made[row])
-                    continue
-                whole = np.zeros(chosen.values[place].shape)
-                begin = int(begins[row])
-                kept = made[row, : len(whole) - begin].numpy()
-                whole[begin : begin + len(kept)] = kept
-                errors[places[place]] = whole
-        return errors
+            return zip(offset(batch, made).tolist(), made, strict=True)
+
+        found_errors: dict[int, Any] = {}
+        of_each = zip(places, chosen.values, self._made(chosen, self._takes_lengths, errors), strict=True)
+        for place, values, (begin, own) in of_each:
+            if own.ndim == 0:
+                found_errors[place] = float(own)
+                continue
+            found_errors[place] = np.zeros(values.shape)
+            found_errors[place][begin : begin + len(own)] = own[: len(values) - begin].numpy()
+        return found_errors
 
     def _each(self, x: Any, pick: Callable[[Output, Scaled], Tensor], stepwise: bool = False) -> Any:
         """Returns what is picked of the output of each sequence; of each step, cut to the sequence's own length."""
         found = self.schema.read(x)
-        self._require(found, self.reads or 1)
-        made_of: list[Any] = [None] * len(found)
-        is_vector = True
-        for places, scaled in self.schema.batches(found, self._takes_lengths):
-            values = pick(self.answer(scaled.batch), scaled).numpy()
-            is_vector = not stepwise or values.ndim < 3
-            for place, one in zip(places, values, strict=True):
-                made_of[place] = one if is_vector else one[: len(found.values[place])]
-        return np.stack(made_of) if found.is_array or is_vector else made_of
+        found.require(self.reads or 1)
+        made = self._made(found, self._takes_lengths, lambda scaled: pick(self.answer(scaled.batch), scaled))
+        if not stepwise or made[0].ndim < 2:
+            return np.stack(made)
+        cut = [one[: len(values)].numpy() for one, values in zip(made, found.values, strict=True)]
+        return np.stack(cut) if found.is_array else cut
 
-    def _require(self, found: Sequences, steps: int) -> None:
-        for name, values in zip(found.names, found.values, strict=True):
-            if len(values) < steps:
-                raise ValueError(
-                    f"A sequence must have at least {steps} steps, as those of training, and {name} has {len(values)}. "
-                    "Leave it out."
-                )
-
-
-def _choose_kernel(model: nn.Module, device: str) -> None:
-    """Has each layer computed in one way whatever the batch, so that a sequence's numbers do not depend on it."""
-    usable = device == "cpu" and kernel.unavailable() is None
-    for layer in model.modules():
-        if isinstance(layer, kernel.LSTM):
-            small = max(layer.input_size, layer.hidden_size) <= LARGEST
-            layer.kernel = usable and small and layer.num_layers == 1 and layer.bias and not layer.proj_size
+    def _made(self, found: Sequences, takes_lengths: bool, make: Callable[[Scaled], Iterable[Any]]) -> list[Any]:
+        """Returns what is made of each sequence, in the order in which they were given."""
+        made: dict[int, Any] = {}
+        for places, scaled in self.schema.batches(found, takes_lengths):
+            made |= zip(places.tolist(), make(scaled), strict=True)
+        return [made[place] for place in range(len(found))]

@@ -101,14 +101,21 @@ class Stream:
         window: Rows of each.
         step: Errors are rounded to multiples of it.
         called: The name of the signal in messages.
-        partial: Whether steps near the signal's ends have the mean of the windows that there are; else 0, the lowest.
+        combined: From the mean errors of steps to the parts of their scores, of a task that scores steps; those near
+            the signal's ends then have 0, the lowest, else the mean of the windows that there are.
     """
 
     def __init__(
-        self, schema: Schema, errors: WindowErrors, window: int, step: float, called: str, partial: bool = True
+        self,
+        schema: Schema,
+        errors: WindowErrors,
+        window: int,
+        step: float,
+        called: str,
+        combined: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.window = window
-        self._partial = partial
+        self._combined = combined
         self._schema, self._errors, self._step, self._called = schema, errors, step, called
         self._held: Tensor
         self._begin()
@@ -138,11 +145,11 @@ class Stream:
             for begin in range(0, complete, BATCH)
         ]
         self._held = held[max(0, complete) :].clone()
-        return StepScores(first, rounded(np.concatenate(found), self._step) if found else np.empty((0, count)))
+        return self._scores(first, np.concatenate(found)) if found else StepScores(first, np.empty((0, count)))
 
     def finish(self) -> StepScores:
         """Returns the errors of the signal's last steps, of the windows that there are, and begins anew."""
-        found = StepScores(self._means.known, rounded(self._means.finish(len(self._held)), self._step))
+        found = self._scores(self._means.known, self._means.finish(len(self._held)))
         self._begin()
         return found
 
@@ -155,7 +162,7 @@ class Stream:
         Raises:
             ValueError: it is too short.
         """
-        least = self.window + (0 if self._partial else self._means.targets - 1)
+        least = self.window + (0 if self._combined is None else self._means.targets - 1)
         if rows < least:
             full = f"so that a step lies in all its windows of {self.window}"
             why = "the window of training" if least == self.window else full
@@ -164,7 +171,11 @@ class Stream:
     def _begin(self) -> None:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
-        self._means = MeanOverWindows(self.window, features, self._partial)
+        twice = 1 if self._combined is None else 2
+        self._means = MeanOverWindows(self.window, twice * features, partial=self._combined is None)
+
+    def _scores(self, first: int, errors: np.ndarray) -> StepScores:
+        return StepScores(first, rounded(errors if self._combined is None else self._combined(errors), self._step))
 
     def _by_name(self, row: Any) -> list[float]:
         missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas

@@ -34,11 +34,15 @@ class Output:
     latent: Float[Tensor, "batch ..."] | None = None
     losses: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
-    def without_latent(self, device: str = "cpu") -> "Output":
-        """Returns the outputs that are kept of a whole subset, on a device."""
-        kept = (self.reconstruction, self.prediction)
-        reconstruction, prediction = (None if part is None else part.to(device) for part in kept)
-        return Output(reconstruction, prediction)
+    def without_latent(self) -> "Output":
+        """Returns what is kept of a whole subset."""
+        return Output(self.reconstruction, self.prediction)
+
+    def on_cpu(self) -> "Output":
+        """Returns the output with all its tensors on the CPU."""
+        parts = (self.reconstruction, self.prediction, self.latent)
+        reconstruction, prediction, latent = (None if part is None else part.cpu() for part in parts)
+        return Output(reconstruction, prediction, latent, {name: value.cpu() for name, value in self.losses.items()})
 
 
 @dataclass(frozen=True)

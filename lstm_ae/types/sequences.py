@@ -22,6 +22,9 @@ class Sequences(Protocol):
     def shortest(self) -> int: ...  # noqa: D102
 
     @property
+    def window(self) -> int | None: ...  # noqa: D102
+
+    @property
     def features(self) -> int: ...  # noqa: D102
 
     @property

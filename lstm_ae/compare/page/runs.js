@@ -1,5 +1,6 @@
 // The cards of the plots, the differences between two runs, and the figures of each run; then starts everything.
 
+const MOST_OPEN = 20; // runs whose figures are open from the start: the best of each row of the ranking
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 const withCurve = data.runs.filter((run) => run.curve.length && groupOf(run).colour !== null);
 const repeated = new Set(withCurve.map(groupOf)).size < withCurve.length;
@@ -202,7 +203,10 @@ function figureDetails(run) {
 
 function startFigures() {
   const withFigures = data.runs.filter((run) => pictures[run.id]);
+  const groups = new Set();
+  const bestOfEach = withFigures.filter((run) => groups.size < groups.add(run.group).size);
   find("figures").append(...withFigures.map(figureDetails));
+  if (bestOfEach.length > 1 && bestOfEach.length <= MOST_OPEN) bestOfEach.forEach(openFigures);
   const left = data.picturesLeftOut;
   const rest = left
     ? ` The figures of ${left} more are left out to keep this page small; see the runs' directories.`

@@ -55,7 +55,7 @@ The modules, in the order of the data:
     notices     warnings that are logged once
 """
 
-from lstm_ae.models.kernel.layer import LSTM
+from lstm_ae.models.kernel.layer import LSTM, fix
 from lstm_ae.models.kernel.processor import unavailable
 
-__all__ = ["LSTM", "unavailable"]
+__all__ = ["LSTM", "fix", "unavailable"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from lstm_ae.models.kernel.choice import obstacle, pays, recording
+from lstm_ae.models.kernel.choice import LARGEST, obstacle, pays, recording
 from lstm_ae.models.kernel.compile import Kernel, kernel_for
 from lstm_ae.models.kernel.function import Recurrence
 from lstm_ae.models.kernel.notices import warn_once
@@ -125,3 +125,17 @@ class LSTM(nn.LSTM):
             forth, back = directions
             y, h, c = (torch.cat((forth[i], back[i]), dim) for i, dim in enumerate((2, 0, 0)))
         return y if self.batch_first else y.transpose(0, 1), (h, c)
+
+
+def fix(model: nn.Module, usable: bool) -> None:
+    """Has each layer computed in one way whatever the batch, so that a sequence's numbers do not depend on it.
+
+    Args:
+        model: Any.
+        usable: Whether its device is one on which the kernel runs.
+    """
+    usable = usable and unavailable() is None
+    for layer in model.modules():
+        if isinstance(layer, LSTM):
+            small = max(layer.input_size, layer.hidden_size) <= LARGEST
+            layer.kernel = usable and small and layer.num_layers == 1 and layer.bias and not layer.proj_size

@@ -1,0 +1,73 @@
+"""What tasks that predict steps share: their metrics, and errors by horizon."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lstm_ae.tasks import measures
+from lstm_ae.types import Batch, Metric, Output, Score, Sequences
+
+#: A prepared batch, the steps that come (batch, steps, features), which of them count (None: all), and what each answer
+#: predicted, by name.
+Compared = tuple[Batch, Tensor, Tensor | None, Mapping[str, Tensor]]
+
+
+def refuse_images(data: Sequences) -> None:
+    """Refuses images, which nothing follows."""
+    if data.image_shape is not None:
+        raise ValueError(
+            "The task predicts what comes next, and nothing comes after an image. "
+            "Use dataset=sp500 or dataset=toy, or task=classification."
+        )
+
+
+def metrics(name: str, unit: str) -> tuple[Metric, ...]:
+    """Returns the metrics of `score`."""
+    return (
+        measures.RECONSTRUCTION_MSE,
+        Metric(f"{name}_mse", "squared scaled value"),
+        Metric(f"{name}_mae", "scaled value"),
+        Metric(f"{name}_mae_unscaled", unit),
+    )
+
+
+def score(name: str, batch: Batch, output: Output, predicted: Tensor, target: Tensor, counted: Tensor | None) -> Score:
+    """Returns the terms and the metrics of one batch: of the reconstruction, and of what was predicted.
+
+    Args:
+        name: Of the term, and how its metrics begin.
+        batch: Gives the inputs, which are reconstructed, and the scale.
+        output: Gives the reconstruction.
+        predicted: (batch, steps, features).
+        target: The same.
+        counted: Which values of it count; None: all.
+    """
+    term = measures.mse(predicted, target, counted, "prediction")
+    error = (predicted - target).detach().abs()
+    unscaled = error if batch.scale is None else error * batch.scale.abs().unsqueeze(1)
+    terms = measures.reconstruction(output, batch.inputs, batch.there)
+    found = {f"{name}_mse": measures.detached(one) for name, one in terms.items()}
+    found |= {
+        f"{name}_mse": measures.detached(term),
+        f"{name}_mae": measures.mean(error, counted),
+        f"{name}_mae_unscaled": measures.mean(unscaled, counted),
+    }
+    return Score(terms | {name: term}, found)
+
+
+def by_horizon(parts: Iterable[Compared]) -> dict[str, list[Any]]:
+    """Returns a row a step ahead: `horizon`, and the mean errors `NAME_mse` and `NAME_mae_unscaled` of each answer."""
+    sums: dict[str, Tensor] = {}
+    counts = torch.zeros(1)
+    for batch, target, counted, predicted in parts:
+        there = torch.ones_like(target) if counted is None else counted
+        counts = counts + there.sum(dim=(0, 2))
+        scale = 1.0 if batch.scale is None else batch.scale.abs().unsqueeze(1)
+        for name, made in predicted.items():
+            error = (made - target) * there
+            for kind, values in (("mse", error.square()), ("mae_unscaled", error.abs() * scale)):
+                sums[f"{name}_{kind}"] = sums.get(f"{name}_{kind}", 0) + values.sum(dim=(0, 2))
+    columns = {name: (total / counts.clamp(min=1)).tolist() for name, total in sums.items()}
+    return {"horizon": list(range(1, len(counts) + 1)), **columns}
