@@ -6,8 +6,9 @@ python -m lstm_ae.score RUN data.csv --output scores.csv --alarms alarms.csv --f
 
 FILE has the columns of the training table. The output has a row a time step: its place in FILE (from 0), its series
 and time, its `score` (the task's error, such as the squared error of scaled values, summed over the features), the
-`feature` that contributes most and its `share`. Models of windows read the file in chunks; those of whole series, a
-series at a time. A score is known `window - 1` rows later: rows of several series come out in that order.
+`feature` that contributes most and its `share`. Models of windows read the file in chunks: a score
+is known `window - 1` rows later, and rows of several series come out in that order. Models of whole series, of
+interpolated ones, or of ones that are scaled by their own first rows read a series at a time.
 """
 
 import sys
@@ -70,7 +71,7 @@ class Worst:
 def blocks(trained: Trained, path: Path) -> Iterator[Block]:
     """Yields the scored steps of a file."""
     schema = trained.schema
-    if schema.window is None:
+    if schema.needs_whole_series:
         for frame in whole_series(chunks(path, schema), schema):
             found = schema.labelled(schema.series_of(frame), frame)
             scores = trained.score_samples(found)

@@ -142,6 +142,19 @@ def test_unequal_lengths_and_holes_are_forecast(tmp_path):
     assert np.isfinite(run.table("horizon").to_numpy()).all()
 
 
+def test_holes_do_not_keep_a_forecast_from_being_fed_back(tmp_path):
+    values = waves()
+    values[::3, 2] = np.nan
+    run = lstm_ae.fit(from_arrays(values, missing="mask"), MODEL, TASK, epochs=1, run_dir=tmp_path)
+    table = run.table("horizon")
+    assert table["recursive_mse"][0] == pytest.approx(table["model_mse"][0])
+    known = values[:2].copy()
+    known[0, -1] = np.nan
+    further = run.trained.forecast(known, 11)
+    assert np.allclose(further[:, :4], run.trained.forecast(known, 4))
+    assert np.isfinite(further).all()
+
+
 @pytest.mark.parametrize(
     ("data", "model", "task", "message"),
     [

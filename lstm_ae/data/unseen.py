@@ -75,7 +75,7 @@ class Schema:
         unit: Of the values.
         classes: Names of the classes.
         series_names: Series that have a scaler of their own, where `scaler` holds any.
-        missing: As in training, see `lstm_ae.data.missing`. Whole series are filled in; a live row is not.
+        missing: As in training, see `lstm_ae.data.missing`.
         length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
         layout: The columns `series`, `time` and `label` of its table, the `stride` of its windows, and in a wide table
@@ -99,6 +99,11 @@ class Schema:
     def method(self) -> str:
         """How values are scaled: `standard`, `relative` and so on."""
         return str(self.scaler["method"])
+
+    @property
+    def needs_whole_series(self) -> bool:
+        """Whether a chunk of a series is not enough: it is one sequence, interpolated, or scaled by its first rows."""
+        return self.window is None or self.missing == "interpolate" or "first_rows" in self.scaler
 
     def read(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Sequences:
         """Returns sequences from an array, a list of arrays, or a table in the training layout.

@@ -163,20 +163,21 @@ class Forecast(Task):
     def _by_horizon(self, judged: EvaluatedSubset) -> dict[str, list[Any]]:
         """Returns a row a step of the horizon: mean errors of the model, directly and recursively, and of baselines."""
         sums: dict[str, Tensor] = {}
-        values = torch.zeros(self.horizon)
+        values: dict[str, Tensor] = {}  # how many, of each horizon
         for batch, outputs in judged.batches():
             predicted = {name: present(output.prediction, "forecasts") for name, output in outputs.items()}
-            if batch.lengths is None and batch.observed is None:
+            if batch.lengths is None:
                 first = _first_steps(judged.answers["model"])
                 predicted[RECURSIVE] = roll_out(first, batch, batch.inputs.shape[1], self.horizon)
             counted = torch.ones_like(batch.targets) if batch.target_observed is None else batch.target_observed
-            values += counted.sum(dim=(0, 2))
             scale = torch.ones(1, 1) if batch.scale is None else batch.scale.abs()
             for name, made in predicted.items():
                 error = (made - batch.targets) * counted
                 for kind, one in (("mse", error.square()), ("mae_unscaled", error.abs() * scale.unsqueeze(1))):
-                    sums[f"{name}_{kind}"] = sums.get(f"{name}_{kind}", 0) + one.sum(dim=(0, 2))
-        columns = {name: (total / values.clamp(min=1)).tolist() for name, total in sums.items()}
+                    column = f"{name}_{kind}"
+                    sums[column] = sums.get(column, 0) + one.sum(dim=(0, 2))
+                    values[column] = values.get(column, 0) + counted.sum(dim=(0, 2))
+        columns = {name: (total / values[name].clamp(min=1)).tolist() for name, total in sums.items()}
         return {"horizon": list(range(1, self.horizon + 1)), **columns}
 
 

@@ -162,8 +162,6 @@ class Trained:
             ahead = first.shape[1]
             if steps <= ahead:
                 return first[:, :steps]
-        if batch.observed is not None:
-            raise ValueError("`forecast` beyond the model's own horizon needs sequences without missing values.")
         return roll_out(self.answer, batch, batch.inputs.shape[1], steps, ahead)
 
     def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
@@ -194,7 +192,7 @@ class Trained:
         if single:
             errors = self._errors_of(found, single)
         for place in set(range(len(found))) - set(single):
-            stream = self.stream(None if found.series is None else found.series[place], found.names[place])
+            stream = self._stream(None if found.series is None else found.series[place], found.names[place])
             errors[place] = np.concatenate([stream.extend(found.values[place]).values, stream.finish().values])
         ordered = [errors[place] for place in range(len(found))]
         if np.ndim(ordered[0]) == 0:
@@ -228,21 +226,28 @@ class Trained:
             called: Its name in messages.
 
         Raises:
-            ValueError: the model was not trained on windows, or its task has no error a step.
+            ValueError: the model was not trained on windows, or missing values were interpolated.
         """
         if self.schema.window is None:
             raise ValueError(
                 "`stream` needs a model that was trained on windows, and this one read whole sequences. "
                 "Train with window=N, or use score_samples."
             )
+        if self.schema.missing == "interpolate":
+            raise ValueError(
+                "`stream` cannot fill in as training did: missing=interpolate looks at later rows. "
+                "Train with missing=forward or missing=mask, or use score_samples."
+            )
+        return self._stream(series, called)
 
+    def _stream(self, series: str | None, called: str) -> Stream:
         def errors(rows: Tensor) -> tuple[Tensor, int]:
             batch, found = self._errors(self.schema.windows_of(rows, series))
             if found.ndim != 3:
                 raise ValueError("`stream` needs a task with an error a step, and this one has one error a sequence.")
             return found, int(_offsets(batch)[0])
 
-        return Stream(self.schema, errors, self.schema.window, self._step, called)
+        return Stream(self.schema, errors, self.schema.window or 0, self._step, called)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""
