@@ -133,6 +133,24 @@ def test_ridge_learns_a_linear_rule():
     assert torch.allclose(ridge(one).prediction, one.targets, atol=1e-2)
 
 
+def test_ridge_is_exact_where_steps_are_much_alike():
+    slow = np.sin(np.linspace(0, 10, 400))[:, None] + np.linspace(0, 3, 400)[:, None]  # warnings are errors here
+    windows = np.stack([slow[begin : begin + 104, 0] for begin in range(290)])
+
+    class Prepared:
+        def __len__(self):
+            return len(windows)
+
+        def batch(self, positions):
+            return batch(windows[positions.numpy()])
+
+    ridge = RidgeForecast()
+    ridge.fit(Prepared(), Prepared(), 0)
+    one = batch(windows[:20])
+    assert ridge(one).prediction.dtype == torch.float32
+    assert torch.allclose(ridge(one).prediction, one.targets, atol=1e-2)
+
+
 def test_unequal_lengths_and_holes_are_forecast(tmp_path):
     values = waves()
     values[::3, 2] = np.nan
