@@ -104,11 +104,12 @@ def few_dates(ax: "Axes", time: np.ndarray) -> None:
     """Has a narrow panel show so few dates that they do not overlap; other times stay as they are."""
     if not np.issubdtype(time.dtype, np.datetime64):
         return
-    from matplotlib.dates import AutoDateFormatter, AutoDateLocator
+    from matplotlib import dates
 
-    locator = AutoDateLocator(minticks=2, maxticks=5)
+    untyped: Any = dates
+    locator = untyped.AutoDateLocator(minticks=2, maxticks=5)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(AutoDateFormatter(locator))
+    ax.xaxis.set_major_formatter(untyped.AutoDateFormatter(locator))
 
 
 def pair(ax: "Axes", time: np.ndarray, original: np.ndarray, made: np.ndarray, name: str, shift: int = 0) -> None:
