@@ -89,7 +89,7 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
             raise ValueError(
                 f"A series must have {schema.window} rows, the window of training, and {name} has {count}."
             )
-        yield _block(signal, signal.stream.finish().values, schema.window)
+        yield _block(signal, signal.stream.finish().values, signal.stream.window)
 
 
 def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) -> Iterator[Block]:

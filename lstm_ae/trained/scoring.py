@@ -108,6 +108,8 @@ class Stream:
         self.window = window
         self._schema, self._errors, self._step, self._called = schema, errors, step, called
         self._held: Tensor
+        self._last: Tensor
+        self._means: MeanOverWindows
         self._begin()
 
     def update(self, row: Any) -> tuple[int, float] | None:
