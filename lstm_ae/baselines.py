@@ -367,13 +367,19 @@ def _changes(batch: Batch) -> tuple[Float[Tensor, "batch time features"], Tensor
 
 
 def _best_ridge(penalties: Sequence[float], train: Examples, judge: Examples) -> Any:
-    """Returns the ridge regression with the penalty that does best on other examples."""
+    """Returns the ridge regression with the penalty that does best on other examples.
+
+    It is fitted in double precision: the steps of a slow signal are too much alike for single precision.
+    """
     from sklearn.linear_model import Ridge
 
     rows, targets, counted = train
+    kind, rows = rows.dtype, rows.astype(np.float64)
     if counted is not None and not counted.all():
         targets = _completed(Ridge(penalties[:2][-1]), rows, targets, counted)
     fitted = [Ridge(alpha).fit(rows, targets) for alpha in penalties]
+    for model in fitted:
+        model.coef_, model.intercept_ = model.coef_.astype(kind), np.asarray(model.intercept_, dtype=kind)
     rows, targets, counted = judge
     counts = 1.0 if counted is None else counted
     errors = [np.square((model.predict(rows).reshape(targets.shape) - targets) * counts).sum() for model in fitted]

@@ -106,9 +106,12 @@ def report_errors() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _main()
+        _reader_has_ended("")
     except KeyboardInterrupt as interrupt:
         print(printable(f"\nInterrupted. {interrupt}".rstrip(), keep="\n"), file=sys.stderr)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_ended("\n"):
+            return 0
         if traceback_wanted:
             raise
         print(printable(f"Error: {explain(error)}", keep="\n"), file=sys.stderr)
@@ -116,6 +119,16 @@ def report_errors() -> int:
     else:
         return 0
     return 1
+
+
+def _reader_has_ended(text: str) -> bool:
+    """Writes a last text; returns whether the output's reader, such as `head`, has ended: the rest is then dropped."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def explain(error: Exception) -> str:

@@ -118,8 +118,8 @@ def from_frame(
     first_rows = None if unseen == "pooled" else unseen
     return SequenceData(
         values=torch.from_numpy(values),
-        starts=torch.from_numpy(starts.astype(np.int64)),
-        lengths=lengths.astype(np.int64),
+        starts=torch.from_numpy(starts.astype(np.int64, copy=False)),
+        lengths=lengths.astype(np.int64, copy=False),
         test=test,
         scaling=Scaling(scaling, per=scaling_per, first_rows=first_rows),
         labels=classes,

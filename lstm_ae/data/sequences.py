@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SHOWN = 6  # features that `repr` names
+
+
 @dataclass(frozen=True)
 class SequenceData:
     """Every sequence of a dataset, unscaled, with what splits, scalers and figures need to know of it.
@@ -104,6 +107,14 @@ class SequenceData:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def __repr__(self) -> str:
+        steps = f"{self.shortest} to {self.length}" if self.is_ragged else self.length
+        names = ", ".join(self.feature_names[:SHOWN]) + (", ..." if self.features > SHOWN else "")
+        return (
+            f"SequenceData({len(self)} sequences, {int(self.test.sum())} of them test, of {steps} steps with "
+            f"{self.features} features: {names})"
+        )
 
     @property
     def features(self) -> int:

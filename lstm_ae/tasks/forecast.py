@@ -122,7 +122,7 @@ class Forecast(Task):
         """Yields the forecasts of each batch: of the model, directly and recursively, and of the baselines."""
         for batch, outputs in judged.batches():
             predicted = {name: present(output.prediction, "forecasts") for name, output in outputs.items()}
-            if batch.lengths is None and batch.observed is None:
+            if batch.lengths is None:
                 first = _first_steps(judged.answers["model"])
                 predicted[RECURSIVE] = roll_out(first, batch, batch.inputs.shape[1], self.horizon)
             yield batch, batch.targets, batch.target_observed, predicted
