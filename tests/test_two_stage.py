@@ -196,17 +196,17 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, three):
+def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
-    assert command(*three, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
+    assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
     expected = json.loads((tmp_path / "undisturbed" / "two_stage.json").read_text())
     broken = folder / "stage_two" / f"{expected['winner']}_1" / "history.csv"
     broken.mkdir(parents=True)
-    assert command(*three, f"hydra.sweep.dir={folder}").returncode == 1
+    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 1
     before = json.loads((folder / "two_stage.json").read_text())
     assert before["winner"] != expected["winner"]
     broken.rmdir()
-    done = command(*three, "retry_failed=true", f"hydra.sweep.dir={folder}")
+    done = command(*arguments, "retry_failed=true", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "two_stage.json").read_text())
     assert (summary["winner"], summary["test"]) == (expected["winner"], expected["test"])
