@@ -198,6 +198,6 @@ class Scored:
         if self.data.label_of_step is not None:
             starts = starts[~self.data.label_of_step[starts[:, None] + steps].any(axis=1)]
         most = min(NORMAL_WINDOWS, NORMAL_VALUES // (self.data.window * self.data.features))
-        chosen = np.unique(np.linspace(0, len(starts) - 1, max(1, most)).astype(int)) if len(starts) else []
+        chosen = np.unique(np.linspace(0, len(starts) - 1, max(1, most)).astype(int))[: len(starts)]
         kept: np.ndarray = self.data.values.numpy()[starts[chosen][:, None] + steps].astype(np.float32)
         return kept
