@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(?:^`([\w./]+)`\n\n)?^```(sh|python|yaml)\n(.*?)\n```$", fl
 FOLLOWED = [name for name, text in PAGES.items() if BLOCK.search(text)]
 #: What makes a command short: the first line whose pattern it contains. None: it is only composed (below).
 SHORT = (
-    ("hydra/launcher=|mnist|origin_pixels|origin_sp500|prices.csv|sweep=search|nyc_taxi|anomaly_series", None),
+    ("hydra/launcher=|mnist|origin_pixels|origin_sp500|prices.csv|sweep=search|nyc_taxi|anomaly_series|kdd.csv", None),
     ("--cfg|--help|--hydra-help", ""),
     ("toy_seeds", "trainer.epochs=1 figures=false seed=0,1 optimizer.lr=0.1 model.hidden_size=8"),
     ("multirun/(latent|two|rates)", "trainer.epochs=5 seed=0,1 figures=false"),

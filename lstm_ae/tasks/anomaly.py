@@ -116,19 +116,20 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
-        if data.window is None:
-            self._check_sequences(data, subsets)
+        window: int | None = getattr(data, "window", None)
+        if window is None:
+            self._check_sequences(subsets)
             return
-        lost = (1 if self.predicts else 2) * (data.window - 1)
+        lost = (1 if self.predicts else 2) * (window - 1)
         steps = detection.calibrating(subsets["validation"], lost)
         if not steps:
             raise ValueError(
                 f"The validation data must have a stretch of at least {lost + 1} rows, in which a step has all of its "
-                f"windows of {data.window}, and have none. Use more data, or a smaller dataset.window."
+                f"windows of {window}, and have none. Use more data, or a smaller dataset.window."
             )
         self._check_rate(steps, "steps", detection.step_seconds(data))
 
-    def _check_sequences(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
+    def _check_sequences(self, subsets: Mapping[str, Subset]) -> None:
         """Refuses what whole sequences cannot be judged by."""
         if self.predicts:
             raise ValueError(
