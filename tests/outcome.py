@@ -15,19 +15,20 @@ def outcome(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")) if folder.exists() else ():
         if path.is_file() and not NO_RESULT & set(path.parts):
-            found[str(path.relative_to(folder))] = _content(path)
+            found[str(path.relative_to(folder))] = content(path)
     return found
 
 
-def _content(path: Path) -> object:
-    content = path.read_bytes()
+def content(path: Path) -> object:
+    """Returns what a file holds, less times, hosts and paths."""
+    found = path.read_bytes()
     if path.name == "status.json":
-        return json.loads(content)["state"]
+        return json.loads(found)["state"]
     if path.name in VARIES or path.parent.name == ".hydra":
-        return "written" if content else "empty"
+        return "written" if found else "empty"
     if path.suffix == ".json":
-        return {key: value for key, value in json.loads(content).items() if key not in TIMES}
+        return {key: value for key, value in json.loads(found).items() if key not in TIMES}
     if path.suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(content.decode()))
+        rows = csv.DictReader(io.StringIO(found.decode()))
         return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
-    return content
+    return found

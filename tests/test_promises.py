@@ -14,7 +14,7 @@ from lstm_ae.run_dir import METRICS, STATUS, RunDir
 from lstm_ae.trained import load_run
 from tests.conftest import SMALL
 from tests.damage import DAMAGES
-from tests.outcome import outcome
+from tests.outcome import content
 
 TINY = (*SMALL, "dataset.sequences=20", "dataset.length=36", "trainer.epochs=2")
 
@@ -59,7 +59,7 @@ def commands(run_in, path):
 
 def check_damage(run_in, finished, name, damage, command):
     metrics = finished / METRICS
-    before, whole = metrics.read_bytes(), outcome(finished)[METRICS]
+    before, whole = metrics.read_bytes(), content(metrics)
     DAMAGES[damage](finished / name)
     damaged = metrics.stat(follow_symlinks=False).st_ino if os.path.lexists(metrics) else None
     with at_most(SECONDS):
@@ -74,7 +74,7 @@ def check_damage(run_in, finished, name, damage, command):
         assert answer == RunDir(finished).score("loss")
     if command == "same command" and (name != METRICS or metrics.stat().st_ino != damaged):
         assert metrics.read_bytes() == before or name in (METRICS, STATUS, "config.json")
-        assert outcome(finished)[METRICS] == whole
+        assert content(metrics) == whole
 
 
 @contextlib.contextmanager

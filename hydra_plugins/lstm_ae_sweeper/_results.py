@@ -10,7 +10,12 @@ from lstm_ae.metrics import higher_is_better as direction
 from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 from lstm_ae.statistics import mean_interval
 
-UNFINISHED = {"running", "interrupted"}  # states of a job that nothing runs any more, which goes on without being asked
+NOT_STARTED = "not started"
+UNFINISHED = {
+    "running",
+    "interrupted",
+    NOT_STARTED,
+}  # states of a job that goes on by the same command
 
 
 def outcome(folder: Path, job: Job, objective: str) -> Outcome:
@@ -73,7 +78,7 @@ def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.score is None:
             status = RunDir(folder / job.path).status()
-            state, error = status.get("state", "not started"), status.get("error") or outcome.error
+            state, error = status.get("state", NOT_STARTED), status.get("error") or outcome.error
             states.add(state)
             lines.append(f"  {folder / job.path}: {state}, {error or 'it never started'}")
     more = "" if states <= UNFINISHED else " and retry_failed=true"
@@ -83,4 +88,4 @@ def failures(folder: Path, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> 
 
 def unfinished(folder: Path, jobs: Iterable[Job]) -> bool:
     """Returns whether a job was stopped by something outside of it, such as a full disk, and can go on."""
-    return any(RunDir(folder / job.path).status().get("state") in UNFINISHED for job in jobs)
+    return any(RunDir(folder / job.path).status().get("state", NOT_STARTED) in UNFINISHED for job in jobs)
