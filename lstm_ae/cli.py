@@ -11,15 +11,15 @@ import difflib
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from lstm_ae.experiment.keys import RunKeys, dotted
 
 #: In a wheel conf/ lies within the package, in a clone next to it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if path.is_dir())
@@ -27,29 +27,6 @@ CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).par
 
 #: Tables of a folder of series that are none.
 NO_SERIES = ("index", "vus_reference")
-
-
-@dataclass
-class RunKeys:
-    """The types of the run-level keys of conf/config.yaml, which says what they mean; the groups check their own."""
-
-    seed: int = MISSING
-    fold: int | None = None
-    objective: str = MISSING
-    evaluate_test: bool | None = None
-    init_from: str | None = None
-    figures: bool | None = None
-    dry_run: bool = False
-    retry_failed: bool = False
-    fail_fast: bool = False
-    list_jobs: bool = False
-    dataset: Any = MISSING
-    split: Any = MISSING
-    task: Any = MISSING
-    model: Any = MISSING
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    trainer: Any = MISSING
 
 
 ConfigStore.instance().store(name="run_keys", node=RunKeys)
@@ -162,8 +139,6 @@ def _keys() -> list[str]:
     """Returns the dotted keys of the command line's choices, as far as they compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-
-    from lstm_ae.experiment.keys import dotted
 
     choices = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_]+=\w+", word)]
     GlobalHydra.instance().clear()

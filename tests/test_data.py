@@ -146,6 +146,38 @@ class TestPrices:
         write_prices(tmp_path / "p.csv", symbols=("NA", "BBB"))
         assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).series_names == ("BBB", "NA")
 
+    @pytest.mark.parametrize("content", [True, [True, ""]], ids=["a column of them", "with empty cells"])
+    def test_truth_values_are_no_prices(self, tmp_path, content):
+        frame = write_prices(tmp_path / "p.csv")
+        frame["close"] = content * 40 if isinstance(content, list) else content
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        with pytest.raises(ValueError, match=r"line 2 of .* has a truth value for a close price: .*True.*. Mend the"):
+            load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+
+    def test_symbols_keep_their_leading_zeros(self, tmp_path):
+        write_prices(tmp_path / "p.csv", symbols=("0001", "1", "01.0"))
+        assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).series_names == ("0001", "01.0", "1")
+
+    @pytest.mark.parametrize("zone", ["Z", "+01:00", "-0500"])
+    def test_a_day_is_that_of_the_files_own_clock(self, tmp_path, zone):
+        frame = write_prices(tmp_path / "p.csv")
+        frame["date"] += f"T23:30:00{zone}"
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "start": "2020-01-02"})
+        assert str(data.times[0]) == "2020-01-02"
+
+    def test_a_column_needs_a_file(self):
+        with pytest.raises(ValueError, match="`column` needs a file of prices, got 'volume'"):
+            load_sp500(**PRICES | {"column": "volume"})
+
+    def test_relative_names_the_row_of_a_price_of_zero(self, tmp_path):
+        frame = write_prices(tmp_path / "p.csv")
+        frame.loc[3, "close"] = 0.0
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "scaling": "relative"})
+        with pytest.raises(ValueError, match=r"is 0 in the sequence that begins at row 3 \(AAA, 2020-01-06\). Use min"):
+            data.fit_scaling(np.arange(4))
+
     def test_the_reports_own_protocol_tests_on_windows_that_training_overlaps(self, tmp_path):
         write_prices(tmp_path / "p.csv")
         leaky = {"test_part": "shuffled", "scaler_sees": "everything"}
@@ -173,6 +205,10 @@ class TestPrices:
             ({"date": "31/12/2020"}, r"line 4 of .* has a date that cannot be read: '31/12/2020'. Write days as"),
             ({"close": "n.a. today"}, r"line 4 of .* has text for a close price: 'n.a. today'. Mend the file"),
             ({"close": "inf"}, r"line 4 of .* has an infinite close price"),
+            ({"close": "1e300"}, r"line 4 of .* has a close price that is too large: 1e\+300. Mend the file"),
+            ({"close": "True"}, r"line 4 of .* has text for a close price: 'True'"),
+            ({"date": "2020-01-03T00:00+01:00"}, r"line 4 of .* has a date of another time zone than the first"),
+            ({"symbol": ""}, r"line 4 of .* has no symbol"),
             ({"date": "2020-01-01"}, r"line 4 of .* repeats a day of a company: 'AAA on 2020-01-01'. Keep one"),
         ],
     )

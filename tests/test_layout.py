@@ -45,7 +45,7 @@ ALLOWED["experiment"] = {
 }  # fmt: skip
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.
-WITHOUT_HYDRA = ("assembly", "environment", "evaluation", "fit", "job")
+WITHOUT_HYDRA = ("assembly", "environment", "evaluation", "fit", "job", "values")
 
 
 def part(path: Path) -> str:

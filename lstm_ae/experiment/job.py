@@ -19,8 +19,9 @@ import torch
 from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, check_seed, make, named, open_parameters
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, make, open_parameters, try_update
 from lstm_ae.experiment.evaluation import measure, try_out
+from lstm_ae.experiment.values import named
 from lstm_ae.files import DamagedError, MissingError
 from lstm_ae.run_dir import (
     CHECKPOINT,
@@ -107,7 +108,12 @@ def try_before(recipe: Recipe) -> None:
     components = assemble(recipe)
     components.training.model.to("cpu")
     components.trainer.device = "cpu"
+    _try_all(recipe, components)
+
+
+def _try_all(recipe: Recipe, components: Components) -> None:
     try_out(components, recipe.objective)
+    try_update(recipe, components)
 
 
 @contextlib.contextmanager
@@ -177,7 +183,7 @@ def _run(job: Job) -> float:
         _reuse(components, RunDir(reused))
     else:
         if job.single:
-            try_out(components, recipe.objective)
+            _try_all(recipe, components)
         _train(job, components, recipe.objective, own)
     _write(run_dir, recipe, components, own)
     if job.figures:
@@ -229,7 +235,6 @@ def _resume(run_dir: RunDir, training: Training, runs: set[str]) -> None:
 
 def _assembled(recipe: Recipe) -> Components:
     """Returns the components, built after every generator is seeded."""
-    check_seed(recipe.seed)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     return assemble(recipe)

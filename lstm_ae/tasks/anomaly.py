@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from torch import Tensor
 from lstm_ae import checks, drawing
 from lstm_ae.anomaly import thresholds
 from lstm_ae.baselines import Pca
+from lstm_ae.checks import Count, Dropped, Share, WholeNumber
 from lstm_ae.tasks import anomaly_figures, detection, measures
 from lstm_ae.types import Baselines, Batch, Evaluated, Figures, Metric, Output, Report, Score, Sequences, Subset, Task
 
-RULES = ("false_alarms", "quantile", "labels")
-SPREADS = ("step", "window")
 LEAST = -math.log(1 - thresholds.CONFIDENCE)  # false alarms that must be expected in the validation data, seeing none
 
 log = logging.getLogger("lstm_ae")
@@ -55,23 +54,19 @@ class Anomaly(Task):
         "reconstruction": drawing.reconstruction,
     }
 
+    @checks.checked
     def __init__(
         self,
-        spread: str = "step",
-        trimmed: float = 0.0,
-        threshold: str = "false_alarms",
+        spread: Literal["step", "window"] = "step",
+        trimmed: Dropped = 0.0,
+        threshold: Literal["false_alarms", "quantile", "labels"] = "false_alarms",
         rate: str | float = "1/1000",
-        share: float = 0.999,
-        minimum_length: int = 1,
-        merge_within: int = 0,
-        cool_down: int = 0,
+        share: Share = 0.999,
+        minimum_length: Count = 1,
+        merge_within: WholeNumber = 0,
+        cool_down: WholeNumber = 0,
         baselines: Baselines | None = None,
     ) -> None:
-        checks.one_of("spread", spread, SPREADS)
-        checks.one_of("threshold", threshold, RULES)
-        if not 0 <= trimmed < 1:
-            raise ValueError(f"`trimmed` must be a share of at least 0 and below 1, got {trimmed}. Use trimmed=0.05.")
-        checks.share("share", share)
         self.spread, self.trimmed, self.threshold, self.rate, self.share = spread, trimmed, threshold, rate, share
         self.alarm_rules = {"minimum_length": minimum_length, "merge_within": merge_within, "cool_down": cool_down}
         if baselines is not None:

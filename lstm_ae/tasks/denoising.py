@@ -2,14 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from lstm_ae import checks, drawing
 from lstm_ae.baselines import Identity, LinearRegression
+from lstm_ae.checks import Bounds, Seed
 from lstm_ae.tasks import draws, measures
 from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
+
+Noise = Annotated[float, Bounds(above=0, cure="Use task=reconstruction for no noise.")]
 
 
 class Denoising(Task):
@@ -37,8 +41,8 @@ class Denoising(Task):
     baselines: Baselines = {"identity": Identity, "linear_regression": LinearRegression}
     figures: Figures = {"reconstruction": drawing.reconstruction}
 
-    def __init__(self, noise: float = 0.1, seed: int = 0, baselines: Baselines | None = None) -> None:
-        checks.above("noise", noise, 0, cure="Use task=reconstruction for no noise.")
+    @checks.checked
+    def __init__(self, noise: Noise = 0.1, seed: Seed = 0, baselines: Baselines | None = None) -> None:
         self.noise, self.seed = noise, seed
         if baselines is not None:
             self.baselines = baselines

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lstm_ae import checks, drawing
 from lstm_ae.baselines import Interpolation, TrainingMean
+from lstm_ae.checks import Seed, Share
 from lstm_ae.tasks import draws, measures
 from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
 
@@ -35,8 +36,8 @@ class Imputation(Task):
     baselines: Baselines = {"mean": TrainingMean, "interpolation": Interpolation}
     figures: Figures = {"reconstruction": drawing.reconstruction}
 
-    def __init__(self, hidden_share: float = 0.2, seed: int = 0, baselines: Baselines | None = None) -> None:
-        checks.share("hidden_share", hidden_share)
+    @checks.checked
+    def __init__(self, hidden_share: Share = 0.2, seed: Seed = 0, baselines: Baselines | None = None) -> None:
         self.hidden_share, self.seed = hidden_share, seed
         if baselines is not None:
             self.baselines = baselines
