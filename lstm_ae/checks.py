@@ -19,6 +19,7 @@ Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
 MOST_COUNTED = 2**31 - 1
+LONGEST = 2**63  # of a whole number
 MOST_UNITS = 8192  # of a layer: an LSTM of so many has 2 GB of weights; and the most steps ahead
 MOST_VALUES = 500_000_000  # of a dataset that is generated: 2 GB
 SEED_BOUND = 2**32  # of numpy and scikit-learn
@@ -151,7 +152,9 @@ def _misfit_of_plain(value: Any, hint: Any) -> Misfit | None:
     if hint is float:
         if not isinstance(value, Real) or isinstance(value, bool):
             return Misfit()
-        return None if _is_finite(value) else Misfit("be a finite number", "")
+        if isinstance(value, Integral):  # PyTorch multiplies tensors by no longer ones
+            return None if abs(int(value)) < LONGEST else Misfit(f"be below {LONGEST}, or have a decimal point")
+        return None if math.isfinite(value) else Misfit("be a finite number")
     if hint is int:
         return None if isinstance(value, Integral) and not isinstance(value, bool) else Misfit()
     if hint is None:
@@ -159,13 +162,6 @@ def _misfit_of_plain(value: Any, hint: Any) -> Misfit | None:
     if isinstance(hint, type) and hint is not Any:
         return None if isinstance(value, hint) else Misfit()
     return None
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        return False
 
 
 def check(name: str, value: Any, hint: Any, default: Any = None) -> None:

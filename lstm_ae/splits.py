@@ -163,10 +163,11 @@ class WalkForward:
             )
         first, last = X.T
         times = int(X.max() - X.min()) + 1
-        if self.n_splits >= times:
-            raise ValueError(
-                f"`split.n_splits` must be below the {times} times of the data, got {self.n_splits}. Use fewer."
-            )
+        for name, value in (("n_splits", self.n_splits), ("embargo", self.embargo)):
+            if value >= times:
+                raise ValueError(
+                    f"`split.{name}` must be below the {times} times of the data, got {value}. Use a smaller one."
+                )
         edges = np.linspace(X.min(), X.max() + 1, self.n_splits + 2).round().astype(int)
         for begin, end in itertools.pairwise(edges[1:]):
             yield np.flatnonzero(last < begin - self.embargo), np.flatnonzero((first >= begin) & (last < end))

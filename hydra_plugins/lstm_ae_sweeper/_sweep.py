@@ -51,7 +51,7 @@ class Sweep:
         if gpu_memory <= 0:
             raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. The default is 2.")
         try:
-            keys.check_folder("hydra.sweep.dir", config.hydra.sweep.dir)
+            keys.check_folder(config, "hydra.sweep.dir")
         except ConfigError as error:
             raise SweepError(str(error)) from error
         self.config = config

@@ -153,7 +153,7 @@ class TwoStage:
         # First, so that evaluate_test=false on the command line still leaves it alone.
         kept = parse("evaluate_test=true")
         kept += tuple(one for one in winner.overrides if one.key_or_group.partition(".")[0] != "split")
-        given = [override.value() for override in winner.repeats[0]]  # `seed`, where the sweep has it
+        given = [one.get_value_element_as_str() for one in winner.repeats[0]]  # `seed`, where the sweep has it
         first = int(given[0] if given else self._sweep.config.seed)
         more = "split=whole", f"trainer.epochs={epochs}"
         return [

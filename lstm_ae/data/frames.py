@@ -112,6 +112,12 @@ def from_frame(
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)
     starts, lengths, test = on_one_side(tested, starts, lengths)
+    if not len(starts):
+        name = "normal" if later is not None else "test_share" if part is None else "part"
+        raise ValueError(
+            f"`{name}` must leave sequences that lie on one side of the test subset, and all cross its border. "
+            f"Use a smaller window (dataset.window), or another {name}."
+        )
     classes, classes_names, flags = _labels(labels if abnormal is None else None, label, starts, lengths)
     if abnormal is not None:
         starts, lengths, test = without_abnormal(abnormal, starts, lengths, test)

@@ -122,7 +122,7 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
     cure = f"Mend the file, or leave the {column} of that day empty"
     _refuse(raw, raw.map(lambda one: isinstance(one, bool)), path, f"has a truth value for a {column} price", cure)
     _refuse(raw, values.isna() & raw.notna(), path, f"has text for a {column} price", cure)
-    _refuse(raw, np.isinf(values), path, f"has an infinite {column} price", cure)
+    _refuse(raw, values.abs() == np.inf, path, f"has an infinite {column} price", cure)
     _refuse(raw, values.abs() > LARGEST, path, f"has a {column} price that is too large", cure)
     _refuse(frame[symbol], frame[symbol].isna(), path, "has no symbol", "Give every row a symbol")
     labels = frame[symbol] + " on " + days.dt.strftime("%Y-%m-%d")
@@ -169,7 +169,9 @@ def _refuse(values: pd.Series, bad: "pd.Series[bool]", path: Path, problem: str,
     """Raises a ValueError that names the first bad row, as counted in the file (the header is line 1)."""
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {values.iloc[row]!r}. {cure}.")
+        value = values.iloc[row]
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {shown!r}. {cure}.")
 
 
 def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, end: str | None) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def load_toy(
     """
     if sequences * length > MOST_VALUES:
         raise ValueError(
-            f"`sequences` must hold at most {MOST_VALUES} values, got {sequences} of {length} steps. Use fewer."
+            f"`sequences` x `length` must be at most {MOST_VALUES} values, got {sequences} x {length}. Use fewer."
         )
     rng = np.random.default_rng(seed)
     values = rng.random((sequences, length), dtype=np.float32)

@@ -60,7 +60,7 @@ def run(config: DictConfig) -> float:
         interrupts.end_with_sweep()
     try:
         if not multirun:
-            keys.check_folder("hydra.run.dir", hydra.run.dir)
+            keys.check_folder(cast(DictConfig, HydraConfig.instance().cfg), "hydra.run.dir")
         score = job.run(
             job.Job(
                 run_dir=run_dir,

@@ -48,12 +48,15 @@ def check(config: DictConfig) -> None:
             raise ConfigError(f"`{key}` must choose an option, got null. Use {key}=OPTION, see --help.")
 
 
-def check_folder(key: str, folder: str | None) -> None:
+def check_folder(config: DictConfig, key: str) -> None:
     """Refuses an empty name of a folder, which would stand for the present one.
 
     Raises:
         ConfigError: it is empty; the text names its key.
     """
+    group, _, name = key.rpartition(".")
+    node = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, group), resolve=False))
+    folder = node[name]  # as it was typed: it has interpolations
     if not folder or not str(folder).strip():
         raise ConfigError(f"`{key}` must name a folder, got {folder!r}. Leave it out for a new one below multirun/.")
 

@@ -1,7 +1,6 @@
 """Overrides, parsed once, as Hydra's objects."""
 
 import functools
-from typing import cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -14,7 +13,7 @@ MAX_CACHED = 4096  # the jobs of a sweep repeat few overrides
 @functools.lru_cache(MAX_CACHED)
 def _parsed(line: str) -> Override:
     (found,) = OverridesParser.create().parse_overrides([line])
-    return cast(Override, found)
+    return found
 
 
 def parse(*lines: str) -> Overrides:

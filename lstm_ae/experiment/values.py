@@ -6,13 +6,15 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from lstm_ae import checks
 from lstm_ae.checks import Bounds, Component, ConfigError, Count, NotNegative, Seed, Share, WholeNumber
 
 Find = Callable[[str], Any]  # from a dotted name to what it names
 
+#: What Hydra reads of a node itself.
+OF_HYDRA = {"_partial_": bool, "_recursive_": bool, "_convert_": Literal["none", "partial", "object", "all"]}
 #: What libraries do not declare of their parameters.
 OF_LIBRARIES: dict[str, dict[str, Any]] = {
     "torch": {
@@ -82,6 +84,9 @@ def target_of(key: str, node: Mapping[str, Any], find: Find) -> Any:
     Raises:
         ConfigError: it cannot be imported.
     """
+    for word, hint in OF_HYDRA.items():
+        if word in node:
+            checks.check(f"{key}.{word}", node[word], hint)
     name = node["_target_"]
     try:
         target = find(name)

@@ -13,7 +13,7 @@ from lstm_ae.checks import Bounds, Seed
 from lstm_ae.tasks import draws, measures
 from lstm_ae.types import Baselines, Batch, Figures, Output, Score, Task
 
-Noise = Annotated[float, Bounds(above=0, cure="Use task=reconstruction for no noise.")]
+Noise = Annotated[float, Bounds(above=0, at_most=1e6, cure="Use task=reconstruction for no noise.")]
 
 
 class Denoising(Task):
