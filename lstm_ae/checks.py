@@ -75,6 +75,17 @@ class Misfit:
 
 
 @dataclass(frozen=True)
+class Length:
+    """Of a list: `Annotated[Sequence[int], Length(2)]`."""
+
+    exactly: int
+
+    def broken(self, value: Any) -> Misfit | None:
+        """Returns the rule that a list breaks."""
+        return None if len(value) == self.exactly else Misfit(f"hold {self.exactly} values each")
+
+
+@dataclass(frozen=True)
 class Cure:
     """What to do instead of a value of another type: `Annotated[list[int], Cure("Use {name}=[1,2].")]`."""
 
@@ -115,7 +126,8 @@ def misfit(value: Any, hint: Any) -> Misfit | None:
         cures = [one.text for one in inner[1:] if isinstance(one, Cure)]
         if found is not None:
             return Misfit(found.rule, cures[0]) if cures else found
-        return next((broken for one in inner[1:] if isinstance(one, Bounds) and (broken := one.broken(value))), None)
+        rules = [one for one in inner[1:] if isinstance(one, Bounds | Length)]
+        return next((broken for one in rules if (broken := one.broken(value))), None)
     if origin in (Union, types.UnionType):
         misfits = [misfit(value, one) for one in inner]
         return None if None in misfits else max(filter(None, misfits), key=lambda one: (len(one.rule), len(one.cure)))
@@ -191,7 +203,7 @@ def _shown(hint: Any) -> str:
         return _shown(inner[0])
     if typing.get_origin(hint) in (Union, types.UnionType):
         return " | ".join(_shown(one) for one in inner)
-    if typing.get_origin(hint) in (list, tuple):
+    if typing.get_origin(hint) in (list, tuple, Sequence):
         return f"{typing.get_origin(hint).__name__}[{', '.join(_shown(one) for one in inner)}]"
     if hint is type(None):
         return "None"

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
-from lstm_ae.checks import MOST_COUNTED, Bounds, Count, Cure
+from lstm_ae.checks import MOST_COUNTED, Bounds, Count, Cure, Length
 from lstm_ae.optimizers import Gradients, without_compiler
 from lstm_ae.pooling import Pool, evaluate, loss_weights
 from lstm_ae.types import Subset, Task, answering, total
@@ -25,7 +25,9 @@ DEFAULT_THREADS = 1
 
 Clipping = Annotated[float, Bounds(above=0, cure="Use {name}=null for no clipping.")]
 Patience = Annotated[int, Bounds(at_least=1, at_most=MOST_COUNTED, cure="Use {name}=null to train through all epochs.")]
-Curriculum = Annotated[list[tuple[Count, Count]], Cure("Use pairs of a factor and epochs: {name}=[[4,10]].")]
+Curriculum = Annotated[
+    Sequence[Annotated[Sequence[Count], Length(2)]], Cure("Use pairs of a factor and epochs: {name}=[[4,10]].")
+]
 MOST_THREADS = max(256, os.cpu_count() or 1)  # PyTorch ends the process where the system refuses one
 Threads = Annotated[int, Bounds(at_least=1, at_most=MOST_THREADS, cure="Use {name}=null for the default.")]
 Lesson = tuple[Subset, Subset, int]  # training, validation and epochs

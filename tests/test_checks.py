@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from lstm_ae import checks
-from lstm_ae.checks import Bounds, ConfigError, Count, Cure, Share
+from lstm_ae.checks import Bounds, ConfigError, Count, Cure, Length, Share
 
 
 class TestMisfit:
@@ -23,6 +23,7 @@ class TestMisfit:
             ("ab", list[str], ""), ([1, "a"], list[int], ""), ([[4, 10, 2]], list[tuple[int, int]], ""),
             ([[1, 2], [3, 4.5]], list[list[int]], ""), ({"a": 1}, Mapping[str, str], ""), ("a", int | None, ""),
             (1, Callable[..., Any], ""), ([2, 0], tuple[Count, ...], "be at least 1"),
+            ([[4]], list[Annotated[list[int], Length(2)]], "hold 2 values each"),
         ],
     )  # fmt: skip
     def test_it_is_refused(self, value, hint, rule):

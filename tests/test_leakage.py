@@ -6,7 +6,8 @@ of a ridge regression, a threshold) is compared for changes of the test subset o
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,8 +117,15 @@ def build(job) -> Callable[..., Components]:  # noqa: F811
     return call
 
 
+def cases() -> Iterator[Any]:
+    """Each job; in the suite, each split and each scaling of prices once."""
+    for name in JOBS:
+        product = name.startswith("prices") and not name.startswith("prices holdout") and not name.endswith("minmax")
+        yield pytest.param(name, marks=pytest.mark.slow if product else ())
+
+
 @pytest.mark.parametrize("subset", ["test", "validation"])
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", cases())
 def test_nothing_fitted_changes_with_data_that_it_must_not_see(build, name, subset):
     option, overrides = JOBS[name]
     if "split=whole" in overrides and subset == "validation":

@@ -207,7 +207,7 @@ def test_an_error_in_the_last_job_is_found_before_the_first_trains(command, tmp_
     done = command("--multirun", *SMALL, "model.hidden_size=3,4,0", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
     assert "No job was started because some cannot run:\n  job 2" in done.stderr
-    assert "`hidden_size` must be at least 1, got 0" in done.stderr
+    assert "`model.hidden_size` must be at least 1, got 0" in done.stderr
     assert not (tmp_path / "sweep").exists()
 
 
