@@ -19,7 +19,9 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lstm_ae.checks import ConfigError
 from lstm_ae.experiment.keys import RunKeys, dotted
+from lstm_ae.experiment.overrides import check_groups, parse
 
 #: In a wheel conf/ lies within the package, in a clone next to it.
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if path.is_dir())
@@ -102,6 +104,8 @@ def explain(error: Exception) -> str:
         )
     if isinstance(error, ConfigCompositionException) and (mistyped := _mistyped_key(error)):
         return mistyped
+    if isinstance(error, ValueError) and (unchosen := _unchosen_group()):
+        return unchosen
     if isinstance(error, HydraException | OmegaConfBaseException):
         reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return f"{error}\n{reason}".rstrip()
@@ -117,6 +121,17 @@ def _missing_option(error: MissingConfigException) -> str:
     near = [one for one in options if one.startswith(option)] or difflib.get_close_matches(option, options, cutoff=0.4)
     cure = f" Did you mean {group}={near[0]}?" if near else ""
     return f"`{group}` has no option {option!r}.{cure} There are: {', '.join(options)}."
+
+
+def _unchosen_group() -> str | None:
+    """Returns what to say of a group that the command line gives no option; None if there is none."""
+    try:
+        check_groups(parse(*(word for word in sys.argv[1:] if "=" in word and not word.startswith("-"))))
+    except HydraException:  # a word that is no override
+        return None
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def _mistyped_key(error: ConfigCompositionException) -> str | None:

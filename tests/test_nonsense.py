@@ -161,8 +161,7 @@ def test_a_run_level_value_is_valid_or_its_key_is_named(job, key):
         (["split.random_state=-1"], "`split.random_state` must be at least 0, got -1"),
         (["split=kfold", "fold=0", "split.random_state=-1"], "`split.random_state` must be at least 0, got -1"),
         (["dataset=sp500", "dataset.column=volume"], "`dataset.column` needs a file of prices, got 'volume'"),
-        (["dataset=sp500", "dataset.window=8000"], "dataset.window"),
-        (["dataset=null"], "`dataset` must choose an option, got null. Use dataset=OPTION"),
+        (["dataset=sp500", "dataset.window=8000"], "`dataset.window` must fit on one side of the first"),
         (["+nothing=1"], "`nothing` is no key of a run"),
         (["+evaluate_tests=true"], "`evaluate_tests` is no key of a run. Did you mean evaluate_test"),
         (["task.baselines.pca._target_=nowhere.Nothing"], "`task.baselines.pca._target_` must name a class"),
@@ -183,6 +182,13 @@ def test_an_empty_folder_is_refused_and_nothing_is_written(command, tmp_path, wo
     assert done.returncode == 1
     assert re.search(r"`hydra\.(run|sweep)\.dir` must name a folder, got ''", done.stderr)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["dataset=null"], ["--multirun", "dataset=null", "seed=0,1"]])
+def test_a_group_without_an_option_is_named(command, words, tmp_path):
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "`dataset` must choose an option, got null. Use dataset=OPTION" in done.stderr
 
 
 def test_a_sweep_names_the_keys_before_the_first_job_trains(command, tmp_path):

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lstm_ae.experiment.overrides import Overrides, lines, parse
+from lstm_ae.experiment.overrides import Overrides, check_groups, lines, parse
 
 MAX_CACHED = 64  # compositions per process
 
@@ -58,6 +58,7 @@ class Composer:
 
     def _compose_cached(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
         parsed = parse(*overrides)
+        check_groups(parsed)
         choices, values = _partition(master, parsed)
         shared = cast(list[str], OmegaConf.to_container(master.hydra.overrides.hydra))
         needed = (*shared, *lines(choices))

@@ -80,6 +80,11 @@ def load_sp500(
         boundary = round(len(prices) * (1 - test_share))
         first, last = day_of_step[starts], day_of_step[starts + window - 1]
         starts = starts[(last < boundary) | (first >= boundary)]
+        if not len(starts):
+            raise ValueError(
+                f"`window` must fit on one side of the first tested day, got {window} days, and there are {boundary} "
+                f"before it and {len(prices) - boundary} from it on. Use a smaller window (dataset.window)."
+            )
         test = day_of_step[starts] >= boundary
     return SequenceData(
         values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),

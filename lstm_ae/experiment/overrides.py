@@ -6,7 +6,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
+from lstm_ae.checks import ConfigError
+
 Overrides = tuple[Override, ...]
+GROUPS = ("dataset", "split", "task", "model", "optimizer", "scheduler", "trainer")
 MAX_CACHED = 4096  # the jobs of a sweep repeat few overrides
 
 
@@ -44,6 +47,17 @@ def split(text: str) -> Overrides:
         except OverrideParseException:  # a quote or a bracket is open
             continue
     return (*found, *parse(*[rest] * bool(rest)))
+
+
+def check_groups(overrides: Overrides) -> None:
+    """Refuses a group without an option, which Hydra refuses without its name.
+
+    Raises:
+        ConfigError: there is one; the text names it.
+    """
+    for one in overrides:
+        if one.key_or_group in GROUPS and one.value() is None and not one.is_delete():
+            raise ConfigError(f"`{one.key_or_group}` must choose an option, got null. Use {one.key_or_group}=OPTION.")
 
 
 def lines(overrides: Overrides) -> list[str]:
