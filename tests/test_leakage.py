@@ -125,7 +125,7 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("subset", ["test", "validation"])
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", list(cases()))
 def test_nothing_fitted_changes_with_data_that_it_must_not_see(build, name, subset):
     option, overrides = JOBS[name]
     if "split=whole" in overrides and subset == "validation":

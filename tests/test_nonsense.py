@@ -123,7 +123,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param(option, NONSENSE.keys() - set(FEW), marks=pytest.mark.slow, id=f"{option}-others")
 
 
-@pytest.mark.parametrize(("option", "labels"), cases())
+@pytest.mark.parametrize(("option", "labels"), list(cases()))
 def test_a_value_is_valid_or_its_key_is_named(job, option, labels, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a folder of MNIST may have any name
     config, group = job(option), option.partition("=")[0]
