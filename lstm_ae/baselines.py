@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lstm_ae import checks
+from lstm_ae.checks import Count
 from lstm_ae.types import Batch, Output, PreparedSubset, present
 
 Examples = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, their targets, which targets count (None: all)
@@ -196,12 +197,14 @@ class Autoregression:
     penalties = LinearRegression.penalties
     most_examples = 500_000  # steps of windows; more change nothing in a few coefficients
 
-    def __init__(self, lags: int = 5) -> None:
-        checks.at_least("lags", lags, 1)
+    @checks.checked
+    def __init__(self, lags: Count = 5) -> None:
         self.lags = lags
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
         """Fits one model for each penalty and keeps the best."""
+        steps = train.batch(torch.arange(1)).inputs.shape[1]
+        self._lags = min(self.lags, max(1, steps - 1))  # longer ones would be zeros
         self._model = _best_ridge(self.penalties, self._examples(train), self._examples(validation))
 
     def __call__(self, batch: Batch) -> Output:
@@ -221,8 +224,8 @@ class Autoregression:
         changes, there = batch.inputs.diff(dim=1), batch.there
         if there is not None:
             changes = changes * (there[:, 1:] & there[:, :-1])
-        padded = torch.cat([changes.new_zeros(len(changes), self.lags, changes.shape[2]), changes], dim=1)
-        return padded.unfold(1, self.lags, 1).flatten(2).flatten(0, 1).numpy()
+        padded = torch.cat([changes.new_zeros(len(changes), self._lags, changes.shape[2]), changes], dim=1)
+        return padded.unfold(1, self._lags, 1).flatten(2).flatten(0, 1).numpy()
 
 
 class LastValue:
@@ -261,8 +264,8 @@ class SeasonalNaive:
         period: Steps after which values repeat; of a sequence that is shorter, its length.
     """
 
-    def __init__(self, period: int) -> None:
-        checks.at_least("period", period, 1)
+    @checks.checked
+    def __init__(self, period: Count) -> None:
         self.period = period
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:

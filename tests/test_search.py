@@ -132,7 +132,7 @@ def test_failed_trials_are_retried_in_their_directories(command, tmp_path):
 def test_a_trial_that_cannot_run_fails_and_the_search_goes_on(command, tmp_path):
     done = command(*arguments(tmp_path / "sweep", 6, "model.hidden_size=int(interval(-8,8))"))
     assert done.returncode == 1
-    assert "`hidden_size` must be at least 1, got " in done.stderr
+    assert "`model.hidden_size` must be at least 1, got " in done.stderr
     states = [json.loads(path.read_text())["state"] for path in tmp_path.glob("sweep/*/status.json")]
     assert set(states) == {"failed", "finished"}
     assert len(states) == 6

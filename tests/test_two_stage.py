@@ -14,6 +14,7 @@ import pytest
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job
+from lstm_ae.experiment.overrides import parse
 from lstm_ae.run_dir import RunDir
 from lstm_ae.statistics import mean_interval
 from tests.conftest import ROOT, SMALL, write_mnist
@@ -24,7 +25,7 @@ GRID = {"model.hidden_size": ("3", "6"), "optimizer.lr": ("0.1", "0.01", "0.0001
 
 def combinations(*means, stage="stage_one"):
     return [
-        stages.Combination(number, (f"a={number}",), [()], {stage: {f"{number}_0": mean}})
+        stages.Combination(number, parse(f"a={number}"), [()], {stage: {f"{number}_0": mean}})
         for number, mean in enumerate(means)
     ]
 
