@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lstm_ae import checks
+from lstm_ae.checks import Count
 from lstm_ae.types import Batch, Output, PreparedSubset, present
 
 Examples = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, their targets, which targets count (None: all)
@@ -196,12 +197,14 @@ class Autoregression:
     penalties = LinearRegression.penalties
     most_examples = 500_000  # steps of windows; more change nothing in a few coefficients
 
-    def __init__(self, lags: int = 5) -> None:
-        checks.at_least("lags", lags, 1)
+    @checks.checked
+    def __init__(self, lags: Count = 5) -> None:
         self.lags = lags
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
         """Fits one model for each penalty and keeps the best."""
+        steps = train.batch(torch.arange(1)).inputs.shape[1]
+        self._lags = min(self.lags, max(1, steps - 1))  # longer ones would be zeros
         self._model = _best_ridge(self.penalties, self._examples(train), self._examples(validation))
 
     def __call__(self, batch: Batch) -> Output:
@@ -221,8 +224,8 @@ class Autoregression:
         changes, there = batch.inputs.diff(dim=1), batch.there
         if there is not None:
             changes = changes * (there[:, 1:] & there[:, :-1])
-        padded = torch.cat([changes.new_zeros(len(changes), self.lags, changes.shape[2]), changes], dim=1)
-        return padded.unfold(1, self.lags, 1).flatten(2).flatten(0, 1).numpy()
+        padded = torch.cat([changes.new_zeros(len(changes), self._lags, changes.shape[2]), changes], dim=1)
+        return padded.unfold(1, self._lags, 1).flatten(2).flatten(0, 1).numpy()
 
 
 class LastValue:
@@ -261,8 +264,8 @@ class SeasonalNaive:
         period: Steps after which values repeat; of a sequence that is shorter, its length.
     """
 
-    def __init__(self, period: int) -> None:
-        checks.at_least("period", period, 1)
+    @checks.checked
+    def __init__(self, period: Count) -> None:
         self.period = period
 
     def fit(self, train: PreparedSubset, validation: PreparedSubset, seed: int) -> None:
@@ -367,13 +370,19 @@ def _changes(batch: Batch) -> tuple[Float[Tensor, "batch time features"], Tensor
 
 
 def _best_ridge(penalties: Sequence[float], train: Examples, judge: Examples) -> Any:
-    """Returns the ridge regression with the penalty that does best on other examples."""
+    """Returns the ridge regression with the penalty that does best on other examples.
+
+    It is fitted in double precision: the steps of a slow signal are too much alike for single precision.
+    """
     from sklearn.linear_model import Ridge
 
     rows, targets, counted = train
+    kind, rows = rows.dtype, rows.astype(np.float64)
     if counted is not None and not counted.all():
         targets = _completed(Ridge(penalties[:2][-1]), rows, targets, counted)
     fitted = [Ridge(alpha).fit(rows, targets) for alpha in penalties]
+    for model in fitted:
+        model.coef_, model.intercept_ = model.coef_.astype(kind), np.asarray(model.intercept_, dtype=kind)
     rows, targets, counted = judge
     counts = 1.0 if counted is None else counted
     errors = [np.square((model.predict(rows).reshape(targets.shape) - targets) * counts).sum() for model in fitted]

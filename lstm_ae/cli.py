@@ -11,16 +11,17 @@ import difflib
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lstm_ae.checks import ConfigError
+from lstm_ae.experiment.keys import RunKeys, dotted
+from lstm_ae.experiment.overrides import check_groups, parse
 from lstm_ae.printable import printable
 
 #: In a wheel conf/ lies within the package, in a clone next to it.
@@ -29,29 +30,6 @@ CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).par
 
 #: Tables of a folder of series that are none.
 NO_SERIES = ("index", "vus_reference")
-
-
-@dataclass
-class RunKeys:
-    """The types of the run-level keys of conf/config.yaml, which says what they mean; the groups check their own."""
-
-    seed: int = MISSING
-    fold: int | None = None
-    objective: str = MISSING
-    evaluate_test: bool | None = None
-    init_from: str | None = None
-    figures: bool | None = None
-    dry_run: bool = False
-    retry_failed: bool = False
-    fail_fast: bool = False
-    list_jobs: bool = False
-    dataset: Any = MISSING
-    split: Any = MISSING
-    task: Any = MISSING
-    model: Any = MISSING
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    trainer: Any = MISSING
 
 
 ConfigStore.instance().store(name="run_keys", node=RunKeys)
@@ -106,9 +84,12 @@ def report_errors() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _main()
+        _reader_has_ended("")
     except KeyboardInterrupt as interrupt:
         print(printable(f"\nInterrupted. {interrupt}".rstrip(), keep="\n"), file=sys.stderr)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_ended("\n"):
+            return 0
         if traceback_wanted:
             raise
         print(printable(f"Error: {explain(error)}", keep="\n"), file=sys.stderr)
@@ -116,6 +97,16 @@ def report_errors() -> int:
     else:
         return 0
     return 1
+
+
+def _reader_has_ended(text: str) -> bool:
+    """Writes a last text; returns whether the output's reader, such as `head`, has ended: the rest is then dropped."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def explain(error: Exception) -> str:
@@ -128,6 +119,8 @@ def explain(error: Exception) -> str:
         )
     if isinstance(error, ConfigCompositionException) and (mistyped := _mistyped_key(error)):
         return mistyped
+    if isinstance(error, ValueError) and (unchosen := _unchosen_group()):
+        return unchosen
     if isinstance(error, HydraException | OmegaConfBaseException):
         reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return f"{error}\n{reason}".rstrip()
@@ -143,6 +136,17 @@ def _missing_option(error: MissingConfigException) -> str:
     near = [one for one in options if one.startswith(option)] or difflib.get_close_matches(option, options, cutoff=0.4)
     cure = f" Did you mean {group}={near[0]}?" if near else ""
     return f"`{group}` has no option {option!r}.{cure} There are: {', '.join(options)}."
+
+
+def _unchosen_group() -> str | None:
+    """Returns what to say of a group that the command line gives no option; None if there is none."""
+    try:
+        check_groups(parse(*(word for word in sys.argv[1:] if "=" in word and not word.startswith("-"))))
+    except HydraException:  # a word that is no override
+        return None
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def _mistyped_key(error: ConfigCompositionException) -> str | None:
@@ -165,8 +169,6 @@ def _keys() -> list[str]:
     """Returns the dotted keys of the command line's choices, as far as they compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-
-    from lstm_ae.experiment.keys import dotted
 
     choices = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_]+=\w+", word)]
     GlobalHydra.instance().clear()

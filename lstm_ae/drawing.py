@@ -107,6 +107,18 @@ def whole_numbers(axis: "Axis") -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
+def few_dates(ax: "Axes", time: np.ndarray) -> None:
+    """Has a narrow panel show so few dates that they do not overlap; other times stay as they are."""
+    if not np.issubdtype(time.dtype, np.datetime64):
+        return
+    from matplotlib import dates
+
+    untyped: Any = dates
+    locator = untyped.AutoDateLocator(minticks=2, maxticks=5)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(untyped.AutoDateFormatter(locator))
+
+
 def pair(ax: "Axes", time: np.ndarray, original: np.ndarray, made: np.ndarray, name: str, shift: int = 0) -> None:
     """Draws a sequence and what was made of it, of the first feature.
 
@@ -246,6 +258,7 @@ def _sequences(run: Run, title: str, has_target: bool, with_reconstruction: bool
             ax.set_ylabel(names[feature] if total > 1 else value_name(arrays), fontsize=9)
         ax.tick_params(labelsize=7)
         if "times" in arrays:
+            few_dates(ax, time)
             ax.tick_params(axis="x", rotation=30)
     if with_reconstruction:
         handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -18,13 +18,17 @@ from lstm_ae.trained.files import chunks, loaded, located, parser, reported, wri
 
 
 def tails(trained: Trained, path: Path) -> pd.DataFrame:
-    """Returns the last rows of each series of a file, as many as the model reads; all, where it reads whole series."""
+    """Returns the last rows of each series of a file, as many as the model reads.
+
+    All rows, where the model reads whole series, or where the last ones are filled in or scaled by earlier ones.
+    """
     schema, held = trained.schema, pd.DataFrame()
+    if trained.reads is None or schema.needs_whole_series or schema.missing == "forward":
+        return pd.concat(list(chunks(path, schema)))
     for chunk in chunks(path, schema):
         held = chunk if held.empty else pd.concat([held, chunk])
-        if trained.reads is not None:
-            found = schema.series_of(held)
-            held = held.iloc[np.sort(np.concatenate([rows[-trained.reads :] for rows in found.rows]))]
+        found = schema.series_of(held)
+        held = held.iloc[np.sort(np.concatenate([rows[-trained.reads :] for rows in found.rows]))]
     return held
 
 

@@ -6,8 +6,9 @@ python -m lstm_ae.score RUN data.csv --output scores.csv --alarms alarms.csv --f
 
 FILE has the columns of the training table. The output has a row a time step: its place in FILE (from 0), its series
 and time, its `score` (the task's error, such as the squared error of scaled values, summed over the features), the
-`feature` that contributes most and its `share`. Models of windows read the file in chunks; those of whole series, a
-series at a time. A score is known `window - 1` rows later: rows of several series come out in that order.
+`feature` that contributes most and its `share`. Models of windows read the file in chunks: a score
+is known `window - 1` rows later, and rows of several series come out in that order. Models of whole series, of
+interpolated ones, or of ones that are scaled by their own first rows read a series at a time.
 """
 
 import sys
@@ -72,7 +73,7 @@ class Worst:
 def blocks(trained: Trained, path: Path) -> Iterator[Block]:
     """Yields the scored steps of a file."""
     schema = trained.schema
-    if schema.window is None:
+    if schema.needs_whole_series:
         for frame in whole_series(chunks(path, schema), schema):
             found = schema.labelled(schema.series_of(frame), frame)
             scores = trained.score_samples(found)
@@ -86,7 +87,7 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
         yield from _windows(trained, frame, signals)
     for signal in signals.values():
         signal.stream.require(signal.seen)
-        yield _block(signal, signal.stream.finish().values, schema.window)
+        yield _block(signal, signal.stream.finish().values, signal.stream.window)
 
 
 def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) -> Iterator[Block]:

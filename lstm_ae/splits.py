@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lstm_ae import checks
+from lstm_ae.checks import Count, Seed, Share, WholeNumber
 from lstm_ae.types import Sequences
 
 Positions = Int[np.ndarray, " _"]  # indices of sequences
@@ -45,8 +46,8 @@ class Holdout:
         (6, 2)
     """
 
-    def __init__(self, validation: float = 0.25, random_state: int = 0) -> None:
-        checks.share("validation", validation)
+    @checks.checked
+    def __init__(self, validation: Share = 0.25, random_state: Seed = 0) -> None:
         self.validation = validation
         self.random_state = random_state
 
@@ -85,7 +86,8 @@ class OverlappingHoldout:
     allows_overlap = True
     allows_test_overlap = True
 
-    def __init__(self, validation: float = 0.1, random_state: int = 0) -> None:
+    @checks.checked
+    def __init__(self, validation: Share = 0.1, random_state: Seed = 0) -> None:
         self._holdout = Holdout(validation, random_state)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -135,10 +137,9 @@ class WalkForward:
         embargo: Times left out, at least 0; None (of a dataset without windows): 0.
     """
 
-    def __init__(self, n_splits: int = 5, embargo: int | None = 0) -> None:
+    @checks.checked
+    def __init__(self, n_splits: Count = 5, embargo: WholeNumber | None = 0) -> None:
         self.n_splits, self.embargo = n_splits, embargo or 0
-        checks.at_least("n_splits", n_splits, 1)
-        checks.at_least("embargo", self.embargo, 0)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Returns the number of folds."""
@@ -161,6 +162,12 @@ class WalkForward:
                 "Use split=kfold."
             )
         first, last = X.T
+        times = int(X.max() - X.min()) + 1
+        for name, value in (("n_splits", self.n_splits), ("embargo", self.embargo)):
+            if value >= times:
+                raise ValueError(
+                    f"`split.{name}` must be below the {times} times of the data, got {value}. Use a smaller one."
+                )
         edges = np.linspace(X.min(), X.max() + 1, self.n_splits + 2).round().astype(int)
         for begin, end in itertools.pairwise(edges[1:]):
             yield np.flatnonzero(last < begin - self.embargo), np.flatnonzero((first >= begin) & (last < end))
@@ -182,7 +189,10 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
     """
     rest = np.flatnonzero(~data.test)
     if not len(rest):
-        raise ValueError("`dataset` leaves nothing to train on: every sequence is in the test subset. Test fewer.")
+        raise ValueError(
+            "`dataset` leaves nothing to train on: every sequence is in the test subset. Use a smaller "
+            "dataset.test_share."
+        )
     spans = np.zeros((len(rest), 0)) if data.spans is None else data.spans[rest]
     labels = None if data.labels is None else data.labels.numpy()[rest]
     groups = None if data.series is None else data.series[rest]
@@ -207,9 +217,9 @@ def select(splitter: Splitter, fold: int | None, data: Sequences) -> tuple[Posit
         raise ValueError(
             f"`split` leaves {len(apart)} training and {len(validation)} validation sequences"
             + (f" ({len(train) - len(apart)} of training overlapped with validation)" if len(train) else "")
-            + ". Overlapping windows stand on one side only. Use more data, a smaller dataset.window, or another "
-            "split: holdout, walk_forward, group_kfold (whole series), or kfold with split.shuffle=false "
-            "split.random_state=null."
+            + ". Windows that overlap stand on one side. Use more data, a smaller dataset.window or dataset.stride, a "
+            "share of split.validation or split.test_size that leaves both sides some, or another split: holdout, "
+            "walk_forward, group_kfold (whole series), or kfold with split.shuffle=false split.random_state=null."
         )
     for name, side in (("training", apart), ("validation", validation)):
         shared = int(data.sharing_steps(side, np.flatnonzero(data.test)).sum())

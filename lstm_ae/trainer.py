@@ -1,10 +1,11 @@
 """The epoch loop: clipping, early stop, best weights, resume."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks
+from lstm_ae.checks import MOST_COUNTED, Bounds, Count, Cure, Length
 from lstm_ae.optimizers import Gradients, without_compiler
 from lstm_ae.pooling import Pool, evaluate, loss_weights
 from lstm_ae.types import Subset, Task, answering, total
@@ -21,6 +23,13 @@ from lstm_ae.types import Subset, Task, answering, total
 #: them take 5 to 50 times as long as by themselves, for 1.0 to 1.5 times the speed of one on an idle machine.
 DEFAULT_THREADS = 1
 
+Clipping = Annotated[float, Bounds(above=0, cure="Use {name}=null for no clipping.")]
+Patience = Annotated[int, Bounds(at_least=1, at_most=MOST_COUNTED, cure="Use {name}=null to train through all epochs.")]
+Curriculum = Annotated[
+    Sequence[Annotated[Sequence[Count], Length(2)]], Cure("Use pairs of a factor and epochs: {name}=[[4,10]].")
+]
+MOST_THREADS = max(256, os.cpu_count() or 1)  # PyTorch ends the process where the system refuses one
+Threads = Annotated[int, Bounds(at_least=1, at_most=MOST_THREADS, cure="Use {name}=null for the default.")]
 Lesson = tuple[Subset, Subset, int]  # training, validation and epochs
 Callback = Callable[[Mapping[str, float]], None]
 
@@ -108,34 +117,20 @@ class Trainer:
             can be used, False for PyTorch's own; see `lstm_ae.models.kernel`.
     """
 
+    @checks.checked
     def __init__(
         self,
-        epochs: int,
-        batch_size: int = 128,
-        gradient_clipping: float | None = 1.0,
-        patience: int | None = None,
-        curriculum: list[list[int]] | None = None,
-        checkpoint_every: int = 1,
+        epochs: Count,
+        batch_size: Count = 128,
+        gradient_clipping: Clipping | None = 1.0,
+        patience: Patience | None = None,
+        curriculum: Curriculum | None = None,
+        checkpoint_every: Count = 1,
         keep_checkpoint: bool = False,
         device: str = "auto",
-        threads: int | None = None,
+        threads: Threads | None = None,
         kernel: Literal["auto"] | bool = "auto",
     ) -> None:
-        checks.at_least("epochs", epochs, 1)
-        checks.at_least("batch_size", batch_size, 1)
-        checks.at_least("checkpoint_every", checkpoint_every, 1)
-        if gradient_clipping is not None:
-            checks.above("gradient_clipping", gradient_clipping, 0, cure="Use gradient_clipping=null for no clipping.")
-        for pair in curriculum or []:
-            if len(pair) != 2 or min(pair) < 1:
-                raise ValueError(
-                    f"`curriculum` must hold pairs of a factor and epochs, both at least 1, got {pair}. "
-                    "Use trainer.curriculum=[[4,10]], or null for none."
-                )
-        if patience is not None:
-            checks.at_least("patience", patience, 1, cure="Use patience=null to train through all epochs.")
-        if threads is not None:
-            checks.at_least("threads", threads, 1, cure="Use threads=null for the default.")
         self.curriculum = [(factor, count) for factor, count in curriculum or []]
         self.first_epochs = sum(count for _, count in self.curriculum)
         self.epochs = self.first_epochs + epochs
@@ -287,7 +282,9 @@ def choose_device(name: str) -> str:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return str(torch.empty(0, device=name).device)  # with its number, as tensors name it
-    except (RuntimeError, AssertionError, ValueError) as error:
+        zero = torch.zeros(1, device=name)
+        zero.item()  # `meta` has no values
+        return str(zero.device)  # with its number, as tensors name it
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` must be usable on this machine, got {name!r}: {reason}. Use device=auto.") from None

@@ -209,11 +209,18 @@ def fitted(frame, **options):
         ({"window": 8}, "cannot show 1/1000: that takes 2303. Use more data, task.rate=1/"),
         ({"window": 8, "label": "flag"}, "cannot show 1/1000"),
         ({"window": 8, "label": "same"}, "`label` must hold normal and abnormal rows, and all hold '0'"),
+        ({"window": 8, "label": "ones"}, "`label` must hold normal and abnormal rows, and all hold '1'"),
+        (
+            {"window": 8, "label": "odd"},
+            "`label` must be one class a sequence, or a flag of 0 and 1 a row, and 'odd' holds",
+        ),
+        ({"window": 400}, "`window` must fit into a series, got 400, and the longest has 300 rows"),
+        ({"window": 40}, "must have a stretch of at least 79 rows, in which a step has all of its windows of 40"),
     ],
 )
 def test_what_cannot_be_judged_or_calibrated_is_refused_before_training(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        fitted(pump(300, burst=(200, 210)).assign(same=0), **options)
+        fitted(pump(300, burst=(200, 210)).assign(same=0, ones=1, odd=np.arange(300) // 10), **options)
 
 
 def test_a_threshold_needs_a_run_that_fitted_one():

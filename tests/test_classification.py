@@ -67,7 +67,7 @@ def test_padding_is_not_reconstructed():
 @pytest.mark.parametrize("dominance", [-0.1, 1.5])
 def test_a_dominance_beyond_0_and_1_is_named(dominance):
     with pytest.raises(
-        ValueError, match=rf"`reconstruction_dominance` must lie in \[0, 1\], got {dominance}. Use task"
+        ValueError, match=rf"`reconstruction_dominance` must be at (least 0|most 1), got {dominance}. Use"
     ):
         Classification(reconstruction_dominance=dominance)
 

@@ -1,6 +1,8 @@
 """The command line: mistakes name what exists and what is nearest; a project of one's own needs no installation."""
 
 import copy
+import os
+import subprocess
 import sys
 import textwrap
 
@@ -75,6 +77,16 @@ def project(python, tmp_path):
         return python([str(ROOT / "run.py"), "--config-dir", "conf", *words], tmp_path, None)
 
     return tmp_path, call
+
+
+@pytest.mark.parametrize("words", [("-sc", "install=bash"), ("--cfg", "job")])
+def test_a_reader_that_ends_early_is_no_error(words):
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does when it has seen enough
+    with os.fdopen(writing, "w") as gone:
+        command = [sys.executable, str(ROOT / "run.py"), *words]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 OWN = ("model=mine", *(word for word in SMALL if not word.startswith("model.")), "trainer.epochs=1")

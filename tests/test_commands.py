@@ -75,6 +75,26 @@ def test_scores_of_a_file_in_chunks_are_those_of_the_table(windows, tmp_path, sm
     assert {path.name for path in tmp_path.iterdir()} == {"data.csv", "scores.csv", "worst.png"}
 
 
+@pytest.mark.parametrize(
+    "options", [{"missing": "forward"}, {"missing": "interpolate"}, {"scaling_per": "series", "unseen": 20}]
+)
+def test_what_depends_on_other_rows_of_a_series_does_not_depend_on_chunks(tmp_path, small_chunks, options):
+    frame = table(machines=3, rows=60)
+    if "missing" in options:
+        frame.loc[np.random.default_rng(1).random(len(frame)) < 0.3, "sensor_1"] = np.nan
+    data = from_frame(frame, series="machine", time="time", window=8, stride=4, **options)
+    model = functools.partial(Forecaster, hidden_size=3, horizon=2)
+    run = lstm_ae.fit(data, model, functools.partial(Forecast, horizon=2), epochs=1, run_dir=tmp_path / "run")
+    new = frame.assign(machine="new " + frame["machine"])
+    path, output = written(new, tmp_path / "data.csv"), tmp_path / "scores.csv"
+    assert score.main([str(run.path), str(path), "--output", str(output)]) == 0
+    scores = np.concatenate(run.trained.score_samples(new).steps)
+    assert pd.read_csv(output).sort_values("row")["score"].tolist() == scores.tolist()
+    assert forecast.main([str(run.path), str(path), "--steps", "3", "--output", str(output)]) == 0
+    wanted = run.trained.forecast(new, 3).reshape(-1, 2)
+    assert np.allclose(pd.read_csv(output)[["sensor_0", "sensor_1"]], wanted, rtol=1e-6)
+
+
 def test_whole_series_are_scored_one_at_a_time(whole, tmp_path, small_chunks):
     frame = table(machines=5, seed=2)
     path = written(frame, tmp_path / "data.csv")

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.lstm_ae_sweeper import _compose
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep
+from lstm_ae.experiment.overrides import lines
 from tests.conftest import ROOT
 
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -49,7 +50,7 @@ def test_every_job_of_a_preset_is_what_hydra_composes(loader, sweep):
     started = Sweep(HydraContext(loader, None), None, config, gpu_memory=2)
     jobs = started.combinations(params, [], [], [f"sweep={sweep}"])
     for number, job in enumerate({tuple(job): job for job in (jobs[0], jobs[len(jobs) // 2], jobs[-1])}.values()):
-        assert_composed_alike(loader, config, [*job, f"hydra.sweep.subdir={number}"])
+        assert_composed_alike(loader, config, [*lines(job), f"hydra.sweep.subdir={number}"])
 
 
 @pytest.mark.parametrize(

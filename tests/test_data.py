@@ -146,6 +146,38 @@ class TestPrices:
         write_prices(tmp_path / "p.csv", symbols=("NA", "BBB"))
         assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).series_names == ("BBB", "NA")
 
+    @pytest.mark.parametrize("content", [True, [True, ""]], ids=["a column of them", "with empty cells"])
+    def test_truth_values_are_no_prices(self, tmp_path, content):
+        frame = write_prices(tmp_path / "p.csv")
+        frame["close"] = content * 40 if isinstance(content, list) else content
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        with pytest.raises(ValueError, match=r"line 2 of .* has a truth value for a close price: True. Mend the"):
+            load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")})
+
+    def test_symbols_keep_their_leading_zeros(self, tmp_path):
+        write_prices(tmp_path / "p.csv", symbols=("0001", "1", "01.0"))
+        assert load_sp500(**PRICES | {"path": str(tmp_path / "p.csv")}).series_names == ("0001", "01.0", "1")
+
+    @pytest.mark.parametrize("zone", ["Z", "+01:00", "-0500"])
+    def test_a_day_is_that_of_the_files_own_clock(self, tmp_path, zone):
+        frame = write_prices(tmp_path / "p.csv")
+        frame["date"] += f"T23:30:00{zone}"
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "start": "2020-01-02"})
+        assert str(data.times[0]) == "2020-01-02"
+
+    def test_a_column_needs_a_file(self):
+        with pytest.raises(ValueError, match="`column` needs a file of prices, got 'volume'"):
+            load_sp500(**PRICES | {"column": "volume"})
+
+    def test_relative_names_the_row_of_a_price_of_zero(self, tmp_path):
+        frame = write_prices(tmp_path / "p.csv")
+        frame.loc[3, "close"] = 0.0
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        data = load_sp500(**PRICES | {"path": str(tmp_path / "p.csv"), "scaling": "relative"})
+        with pytest.raises(ValueError, match=r"is 0 in the sequence that begins at row 3 \(AAA, 2020-01-06\). Use min"):
+            data.fit_scaling(np.arange(4))
+
     def test_the_reports_own_protocol_tests_on_windows_that_training_overlaps(self, tmp_path):
         write_prices(tmp_path / "p.csv")
         leaky = {"test_part": "shuffled", "scaler_sees": "everything"}
@@ -173,6 +205,10 @@ class TestPrices:
             ({"date": "31/12/2020"}, r"line 4 of .* has a date that cannot be read: '31/12/2020'. Write days as"),
             ({"close": "n.a. today"}, r"line 4 of .* has text for a close price: 'n.a. today'. Mend the file"),
             ({"close": "inf"}, r"line 4 of .* has an infinite close price"),
+            ({"close": "1e300"}, r"line 4 of .* has a close price that is too large: 1e\+300. Mend the file"),
+            ({"close": "True"}, r"line 4 of .* has text for a close price: 'True'"),
+            ({"date": "2020-01-03T00:00+01:00"}, r"line 4 of .* has a date of another time zone than the first"),
+            ({"symbol": ""}, r"line 4 of .* has no symbol"),
             ({"date": "2020-01-01"}, r"line 4 of .* repeats a day of a company: 'AAA on 2020-01-01'. Keep one"),
         ],
     )
@@ -280,7 +316,7 @@ class TestScaling:
         assert fitted.scale.item() == 1
 
     def test_relative_refuses_a_window_that_begins_at_zero(self):
-        with pytest.raises(ValueError, match="divides by the first step of a sequence, and one is 0"):
+        with pytest.raises(ValueError, match="and that of feature 0 is 0 in the sequence that begins at row 0"):
             Scaling("relative").fit(torch.zeros(6, 1), torch.arange(2), np.full(2, 5), None, np.ones(6, dtype=bool))
 
 
@@ -408,8 +444,8 @@ class TestSequences:
             ({"time_of_step": np.arange(12)}, r"`time_of_step` must lie in 0..5, the places of `times`, got 0..11"),
             ({"feature_names": ("heat",)}, "`feature_names` must have 2 names, got 1"),
             ({"image_shape": (2, 3)}, r"`image_shape` must hold the 12 values of a sequence, got \(2, 3\)"),
-            ({"values": with_holes((1, 0))}, r"row 1 \(a\) of feature 'heat' is missing \(NaN\) \(1 values are\)"),
-            ({"values": with_holes((1, 0)) + torch.inf, "missing": "mask"}, r"row 0 \(a\) of feature 'heat' is infini"),
+            ({"values": with_holes((1, 0))}, r"row 1 \(a, 2020-01-02\) of feature 'heat' is missing \(NaN\) \(1 val"),
+            ({"values": with_holes((1, 0)) + torch.inf, "missing": "mask"}, r"row 0 \(a, 2020-01-01\) of fea"),
             ({"values": with_holes((slice(None), 1)), "missing": "mask"}, "each feature, and 'speed' is all missing"),
             ({"missing": "ignore"}, "`missing` must be one of error, mask, interpolate, forward, got 'ignore'"),
         ],

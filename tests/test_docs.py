@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(?:^`([\w./]+)`\n\n)?^```(sh|python|yaml)\n(.*?)\n```$", fl
 FOLLOWED = [name for name, text in PAGES.items() if BLOCK.search(text)]
 #: What makes a command short: the first line whose pattern it contains. None: it is only composed (below).
 SHORT = (
-    ("hydra/launcher=|mnist|origin_pixels|origin_sp500|prices.csv|sweep=search|nyc_taxi|anomaly_series", None),
+    ("hydra/launcher=|mnist|origin_pixels|origin_sp500|prices.csv|sweep=search|nyc_taxi|anomaly_series|kdd.csv", None),
     ("--cfg|--help|--hydra-help", ""),
     ("toy_seeds", "trainer.epochs=1 figures=false seed=0,1 optimizer.lr=0.1 model.hidden_size=8"),
     ("multirun/(latent|two|rates)", "trainer.epochs=5 seed=0,1 figures=false"),
@@ -80,6 +80,8 @@ def followed(request, tmp_path_factory, command, python):
     def call(line):
         if re.search("convert|holes|japanese", line) and not aeon:
             return  # LSTM_AE_AEON names no unpacked wheel of aeon
+        if "co2" in line and not importlib.util.find_spec("statsmodels"):
+            return
         words = lines[line]
         if words[0] == "lstm-ae" or words[1] == "run.py":
             words = shortened(line, words[1 if words[0] == "lstm-ae" else 2 :])
@@ -178,6 +180,20 @@ def test_the_readme_trains_on_a_table_and_uses_the_model(followed):
 
 
 @pytest.mark.slow
+@at("own_data.md")
+@pytest.mark.parametrize("table", ["funds", "co2"])
+def test_a_forecast_shows_baselines_next_to_the_model_at_each_horizon(followed, table):
+    if table == "co2" and not importlib.util.find_spec("statsmodels"):
+        pytest.skip("statsmodels is not installed")
+    (printed,) = (text for line, text in followed.printed.items() if f"path={table}.csv" in line)
+    run = Path(re.search("Run directory: (.*)", printed)[1])
+    errors = pd.read_csv(run / "horizon.csv")
+    names = ["model", "recursive", "persistence", "drift", "seasonal_naive", "ridge"]
+    assert errors["horizon"].tolist() == list(range(1, {"funds": 6, "co2": 14}[table]))
+    assert (errors[[f"{name}_mse" for name in names]] > 0).all(axis=None)
+
+
+@pytest.mark.slow
 @at("using_a_model.md")
 def test_the_blocks_about_a_model_mean_what_the_page_says(followed):
     path, names = followed.folder, followed.names
@@ -203,7 +219,7 @@ def test_the_exported_model_scores_encodes_and_forecasts_without_torch(followed)
     script = BLOCKED + (followed.folder / "without_torch.py").read_text()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    mean, shape, last = re.fullmatch(r"(\S+) (\(.*?\)) (\[.*\])\n", done.stdout).groups()
+    mean, shape, last = re.fullmatch(r"(\S+) (\(.*?\))\n(\[.*\])\n", done.stdout).groups()
     trained, signal = followed.names["trained"], followed.names["pumps"][0][["heat", "flow"]].to_numpy()
     windows = np.stack([signal[start : start + 48] for start in range(353)])
     assert float(mean) == pytest.approx(trained.score_samples(windows).sequences.mean(), rel=1e-5)

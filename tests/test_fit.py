@@ -213,7 +213,7 @@ def test_a_task_with_a_new_name_and_a_strangers_module_go_all_the_way(tmp_path):
         (functools.partial(PooledClassifier, hidden_size=3), Reconstruction, {}, "needs classes, and the dataset has"),
         (Stranger, Reconstruction, {"ragged": True}, "must take `lengths` in its forward, as the .* 9 to 12"),
         (functools.partial(Autoencoder, hidden_size=3), Prediction, {}, "model produces only a reconstruction. Use"),
-        (functools.partial(Autoencoder, hidden_size=0), Reconstruction, {}, r"In `model` .*: `hidden_size` must be"),
+        (functools.partial(Autoencoder, hidden_size=0), Reconstruction, {}, "`model.hidden_size` must be at least 1"),
         (functools.partial(PooledClassifier, hidden_size=3, reconstruct=False), Classification, {"labels": True},
          "must return what the term `reconstruction` of the task's loss needs"),
     ],

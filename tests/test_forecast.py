@@ -133,6 +133,24 @@ def test_ridge_learns_a_linear_rule():
     assert torch.allclose(ridge(one).prediction, one.targets, atol=1e-2)
 
 
+def test_ridge_is_exact_where_steps_are_much_alike():
+    slow = np.sin(np.linspace(0, 10, 400))[:, None] + np.linspace(0, 3, 400)[:, None]  # warnings are errors here
+    windows = np.stack([slow[begin : begin + 104, 0] for begin in range(290)])
+
+    class Prepared:
+        def __len__(self):
+            return len(windows)
+
+        def batch(self, positions):
+            return batch(windows[positions.numpy()])
+
+    ridge = LinearRegression(predicts=True)
+    ridge.fit(Prepared(), Prepared(), 0)
+    one = batch(windows[:20])
+    assert ridge(one).prediction.dtype == torch.float32
+    assert torch.allclose(ridge(one).prediction, one.targets, atol=1e-2)
+
+
 def test_unequal_lengths_and_holes_are_forecast(tmp_path):
     values = waves()
     values[::3, 2] = np.nan
@@ -140,6 +158,19 @@ def test_unequal_lengths_and_holes_are_forecast(tmp_path):
     run = lstm_ae.fit(data, MODEL, TASK, epochs=1, run_dir=tmp_path)
     assert "recursive_mse" not in run.table("horizon")
     assert np.isfinite(run.table("horizon").to_numpy()).all()
+
+
+def test_holes_do_not_keep_a_forecast_from_being_fed_back(tmp_path):
+    values = waves()
+    values[::3, 2] = np.nan
+    run = lstm_ae.fit(from_arrays(values, missing="mask"), MODEL, TASK, epochs=1, run_dir=tmp_path)
+    table = run.table("horizon")
+    assert table["recursive_mse"][0] == pytest.approx(table["model_mse"][0])
+    known = values[:2].copy()
+    known[0, -1] = np.nan
+    further = run.trained.forecast(known, 11)
+    assert np.allclose(further[:, :4], run.trained.forecast(known, 4))
+    assert np.isfinite(further).all()
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ def test_windows_are_consecutive_rows_of_one_series_in_the_order_of_time():
         assert np.array_equal(window, own[place : place + 4])
 
 
+def test_data_show_their_size_and_not_their_values():
+    data = from_frame(table(machines=3, rows=60), series="machine", time="time", window=8, stride=4)
+    tested = int(data.test.sum())
+    assert (
+        repr(data)
+        == f"SequenceData({len(data)} sequences, {tested} of them test, of 8 steps with 2 features: sensor_0, sensor_1)"
+    )
+    assert "of 4 to 6 steps with 8 features: feature 0" in repr(from_arrays([np.ones((n, 8)) for n in (4, 5, 6)]))
+    assert repr(from_arrays(np.ones((4, 3, 8)))).endswith("feature 5, ...)")
+
+
 def test_without_a_window_each_series_is_one_sequence_of_its_own_length():
     data = from_frame(table(), series="machine", time="time")
     assert data.lengths.tolist() == [20, 21, 22]

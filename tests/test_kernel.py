@@ -321,6 +321,26 @@ def test_backward_follows_the_equations() -> None:
         assert distance(ours, torch.from_numpy(wanted).reshape(ours.shape)) < 3.5e-6, name
 
 
+@needs_kernel
+@pytest.mark.parametrize("hidden", [1, 6, 7])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_few_sequences_give_the_very_bits_that_they_give_in_a_full_tile(hidden, ragged, bidirectional) -> None:
+    layer = LSTM(3, hidden, batch_first=True, bidirectional=bidirectional)
+    layer.kernel = True
+    directions = 2 if bidirectional else 1
+    x, states = torch.randn(64, 9, 3), tuple(torch.randn(directions, 64, hidden) for _ in range(2))
+    lengths = torch.arange(64) % 9 + 1 if ragged else None
+    with torch.no_grad():
+        y, (h, c) = layer(x, states, lengths)
+        for few in (1, 8, 16, 17):
+            own = tuple(state[:, :few].contiguous() for state in states)
+            got, (last, memory) = layer(x[:few], own, None if lengths is None else lengths[:few])
+            assert torch.equal(got, y[:few])
+            assert torch.equal(last, h[:, :few])
+            assert torch.equal(memory, c[:, :few])
+
+
 @functools.cache
 def kernel_with(tile: Tile) -> compilation.Kernel:
     spec = Spec(3, 7, True, tile)
@@ -334,6 +354,7 @@ def test_every_tiling_computes_the_same(tile: Tile, reverse: bool) -> None:
     from lstm_ae.models.kernel.function import Recurrence
 
     assert tile.lanes == LANES
+    assert tile.narrow.lanes == tile.width
     kernel = kernel_with(tile)
     ours, exact = pair(3, 7, batch_first=True)
     x, states, lengths = torch.randn(70, 5, 3), (torch.randn(1, 70, 7), torch.randn(1, 70, 7)), torch.arange(70) % 5 + 1

@@ -135,7 +135,5 @@ def test_torchvision_is_imported_with_a_cpu_build_of_torch():
 
 
 def test_bad_values_are_named(small_mnist):
-    with pytest.raises(
-        ValueError, match=r"`features` must be 28 \(a row per step\) or 1 \(a pixel\), got 7. Use dataset=mnist_rows"
-    ):
+    with pytest.raises(ValueError, match=r"`features` must be one of 28, 1, got 7. Use features=28"):
         mnist.load_mnist(str(small_mnist), 7, sequences=None)

@@ -81,4 +81,4 @@ def test_the_sweep_over_series_judges_and_draws_each_and_one_page_shows_all(comm
     assert compare.main([str(out), "--report", str(tmp_path / "page")]) == 0
     page = (tmp_path / "page" / "report.html").read_text()
     pictures = json.loads(re.search(r'id="pictures">(.*?)</script>', page)[1])
-    assert [[one["name"] for one in run][0] for run in pictures.values()] == ["alarms", "alarms"]
+    assert [run[0]["name"] for run in pictures.values()] == ["alarms", "alarms"]

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from lstm_ae import drawing, files, plots
+from lstm_ae.data.frames import from_frame
 from lstm_ae.printable import Formatter
 from lstm_ae.run_dir import RunDir
+from lstm_ae.tasks import samples
 from tests.conftest import SMALL
 from tests.damage import DAMAGES
+from tests.test_frames import table
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +195,23 @@ def test_a_module_that_a_directory_names_is_imported_only_where_it_is_allowed(tm
     assert plots.figures_of(run, ["own_task"]) == {"mine": print}
     run.write_json("config.json", {"task": {"_target_": "lstm_ae.tasks.Classification"}})
     assert set(plots.figures_of(run)) == {"reconstruction", "confusion"}
+
+
+def test_the_series_of_a_figure_reach_from_the_first_to_the_last():
+    frame = table(machines=20, rows=10)
+    data = from_frame(frame, series="machine", time="time", window=4)
+    found = samples._series(data)
+    names = found["series_names"].tolist()
+    assert (len(names), names[0], names[-1]) == (8, data.series_names[0], data.series_names[-1])
+    for name, values in zip(names, found["series"], strict=True):
+        own = frame[frame["machine"] == name]["sensor_0"].to_numpy(np.float32)
+        assert np.array_equal(values[np.isfinite(values)], own)
+
+
+def test_a_narrow_panel_shows_few_dates():
+    figure, axes = drawing.figure(1, 3, 2.0, "three")
+    hours = np.datetime64("2025-03-01") + np.arange(320).astype("timedelta64[h]")
+    axes[0, 0].plot(hours, hours.astype(int))
+    drawing.few_dates(axes[0, 0], hours)
+    figure.canvas.draw()
+    assert 2 <= len(axes[0, 0].get_xticks()) <= 5

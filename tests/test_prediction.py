@@ -65,7 +65,7 @@ class TestScore:
 @pytest.mark.parametrize("dominance", [-0.1, 1.5])
 def test_a_dominance_beyond_0_and_1_is_named(dominance):
     with pytest.raises(
-        ValueError, match=rf"`reconstruction_dominance` must lie in \[0, 1\], got {dominance}. Use task"
+        ValueError, match=rf"`reconstruction_dominance` must be at (least 0|most 1), got {dominance}. Use"
     ):
         Prediction(reconstruction_dominance=dominance)
 

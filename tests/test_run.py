@@ -70,7 +70,7 @@ def test_the_console_command_is_the_same(tmp_path):
         ("model.nothing=1", "There is no key 'model.nothing'."),
         ("model.hiden_size=1", "There is no key 'model.hiden_size'. Did you mean model.hidden_size?"),
         ("seed=abc", "Value 'abc' of type 'str' could not be converted to Integer"),
-        ("model.hidden_size=0", "`hidden_size` must be at least 1, got 0"),
+        ("model.hidden_size=0", "`model.hidden_size` must be at least 1, got 0"),
         ("hydra.run.dir=/proc/nothing/run", "`hydra.run.dir` must be a folder that can be written: "),
     ],
 )

@@ -128,6 +128,39 @@ def test_a_row_may_be_given_by_name_in_any_order(of):
     assert [one for one in map(stream.update, (pd.Series({"b": b, "a": a}) for a, b in rows[:9])) if one] == found[7:]
 
 
+@pytest.fixture(scope="module")
+def filled_in(tmp_path_factory):
+    """From how missing values are filled in to the trained model, and a signal with holes."""
+
+    @functools.cache
+    def get(missing):
+        frame = pd.DataFrame(signal("holes"), columns=["a", "b"])
+        frame.loc[:4, "a"] = np.nan  # nothing comes before: masked
+        data = from_frame(frame, window=WINDOW, missing=missing)
+        trained = lstm_ae.fit(data, SMALL, Reconstruction, epochs=1, run_dir=tmp_path_factory.mktemp("run")).trained
+        return trained, frame
+
+    return get
+
+
+@pytest.mark.parametrize("size", [1, 3, 60])
+def test_a_live_hole_is_filled_in_with_the_value_before_as_in_training(filled_in, size):
+    trained, frame = filled_in("forward")
+    rows, stream = frame.to_numpy(), trained.stream()
+    found = [stream.extend(rows[begin : begin + size]).values for begin in range(0, len(rows), size)]
+    got = np.concatenate([*found, stream.finish().values])
+    assert np.array_equal(got, trained.score_samples(frame).values[0])
+    assert np.isnan(rows[35, 1])
+    assert got[35, 1] > 0  # what was filled in counts
+
+
+def test_interpolation_needs_later_rows_and_is_refused_live(filled_in):
+    trained, frame = filled_in("interpolate")
+    with pytest.raises(ValueError, match="`stream` cannot fill in as training did: missing=interpolate"):
+        trained.stream()
+    assert np.isfinite(trained.score_samples(frame).values[0]).all()
+
+
 def test_a_finished_stream_begins_anew(of):
     trained, rows, whole = of("prediction")
     rows = rows.astype(np.float32)

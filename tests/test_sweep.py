@@ -30,6 +30,7 @@ from hydra_plugins.lstm_ae_sweeper._check import Finding, free_memory
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._sweep import jobs_that_fit
 from lstm_ae.compare import __main__ as command_line
+from lstm_ae.experiment.overrides import parse
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 from tests.run_dirs import write
@@ -191,7 +192,7 @@ class TestOnAGpu:
         monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi")
         config = composed("hydra.launcher.n_jobs=8", f"hydra.sweep.dir={tmp_path}/sweep")
         context = HydraContext(GlobalHydra.instance().config_loader(), None)
-        jobs = [Job(str(number), (f"seed={number}",)) for number in range(4)]
+        jobs = [Job(str(number), parse(f"seed={number}")) for number in range(4)]
         sweep = _sweep.Sweep(context, None, config, gpu_memory=2.0)
         sweep.check(jobs, jobs)
         assert calls == [(["0"], 8), (["1", "2", "3"], 3)]
@@ -207,7 +208,7 @@ def test_an_error_in_the_last_job_is_found_before_the_first_trains(command, tmp_
     done = command("--multirun", *SMALL, "model.hidden_size=3,4,0", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 1
     assert "No job was started because some cannot run:\n  job 2" in done.stderr
-    assert "`hidden_size` must be at least 1, got 0" in done.stderr
+    assert "`model.hidden_size` must be at least 1, got 0" in done.stderr
     assert not (tmp_path / "sweep").exists()
 
 
@@ -412,9 +413,11 @@ def test_combinations_can_be_left_out_or_listed(command):
     out = "hydra.sweeper.exclude=['optimizer.lr=0.1 model.hidden_size=32','optimizer.lr=0.001']"
     done = command("sweep=toy_grid", "list_jobs=true", out)
     assert done.stdout.count("trainer.gradient_clipping=") == 18 - 2 - 6
-    done = command("sweep=toy_grid", "list_jobs=true", "hydra.sweeper.exclude=['optimizer.lr=1e-1']")
+    done = command("sweep=toy_grid", "list_jobs=true", "hydra.sweeper.exclude=['optimizer.lr=1e-1']")  # by value
+    assert done.stdout.count("trainer.gradient_clipping=") == 18 - 6
+    done = command("sweep=toy_grid", "list_jobs=true", "hydra.sweeper.exclude=['optimizer.lr=0.2']")
     assert done.returncode == 1
-    assert "must name combinations of this sweep exactly as typed, but no job has ['optimizer.lr=1e-1']" in done.stderr
+    assert "must name combinations of this sweep, but no job has ['optimizer.lr=0.2']" in done.stderr
     listed = "hydra.sweeper.jobs=['optimizer.lr=0.1 model.hidden_size=8','optimizer.lr=0.01 model.hidden_size=32']"
     done = command("--multirun", "seed=0,1", "list_jobs=true", listed)
     assert done.stdout.count("seed=") == 4

@@ -417,7 +417,7 @@ def test_seeds_of_epochs_differ_between_runs_and_epochs():
         ({"epochs": 1, "batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         ({"epochs": 1, "gradient_clipping": 0}, "`gradient_clipping` must be a finite number above 0, got 0. Use gra"),
         ({"epochs": 1, "patience": 0}, "`patience` must be at least 1, got 0. Use patience=null"),
-        ({"epochs": 1, "curriculum": [[4]]}, r"`curriculum` must hold pairs of a factor and epochs, .* got \[4\]. Use"),
+        ({"epochs": 1, "curriculum": [[4]]}, r"`curriculum` must hold 2 values each, got \[\[4\]\]. Use pairs"),
         ({"epochs": 1, "threads": 0}, "`threads` must be at least 1, got 0"),
         ({"epochs": 1, "checkpoint_every": 0}, "`checkpoint_every` must be at least 1, got 0"),
         (

@@ -14,6 +14,7 @@ import pytest
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job
+from lstm_ae.experiment.overrides import parse
 from lstm_ae.run_dir import RunDir
 from lstm_ae.statistics import mean_interval
 from tests.conftest import ROOT, SMALL, write_mnist
@@ -24,7 +25,7 @@ GRID = {"model.hidden_size": ("3", "6"), "optimizer.lr": ("0.1", "0.01", "0.0001
 
 def combinations(*means, stage="stage_one"):
     return [
-        stages.Combination(number, (f"a={number}",), [()], {stage: {f"{number}_0": mean}})
+        stages.Combination(number, parse(f"a={number}"), [()], {stage: {f"{number}_0": mean}})
         for number, mean in enumerate(means)
     ]
 
@@ -196,17 +197,17 @@ def test_a_failed_job_drops_its_combination_and_the_others_go_on(command, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, three):
+def test_a_combination_that_wins_after_a_retry_gets_its_own_test_score(command, tmp_path, arguments):
     folder = tmp_path / "sweep"
-    assert command(*three, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
+    assert command(*arguments, f"hydra.sweep.dir={tmp_path}/undisturbed").returncode == 0
     expected = json.loads((tmp_path / "undisturbed" / "two_stage.json").read_text())
     broken = folder / "stage_two" / f"{expected['winner']}_1" / "history.csv"
     broken.mkdir(parents=True)
-    assert command(*three, f"hydra.sweep.dir={folder}").returncode == 1
+    assert command(*arguments, f"hydra.sweep.dir={folder}").returncode == 1
     before = json.loads((folder / "two_stage.json").read_text())
     assert before["winner"] != expected["winner"]
     broken.rmdir()
-    done = command(*three, "retry_failed=true", f"hydra.sweep.dir={folder}")
+    done = command(*arguments, "retry_failed=true", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "two_stage.json").read_text())
     assert (summary["winner"], summary["test"]) == (expected["winner"], expected["test"])

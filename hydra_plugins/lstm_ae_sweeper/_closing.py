@@ -19,6 +19,7 @@ from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from lstm_ae import plots
 from lstm_ae.compare import output, table
 from lstm_ae.compare.ranking import rank
+from lstm_ae.experiment.overrides import lines
 from lstm_ae.metrics import text
 from lstm_ae.run_dir import CONFIG, RunDir
 
@@ -66,7 +67,7 @@ def close_stages(
     entries: list[dict[str, Any]] = [
         {
             "number": each.number,
-            "overrides": each.overrides,
+            "overrides": lines(each.overrides),
             **{stage: {"mean": each.mean(stage), "std": each.std(stage), "scores": each.scores.get(stage, {})}
                for stage in STAGES},
             "dropped": each.dropped,
@@ -75,7 +76,9 @@ def close_stages(
     ]  # fmt: skip
     winner = combinations[0].number if combinations[0].dropped is None else None
     RunDir(folder).write_json("two_stage.json", settings | {"combinations": entries, "winner": winner, "test": test})
-    shown = pd.DataFrame([dict(override.partition("=")[::2] for override in each.overrides) for each in combinations])
+    shown = pd.DataFrame(
+        [{one.get_key_element(): one.get_value_element_as_str() for one in each.overrides} for each in combinations]
+    )
     shown = shown[[key for key in shown if shown[key].nunique(dropna=False) > 1]]
     for stage in STAGES:
         shown[stage.replace("_", " ")] = [entry[stage]["mean"] for entry in entries]

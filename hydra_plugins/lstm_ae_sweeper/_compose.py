@@ -13,12 +13,13 @@ from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from lstm_ae.experiment.overrides import Overrides, check_groups, lines, parse
 
 MAX_CACHED = 64  # compositions per process
 
@@ -56,31 +57,30 @@ class Composer:
             return self.loader.load_sweep_config(master_config, sweep_overrides)
 
     def _compose_cached(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = parse(*overrides)
+        check_groups(parsed)
         choices, values = _partition(master, parsed)
         shared = cast(list[str], OmegaConf.to_container(master.hydra.overrides.hydra))
-        lines = tuple(str(override.input_line) for override in choices)
-        config = copy.deepcopy(_composed(self, master.hydra.job.config_name, (*shared, *lines)))
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        own = [override for override in parsed if not override.is_hydra_override()]
+        needed = (*shared, *lines(choices))
+        config = copy.deepcopy(_composed(self, master.hydra.job.config_name, needed))
+        ConfigLoaderImpl._apply_overrides_to_config(list(values), config)
+        own = tuple(override for override in parsed if not override.is_hydra_override())
+        of_hydra = tuple(override for override in parsed if override.is_hydra_override())
         job, recorded = config.hydra.job, config.hydra.overrides
-        recorded.task = [override.input_line for override in own]
-        recorded.hydra = [*shared, *(override.input_line for override in parsed if override.is_hydra_override())]
-        job.override_dirname = get_overrides_dirname(overrides=own, **job.config.override_dirname)
+        recorded.task, recorded.hydra = lines(own), [*shared, *lines(of_hydra)]
+        job.override_dirname = get_overrides_dirname(overrides=list(own), **job.config.override_dirname)
         OmegaConf.copy_cache(from_config=master, to_config=config)
         return config
 
 
-def _partition(master: DictConfig, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
+def _partition(master: DictConfig, overrides: Overrides) -> tuple[Overrides, Overrides]:
     """Splits overrides into those that need a composition and those that only set the value of an existing key.
 
     Overrides before an addition, a deletion or a mapping need a composition too, because their order matters.
     """
     first = max((place + 1 for place, override in enumerate(overrides) if not _is_plain(override)), default=0)
-    choices, values = overrides[:first], list[Override]()
-    for override in overrides[first:]:
-        (values if _is_value(master, override.key_or_group) else choices).append(override)
-    return choices, values
+    values = tuple(override for override in overrides[first:] if _is_value(master, override.key_or_group))
+    return tuple(override for override in overrides if override not in values), values
 
 
 def _is_plain(override: Override) -> bool:

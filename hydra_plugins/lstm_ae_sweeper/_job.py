@@ -1,9 +1,11 @@
 """A sweep's jobs, their outcomes, and the error of a failed sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+
+from lstm_ae.experiment.overrides import Overrides, lines
 
 
 class SweepError(HydraException):
@@ -20,10 +22,10 @@ class Job:
     """
 
     path: str
-    overrides: tuple[str, ...]
+    overrides: Overrides = field(hash=False)
 
     def __str__(self) -> str:
-        return " ".join(self.overrides)
+        return " ".join(lines(self.overrides))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The two-stage selection among combinations of settings. It uses only scores, neither Hydra nor directories."""
+"""The two-stage selection among combinations of settings. It uses only scores, and no directories."""
 
 import math
 import statistics
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_ae.experiment.overrides import Overrides, lines
 from lstm_ae.metrics import text
 
 ONE_STANDARD_ERROR = "one_standard_error"
@@ -19,14 +20,14 @@ class Combination:
     Attributes:
         number: Its position in the grid.
         overrides: Its settings.
-        repeats: The overrides of each repeat, such as ("seed=0",) and ("seed=1",).
+        repeats: The overrides of each repeat, such as those of `seed=0` and of `seed=1`.
         scores: By stage, the score of each job by directory; infinite if it diverged, None if it failed.
         dropped: Why it is not the winner; None for the winner.
     """
 
     number: int
-    overrides: tuple[str, ...]
-    repeats: list[tuple[str, ...]]
+    overrides: Overrides
+    repeats: list[Overrides]
     scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
     dropped: str | None = None
 
@@ -43,18 +44,20 @@ class Combination:
         return statistics.stdev(scores) if finite and len(scores) >= MIN_JOBS_FOR_ERROR else None
 
 
-def group(overrides: Sequence[tuple[str, ...]], repeated: str = "seed") -> list[Combination]:
+def group(overrides: Sequence[Overrides], repeated: str = "seed") -> list[Combination]:
     """Groups overrides into combinations: those that differ only in the `repeated` key are repeats of one.
 
     Example:
-        >>> [each.repeats for each in group([("seed=0", "model.hidden_size=8"), ("seed=1", "model.hidden_size=8")])]
-        [[('seed=0',), ('seed=1',)]]
+        >>> from lstm_ae.experiment.overrides import parse
+        >>> given = [parse("seed=0", "model.hidden_size=8"), parse("seed=1", "model.hidden_size=8")]
+        >>> [[lines(repeat) for repeat in each.repeats] for each in group(given)]
+        [[['seed=0'], ['seed=1']]]
     """
     found: dict[tuple[str, ...], Combination] = {}
     for given in overrides:
-        repeat = tuple(override for override in given if override.startswith(f"{repeated}="))
-        settings = tuple(override for override in given if override not in repeat)
-        combination = found.setdefault(settings, Combination(len(found), settings, []))
+        repeat = tuple(override for override in given if override.key_or_group == repeated)
+        settings = tuple(override for override in given if override.key_or_group != repeated)
+        combination = found.setdefault(tuple(lines(settings)), Combination(len(found), settings, []))
         combination.repeats.append(repeat)
     return list(found.values())
 

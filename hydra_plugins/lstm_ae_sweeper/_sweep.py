@@ -5,7 +5,6 @@ import gc
 import itertools
 import logging
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
+from lstm_ae.checks import ConfigError
+from lstm_ae.experiment import keys
+from lstm_ae.experiment.overrides import Overrides, lines, parse, split
 from lstm_ae.interrupts import SWEEP_PROCESS
 from lstm_ae.printable import Formatter
 
@@ -49,6 +51,10 @@ class Sweep:
     ) -> None:
         if gpu_memory <= 0:
             raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. The default is 2.")
+        try:
+            keys.check_folder(config, "hydra.sweep.dir")
+        except ConfigError as error:
+            raise SweepError(str(error)) from error
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)
@@ -92,7 +98,7 @@ class Sweep:
 
     def combinations(
         self, params: Mapping[str, Any], listed: Sequence[Any], exclude: Sequence[Any], arguments: list[str]
-    ) -> list[tuple[str, ...]]:
+    ) -> list[Overrides]:
         """Returns the overrides of each combination: the product of all arguments.
 
         Args:
@@ -104,19 +110,19 @@ class Sweep:
         Raises:
             SweepError: `exclude` names a combination that does not exist, or excludes all.
         """
-        first = [overrides_of(combination) for combination in listed] or [()]
-        keys = {override.partition("=")[0] for combination in first for override in combination}
-        given = [f"{key}={value}" for key, value in params.items() if key not in keys]
+        first = [_combination(one) for one in listed] or [()]
+        fixed = {override.get_key_element() for combination in first for override in combination}
+        given = [f"{key}={value}" for key, value in params.items() if key not in fixed]
         parser = OverridesParser.create(config_loader=self._context.config_loader)
         (product,) = BasicSweeper.split_arguments(parser.parse_overrides([*given, *arguments]), None)
-        found = [(*combination, *overrides) for combination, overrides in itertools.product(first, product)]
-        excluded = [set(overrides_of(combination)) for combination in exclude]
-        kept = [job for job in found if not any(combination <= set(job) for combination in excluded)]
-        unknown = [" ".join(each) for each in excluded if not any(each <= set(job) for job in found)]
+        found = [(*combination, *parse(*given)) for combination, given in itertools.product(first, product)]
+        excluded = [_combination(one) for one in exclude]
+        kept = [job for job in found if not any(_includes(job, each) for each in excluded)]
+        unknown = [" ".join(lines(each)) for each in excluded if not any(_includes(job, each) for job in found)]
         if unknown:
             raise SweepError(
-                f"`hydra.sweeper.exclude` must name combinations of this sweep exactly as typed, but no job has "
-                f"{unknown}. Write them as in this job: {' '.join(found[0])}"
+                f"`hydra.sweeper.exclude` must name combinations of this sweep, but no job has {unknown}. "
+                f"Write them as in this job: {' '.join(lines(found[0]))}"
             )
         if not kept:
             raise SweepError("`hydra.sweeper.exclude` must leave at least one job, but excludes all. Exclude fewer.")
@@ -165,7 +171,7 @@ class Sweep:
                 f"`hydra.sweep.dir` must be new or contain this sweep, but {self.folder} contains jobs other than its "
                 f"{len(known)}: {', '.join(others)}. Use another directory."
             )
-        findings = self._examine([(job.path, job.overrides) for job in jobs])
+        findings = self._examine([(job.path, lines(job.overrides)) for job in jobs])
         errors = {job: finding.error for job, finding in zip(jobs, findings, strict=True) if finding.error is not None}
         return errors or _repeated(jobs, findings)
 
@@ -230,7 +236,7 @@ class Sweep:
         """
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
 
-        overrides = [[*job.overrides, f"hydra.sweep.subdir={job.path}"] for job in jobs]
+        overrides = [[*lines(job.overrides), f"hydra.sweep.subdir={job.path}"] for job in jobs]
         try:
             return list(launcher.launch(overrides, initial_job_idx=0)), []
         except KeyboardInterrupt:
@@ -252,16 +258,15 @@ class Sweep:
         )
 
 
-def overrides_of(combination: str | Sequence[str]) -> tuple[str, ...]:
-    """Returns the overrides of a combination: a text is split at spaces outside quotes and brackets.
+def _combination(given: str | Sequence[str]) -> Overrides:
+    """Returns the overrides of a combination: a text of them, or a list."""
+    return split(given) if isinstance(given, str) else parse(*given)
 
-    Example:
-        >>> overrides_of("optimizer.lr=0.1 dataset.path='my prices.csv'")
-        ('optimizer.lr=0.1', "dataset.path='my prices.csv'")
-    """
-    if isinstance(combination, str):
-        return tuple(re.findall(r"""(?:'[^']*'|"[^"]*"|\[[^\]]*\]|\{[^}]*\}|\S)+""", combination))
-    return tuple(combination)
+
+def _includes(job: Overrides, combination: Overrides) -> bool:
+    """Returns whether a job has all of a combination's keys, with its values."""
+    settings = [(override.get_key_element(), repr(override.value())) for override in job]  # True is not 1
+    return all((one.get_key_element(), repr(one.value())) in settings for one in combination)
 
 
 def _repeated(jobs: Sequence[Job], findings: Sequence["Finding"]) -> dict[Job, str]:

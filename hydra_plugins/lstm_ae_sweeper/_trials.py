@@ -1,7 +1,7 @@
 """A search's trials: their directories, resuming them, and the summary at the end."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hydra_plugins.lstm_ae_sweeper import _closing as closing
 from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper._job import Job, SweepError, failed
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep
+from lstm_ae.experiment.overrides import Overrides, lines, parse
 from lstm_ae.run_dir import NOT_SIGNED, RunDir
 
 TRIALS = "trials.json"
@@ -22,7 +23,7 @@ def resume_trials(study: Any, arguments: list[str], retry_failed: bool) -> int:
     Raises:
         SweepError: the study was started by another command.
     """
-    own = sorted(_signed(arguments))
+    own = _signed(parse(*arguments))
     stored = study.user_attrs.get("arguments", own)
     if stored != own:
         raise SweepError(
@@ -62,8 +63,9 @@ class TrialLauncher:
         first = not directories
         jobs = []
         for overrides in job_overrides:
-            path = directories.setdefault(" ".join(sorted(_signed(overrides))), str(len(directories)))
-            jobs.append(Job(path, tuple(overrides)))
+            parsed = parse(*overrides)
+            path = directories.setdefault(" ".join(_signed(parsed)), str(len(directories)))
+            jobs.append(Job(path, parsed))
         unique = list(dict.fromkeys(jobs))
         errors = self._sweep.mistakes(unique, [Job(path, ()) for path in directories.values()])
         valid = [job for job in unique if job not in errors]
@@ -90,9 +92,9 @@ def close(sweep: Sweep) -> None:
     closing.close(sweep.folder, jobs, outcomes, sweep.objective, sweep.config.figures is None)
 
 
-def _signed(overrides: Iterable[str]) -> list[str]:
-    """Returns the overrides that can change a result."""
-    return [word for word in overrides if word.lstrip("+").partition("=")[0] not in NOT_SIGNED]
+def _signed(overrides: Overrides) -> list[str]:
+    """Returns the overrides that can change a result, sorted."""
+    return sorted(lines(tuple(one for one in overrides if one.key_or_group not in NOT_SIGNED)))
 
 
 def _directories(folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
+from lstm_ae.experiment.overrides import Overrides, lines, parse
 
 
 class TwoStage:
@@ -60,13 +61,13 @@ class TwoStage:
             )
         first_state = sweep.config.split.get("random_state")
         default_state = None if first_state is None else first_state + 1
-        self._sweep, self._keep, self._overrides, self._final_seeds = sweep, keep, list(overrides), final_seeds
+        self._sweep, self._keep, self._overrides, self._final_seeds = sweep, keep, parse(*overrides), final_seeds
         self._stages = {
             "stage_one": (list(folds), first_state),
             "stage_two": (list(range(self._n_splits)), default_state if random_state is None else random_state),
         }
 
-    def run(self, given: Sequence[tuple[str, ...]]) -> list[str] | None:
+    def run(self, given: Sequence[Overrides]) -> list[str] | None:
         """Runs both stages and the last training, and returns the winner's overrides.
 
         Args:
@@ -75,7 +76,7 @@ class TwoStage:
         Raises:
             SweepError: some job cannot run, so that none was started; no combination is left; or some jobs failed.
         """
-        if any(override.startswith("fold=") for overrides in given for override in overrides):
+        if any(override.key_or_group == "fold" for overrides in given for override in overrides):
             raise SweepError("`fold` is set by the two stages. Use hydra.sweeper.two_stage.folds=[0], or sweep=kfold.")
         combinations = stages.group(given)
         first, second = ([job for _, job in self._jobs(stage, combinations)] for stage in self._stages)
@@ -124,7 +125,7 @@ class TwoStage:
             failed.append("No combination has a finite score in every job. See two_stage.json for the reasons.")
         if failed:
             raise SweepError("\n".join(failed))
-        return list(winner.overrides) if winner else []
+        return lines(winner.overrides) if winner else []
 
     def _score(self, stage: str, combinations: Sequence[stages.Combination]) -> list[str]:
         """Runs the jobs of a stage, records their scores, and returns the error messages of those that failed."""
@@ -150,29 +151,29 @@ class TwoStage:
     def _jobs(self, stage: str, combinations: Sequence[stages.Combination]) -> list[tuple[stages.Combination, Job]]:
         """Returns the jobs of a stage, each with its combination."""
         folds, state = self._stages[stage]
-        more = ["evaluate_test=false", *([] if state is None else [f"split.random_state={state}"])]
-        more += self._overrides if stage == "stage_one" else []
+        more = parse("evaluate_test=false", *([] if state is None else [f"split.random_state={state}"]))
+        more += self._overrides if stage == "stage_one" else ()
         jobs = []
         for each, fold in itertools.product(combinations, folds):
             for place, repeat in enumerate(each.repeats):
                 path = f"{stage}/{each.number}_{fold}" + (f"_{place}" if len(each.repeats) > 1 else "")
-                jobs.append((each, Job(path, (*each.overrides, *repeat, f"fold={fold}", *more))))
+                jobs.append((each, Job(path, (*each.overrides, *repeat, *parse(f"fold={fold}"), *more))))
         return jobs
 
     def _finals(self, winner: stages.Combination, epochs: int) -> list[Job]:
         """Returns the jobs, one a seed, that train the winner on all training data and evaluate it on the test data."""
         # First, so that evaluate_test=false on the command line still leaves it alone.
-        kept = ["evaluate_test=true"]
-        kept += [word for word in winner.overrides if not word.lstrip("+~").startswith(("split=", "split."))]
-        given = [word.partition("=")[2] for word in winner.repeats[0]]  # `seed`, where the sweep has it
+        kept = parse("evaluate_test=true")
+        kept += tuple(one for one in winner.overrides if one.key_or_group.partition(".")[0] != "split")
+        given = [one.get_value_element_as_str() for one in winner.repeats[0]]  # `seed`, where the sweep has it
         first = int(given[0] if given else self._sweep.config.seed)
-        more = ("split=whole", f"trainer.epochs={epochs}")
+        more = "split=whole", f"trainer.epochs={epochs}"
         return [
-            Job(f"final/{winner.number}_{place}", (*kept, f"seed={first + place}", *more))
+            Job(f"final/{winner.number}_{place}", (*kept, *parse(f"seed={first + place}", *more)))
             for place in range(self._final_seeds)
         ]
 
     def _settings(self) -> dict[str, Any]:
         shown = {stage: {"folds": folds, "random_state": state} for stage, (folds, state) in self._stages.items()}
-        shown["stage_one"]["overrides"] = self._overrides
+        shown["stage_one"]["overrides"] = lines(self._overrides)
         return {"objective": self._sweep.objective, "keep": self._keep, **shown}

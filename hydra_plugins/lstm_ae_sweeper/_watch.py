@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
+from lstm_ae.experiment.overrides import lines
 from lstm_ae.interrupts import GRACE_SECONDS
 from lstm_ae.metrics import text as shown
 from lstm_ae.printable import printable
@@ -41,7 +42,7 @@ class Watch:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._ended: dict[Job, str] = {}
         self._best: tuple[float, Job] | None = None
-        self._shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
+        self._shared = set(lines(jobs[0].overrides)).intersection(*(lines(job.overrides) for job in jobs))
         console = Console()
         columns = (TextColumn(name), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[text]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
@@ -90,7 +91,7 @@ class Watch:
             text = ", ".join(f"{count} {state}" for state, count in states.items() if count)
             if self._best is not None:
                 score, best = self._best
-                own = " ".join(word for word in best.overrides if word not in self._shared)
+                own = " ".join(word for word in lines(best.overrides) if word not in self._shared)
                 text += f"; best {self._objective} {shown(score)}: {own}"
             self._progress.update(self._task, completed=len(self._ended), text=printable(text))
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, configure_logging
+from lstm_ae.experiment.overrides import Overrides
 
 
 @dataclass
@@ -90,7 +91,7 @@ class GridSweeper(Sweeper):
         two_stage = TwoStage(self._sweep, *stages)
         return two_stage.run(combinations)
 
-    def _grid(self, combinations: list[tuple[str, ...]]) -> list[float | None] | None:
+    def _grid(self, combinations: list[Overrides]) -> list[float | None] | None:
         sweep = self._sweep
         jobs = [Job(str(number), overrides) for number, overrides in enumerate(combinations)]
         if sweep.config.list_jobs:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from lstm_ae import checks
+from lstm_ae.checks import Seed, Share
 from lstm_ae.data.normal import Normal, held_out
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
@@ -11,7 +12,8 @@ from lstm_ae.data.sequences import SequenceData
 BRIGHTEST = 16  # the images hold whole numbers 0..16
 
 
-def load_digits(test_share: float, seed: int, normal: Normal = None) -> SequenceData:
+@checks.checked
+def load_digits(test_share: Share, seed: Seed, normal: Normal = None) -> SequenceData:
     """Returns 1,797 images of 8 x 8 pixels, a row a time step, scaled to [-1, 1], with their ten classes.
 
     Source: the test set of the UCI optical recognition of handwritten digits data, as it comes with scikit-learn.
@@ -25,7 +27,6 @@ def load_digits(test_share: float, seed: int, normal: Normal = None) -> Sequence
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
-    checks.share("test_share", test_share)
     bunch = datasets.load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
     _, chosen = train_test_split(np.arange(len(images)), test_size=test_share, random_state=seed, stratify=labels)

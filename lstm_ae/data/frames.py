@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from lstm_ae import checks
+from lstm_ae.checks import Count
 from lstm_ae.data import columns
 from lstm_ae.data.cutting import cut, drawn, left_out, on_one_side, tested_rows
 from lstm_ae.data.missing import MISSING, filled
@@ -111,6 +112,12 @@ def from_frame(
     stretches = np.union1d(table.begins, np.flatnonzero(np.diff(tested, prepend=tested[:1])))
     values = filled(table.values, stretches, missing, table.clock)
     starts, lengths, test = on_one_side(tested, starts, lengths)
+    if not len(starts):
+        name = "normal" if later is not None else "test_share" if part is None else "part"
+        raise ValueError(
+            f"`{name}` must leave sequences that lie on one side of the test subset, and all cross its border. "
+            f"Use a smaller window (dataset.window), or another {name}."
+        )
     classes, classes_names, flags = _labels(labels if abnormal is None else None, label, starts, lengths)
     if abnormal is not None:
         starts, lengths, test = without_abnormal(abnormal, starts, lengths, test)
@@ -118,8 +125,8 @@ def from_frame(
     first_rows = None if unseen == "pooled" else unseen
     return SequenceData(
         values=torch.from_numpy(values),
-        starts=torch.from_numpy(starts.astype(np.int64)),
-        lengths=lengths.astype(np.int64),
+        starts=torch.from_numpy(starts.astype(np.int64, copy=False)),
+        lengths=lengths.astype(np.int64, copy=False),
         test=test,
         scaling=Scaling(scaling, per=scaling_per, first_rows=first_rows),
         labels=classes,
@@ -196,12 +203,12 @@ def from_arrays(
 def _check(
     window: int | None, stride: int, short_series: str, missing: str, test_share: float, test_by: str | None
 ) -> None:
-    checks.at_least("stride", stride, 1)
+    checks.check("stride", stride, Count)
     checks.share("test_share", test_share)
     checks.one_of("missing", missing, MISSING)
     checks.one_of("short_series", short_series, ("error", "drop"))
     if window is not None:
-        checks.at_least("window", window, 1)
+        checks.check("window", window, Count)
     if test_by is not None:
         checks.one_of("test_by", test_by, ("time", "series"))
 

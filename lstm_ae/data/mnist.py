@@ -9,12 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock
 
 from lstm_ae import checks
+from lstm_ae.checks import Bounds
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
 
@@ -32,7 +34,10 @@ HALF_RANGE = 127.5  # bytes 0..255 to [-1, 1]
 log = logging.getLogger("lstm_ae")
 
 
-def load_mnist(root: str, features: int, sequences: int | None) -> SequenceData:
+@checks.checked
+def load_mnist(
+    root: str, features: Literal[28, 1], sequences: Annotated[int, Bounds(at_least=100)] | None
+) -> SequenceData:
     """Returns MNIST, stored as bytes and scaled to [-1, 1] per batch. Its own test images are the test part.
 
     Source: LeCun, Cortes and Burges, through `torchvision.datasets.MNIST`.
@@ -45,16 +50,11 @@ def load_mnist(root: str, features: int, sequences: int | None) -> SequenceData:
     Raises:
         ValueError: the files cannot be downloaded; the text says which files to put where.
     """
-    if features not in (1, SIDE):
-        raise ValueError(
-            f"`features` must be 28 (a row per step) or 1 (a pixel), got {features}. Use dataset=mnist_rows."
-        )
     folder = Path(root).expanduser()
     notes = provide(folder)
     mnist = _torchvision().datasets.MNIST
     train, test = mnist(str(folder), train=True), mnist(str(folder), train=False)
     kept = len(train.data) if sequences is None else sequences
-    checks.at_least("sequences", kept, 100)
     images, labels = (torch.cat([getattr(train, part)[:kept], getattr(test, part)]) for part in ("data", "targets"))
     length = SIDE * SIDE // features
     return SequenceData(

@@ -3,23 +3,27 @@
 import csv
 import json
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
+from lstm_ae import checks
 from lstm_ae.anomaly.period import window_of
+from lstm_ae.checks import Bounds, Count
 from lstm_ae.data.frames import from_frame
 from lstm_ae.data.sequences import SequenceData
 
 NORMAL = 0.15  # of a series, which NAB leaves for learning
 
 
+@checks.checked
 def load_nab(
     path: str,
     series: str,
-    normal: int | float | None = None,
-    window: int | str = "auto",
-    stride: int = 1,
+    normal: Annotated[float, Bounds(above=0)] | None = None,
+    window: Count | Literal["auto"] = "auto",
+    stride: Count = 1,
     scaling: str = "standard",
 ) -> SequenceData:
     """Returns the windows of a series, with a flag a row; its first rows train and validate, and the rest is tested.
@@ -49,7 +53,7 @@ def load_nab(
     frame = frame[~frame["timestamp"].duplicated()].reset_index(drop=True)  # the hour that the clock is put back
     chosen = normal if normal is not None else _train_rows(root / "index.csv", series) or NORMAL
     first = round(chosen * len(frame)) if chosen < 1 else int(chosen)
-    rows = window_of(frame["value"].to_numpy()[:first]) if window == "auto" else int(window)
+    rows = window_of(frame["value"].to_numpy()[:first]) if window == "auto" else window
     label = "anomaly" if frame["anomaly"].any() else None
     return from_frame(
         frame, time="timestamp", features=["value"], label=label, normal=first, window=rows, stride=stride,

@@ -82,7 +82,9 @@ class Rescaling:
             series: The series of each, or of all.
             labels: The class of each.
         """
-        shift, scale = (one.expand(raw.shape[0], -1) for one in self._scalers(raw, series))
+        shift, scale = self._scalers(raw, series)
+        if not torch.onnx.is_in_onnx_export():  # there it would take eighteen nodes, and values are spread in any case
+            shift, scale = (one.expand(raw.shape[0], -1) for one in (shift, scale))
         scaled = raw.sub(shift.unsqueeze(1)).div_(scale.unsqueeze(1))
         zeros = torch.zeros(raw.shape[0], dtype=torch.int64)
         batch = Batch(scaled, lengths=lengths, labels=labels, scale=scale, index=zeros, starts=zeros)

@@ -1,6 +1,7 @@
 """Scaling: each value less a shift, over a scale. Fitted on the training subset's time steps and on nothing else."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,12 +85,15 @@ class Scaling:
         lengths: Int[np.ndarray, " sequences"],
         series_of_step: Int[np.ndarray, " steps"] | None,
         seen: Bool[np.ndarray, " steps"],
+        place: Callable[[int], str] = "row {}".format,
     ) -> FittedScaling:
         """Returns the scalers of all sequences, fitted on the rows of the table that `seen` marks.
 
         `stored` holds `method`, the pooled `shift` and `scale` (features,), and with a scaler a series
         `series_shift` and `series_scale` (series, features), and where a new series gets a scaler of its own first
         rows, their number `first_rows`.
+
+        `place` names a row in errors.
 
         Raises:
             ValueError: nothing was seen, or the first step of a sequence is 0 where the method is `relative`.
@@ -98,7 +102,7 @@ class Scaling:
             seen = np.ones_like(seen)
         method = {"method": np.array(self.method)}
         if self.method == "relative":
-            first, largest = _relative(values.float(), starts, lengths, seen)
+            first, largest = _relative(values.float(), starts, lengths, seen, place)
             stored = method | {"shift": np.zeros_like(largest.numpy()), "scale": largest.numpy()}
             return FittedScaling(first, first * largest, torch.arange(len(starts)), stored)
         if self.method in ("none", "fixed"):
@@ -115,7 +119,9 @@ class Scaling:
         return fitted.of(values, starts, series_of_step)
 
 
-def _relative(values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndarray) -> tuple[Tensor, Tensor]:
+def _relative(
+    values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndarray, place: Callable[[int], str]
+) -> tuple[Tensor, Tensor]:
     """Returns the first value of each sequence (its first that is not missing), and the largest change in training."""
     first = values[starts].clone()
     for offset in range(1, int(lengths.max())):
@@ -125,7 +131,12 @@ def _relative(values: Tensor, starts: Tensor, lengths: np.ndarray, seen: np.ndar
         later = values[(starts + offset).clamp(max=len(values) - 1)]
         first = torch.where(first.isnan() & inside, later, first)
     if (first == 0).any():
-        raise ValueError("`scaling=relative` divides by the first step of a sequence, and one is 0. Use minmax.")
+        sequence, feature = (int(one) for one in (first == 0).nonzero()[0])
+        begins = place(int(starts[sequence]))
+        raise ValueError(
+            f"`scaling=relative` divides by the first step of a sequence, and that of feature {feature} is 0 in the "
+            f"sequence that begins at {begins}. Use minmax, or mend the data."
+        )
     first = first.nan_to_num(1.0)  # of a feature that a whole sequence lacks
     unseen_before = np.concatenate([[0], np.cumsum(~seen)])
     begin = starts.numpy()

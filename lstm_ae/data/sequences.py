@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SHOWN = 6  # features that `repr` names
+
+
 @dataclass(frozen=True)
 class SequenceData:
     """Every sequence of a dataset, unscaled, with what splits, scalers and figures need to know of it.
@@ -105,6 +108,14 @@ class SequenceData:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __repr__(self) -> str:
+        steps = f"{self.shortest} to {self.length}" if self.is_ragged else self.length
+        names = ", ".join(self.feature_names[:SHOWN]) + (", ..." if self.features > SHOWN else "")
+        return (
+            f"SequenceData({len(self)} sequences, {int(self.test.sum())} of them test, of {steps} steps with "
+            f"{self.features} features: {names})"
+        )
+
     @property
     def features(self) -> int:
         """Values a time step."""
@@ -166,7 +177,15 @@ class SequenceData:
     def fit_scaling(self, index: np.ndarray) -> FittedScaling:
         """Returns the scalers of all sequences, fitted on the steps that the sequences at `index` cover."""
         lengths = np.broadcast_to(self.lengths, len(self))
-        return self.scaling.fit(self.values, self.starts, lengths, self.series_of_step, self.steps_of(index))
+        seen = self.steps_of(index)
+        return self.scaling.fit(self.values, self.starts, lengths, self.series_of_step, seen, self.place)
+
+    def place(self, row: int) -> str:
+        """Returns what errors call a row of `values`: with its series and its time, where it has them."""
+        series = None if self.series_of_step is None else self.series_names[self.series_of_step[row]]
+        time = None if self.time_of_step is None or self.times is None else self.times[self.time_of_step[row]]
+        known = ", ".join(str(one) for one in (series, time) if one is not None)
+        return f"row {row}" + (f" ({known})" if known else "")
 
     def sharing_steps(self, index: np.ndarray, others: np.ndarray) -> Bool[np.ndarray, " batch"]:
         """Returns which of the sequences at `index` have a time step in common with one of `others`."""
@@ -230,10 +249,9 @@ class SequenceData:
         wrong, what = (infinite, "infinite") if infinite.any() else (self.values.isnan(), "missing (NaN)")
         if what == "infinite" or self.missing == "error":
             row, feature = (int(one) for one in wrong.nonzero()[0])
-            of = f" ({self.series_names[self.series_of_step[row]]})" if self.series_of_step is not None else ""
             cure = "Mend the data" if what == "infinite" else "Use missing=mask, or mend the data"
             raise ValueError(
-                f"`values` must be finite, and row {row}{of} of feature {self.feature_names[feature]!r} is {what} "
+                f"`values` must be finite, and {self.place(row)} of feature {self.feature_names[feature]!r} is {what} "
                 f"({int(wrong.sum())} values are). {cure}."
             )
         void = self.values.isnan().all(dim=0)

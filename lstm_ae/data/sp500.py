@@ -2,28 +2,35 @@
 
 import difflib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
 from lstm_ae import checks
+from lstm_ae.checks import Bounds, Count, Share
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
 
+COLUMN = "close"
+LARGEST = float(np.finfo(np.float32).max)
+ZONE = r"(?<=\d)\s*(Z|[+-]\d\d:?\d\d)$"  # at the end of a date with a time
 
+
+@checks.checked
 def load_sp500(
     path: str | None,
     column: str,
     symbols: list[str] | None,
     start: str | None,
     end: str | None,
-    window: int,
-    stride: int,
-    test_share: float,
-    test_part: str,
-    scaling: str,
-    scaler_sees: str,
+    window: Annotated[int, Bounds(at_least=2)],
+    stride: Count,
+    test_share: Share,
+    test_part: Literal["latest", "shuffled"],
+    scaling: Literal["relative", "minmax", "standard", "none"],
+    scaler_sees: Literal["training", "everything"],
 ) -> SequenceData:
     """Returns every window of `window` consecutive trading days of one company, in dollars.
 
@@ -50,11 +57,10 @@ def load_sp500(
     Raises:
         ValueError: the file or one of the values above cannot be used; the text names the cure.
     """
-    checks.at_least("window", window, 2)
-    checks.at_least("stride", stride, 1)
-    checks.share("test_share", test_share)
-    checks.one_of("test_part", test_part, ("latest", "shuffled"))
-    checks.one_of("scaling", scaling, ("relative", "minmax", "standard", "none"))
+    if path is None and column != COLUMN:
+        raise ValueError(
+            f"`column` needs a file of prices, got {column!r} and no dataset.path. Use dataset.path=FILE.csv."
+        )
     prices = _shipped_prices() if path is None else read_prices(Path(path).expanduser(), column)
     prices = _select(prices, symbols, start, end)
     table = prices.stack().dropna().swaplevel().sort_index(level=0, sort_remaining=True)
@@ -74,6 +80,11 @@ def load_sp500(
         boundary = round(len(prices) * (1 - test_share))
         first, last = day_of_step[starts], day_of_step[starts + window - 1]
         starts = starts[(last < boundary) | (first >= boundary)]
+        if not len(starts):
+            raise ValueError(
+                f"`window` must fit on one side of the first tested day, got {window} days, and there are {boundary} "
+                f"before it and {len(prices) - boundary} from it on. Use a smaller window (dataset.window)."
+            )
         test = day_of_step[starts] >= boundary
     return SequenceData(
         values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),
@@ -100,7 +111,8 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"`path` must name a CSV file, and there is none at {path}. Use dataset.path=FILE.csv.")
     try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])  # NA is a symbol too
+        # NA is a symbol too, and 0001 another one than 1.
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(("symbol", "Name"), str))
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -109,18 +121,34 @@ def read_prices(path: Path, column: str) -> pd.DataFrame:
         raise ValueError(f"`path` must name a CSV file with rows, and {path} has none. Use dataset.path=FILE.csv.")
     symbol = "symbol" if "symbol" in frame else "Name"
     _require_columns(frame, path, ("date", symbol), column)
-    dates = pd.to_datetime(frame["date"], format="ISO8601", errors="coerce")
-    _refuse(frame["date"], dates.isna(), path, "has a date that cannot be read", "Write days as 2017-12-31")
-    values = pd.to_numeric(frame[column], errors="coerce")
+    days = _days(frame["date"], path)
+    raw = frame[column]
+    values = pd.to_numeric(raw, errors="coerce").astype(float)
     cure = f"Mend the file, or leave the {column} of that day empty"
-    _refuse(frame[column], values.isna() & frame[column].notna(), path, f"has text for a {column} price", cure)
-    _refuse(frame[column], np.isinf(values), path, f"has an infinite {column} price", cure)
+    _refuse(raw, raw.map(lambda one: isinstance(one, bool)), path, f"has a truth value for a {column} price", cure)
+    _refuse(raw, values.isna() & raw.notna(), path, f"has text for a {column} price", cure)
+    _refuse(raw, values.abs() == np.inf, path, f"has an infinite {column} price", cure)
+    _refuse(raw, values.abs() > LARGEST, path, f"has a {column} price that is too large", cure)
     _refuse(frame[symbol], frame[symbol].isna(), path, "has no symbol", "Give every row a symbol")
-    days = dates.dt.normalize()
-    labels = frame[symbol].astype(str) + " on " + days.dt.strftime("%Y-%m-%d")
+    labels = frame[symbol] + " on " + days.dt.strftime("%Y-%m-%d")
     _refuse(labels, labels.duplicated(), path, "repeats a day of a company", "Keep one row a company and day")
-    tidy = pd.DataFrame({"day": days, "symbol": frame[symbol].astype(str), "price": values})
+    tidy = pd.DataFrame({"day": days, "symbol": frame[symbol], "price": values})
     return tidy.pivot(index="day", columns="symbol", values="price").sort_index()
+
+
+def _days(dates: pd.Series, path: Path) -> pd.Series:
+    """Returns the days of a column of dates, as the clock of their one time zone has them.
+
+    Raises:
+        ValueError: a date cannot be read, or is of another time zone than the first.
+    """
+    text = dates.astype(str)
+    zone = text.str.extract(ZONE, expand=False).fillna("")
+    cure = "Write days as 2017-12-31"
+    _refuse(dates, zone != zone.iloc[0], path, "has a date of another time zone than the first", cure)
+    found = pd.to_datetime(text.str.replace(ZONE, "", regex=True), format="ISO8601", errors="coerce")
+    _refuse(dates, found.isna(), path, "has a date that cannot be read", cure)
+    return found.dt.normalize()
 
 
 def _shipped_prices() -> pd.DataFrame:
@@ -146,7 +174,9 @@ def _refuse(values: pd.Series, bad: "pd.Series[bool]", path: Path, problem: str,
     """Raises a ValueError that names the first bad row, as counted in the file (the header is line 1)."""
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {values.iloc[row]!r}. {cure}.")
+        value = values.iloc[row]
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {shown!r}. {cure}.")
 
 
 def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, end: str | None) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lstm_ae import checks
 from lstm_ae.anomaly.period import window_of
+from lstm_ae.checks import Count, Share
 from lstm_ae.data import columns, files, times, wide
 from lstm_ae.data.frames import from_frame
 from lstm_ae.data.normal import Normal
@@ -18,23 +19,24 @@ from lstm_ae.data.sequences import SequenceData
 Guess = str | Literal[False] | None
 
 
+@checks.checked
 def load_table(
     path: str | None,
-    layout: str = "long",
+    layout: Literal["long", "wide"] = "long",
     series: Guess = None,
     time: Guess = None,
     features: Sequence[str] | str | None = None,
     label: str | None = None,
     part: str | None = None,
     normal: Normal = None,
-    window: int | Literal["auto"] | None = None,
-    stride: int = 1,
+    window: Count | Literal["auto"] | None = None,
+    stride: Count = 1,
     short_series: str = "error",
     missing: str = "error",
     scaling: str = "standard",
     scaling_per: str = "pooled",
     unseen: int | Literal["pooled"] = "pooled",
-    test_share: float = 0.2,
+    test_share: Share = 0.2,
     test_by: str | None = None,
     unit: str = "value",
 ) -> SequenceData:
@@ -66,7 +68,6 @@ def load_table(
     Raises:
         ValueError: the table cannot be used; the text names file, line, column and cure.
     """
-    checks.one_of("layout", layout, ("long", "wide"))
     paths = files.find(path)
     first = files.sample(paths[0])
     if features is None:

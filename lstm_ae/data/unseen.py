@@ -77,7 +77,7 @@ class Schema:
         feature_names: In the model's order.
         unit: Of the values.
         classes: Names of the classes.
-        missing: As in training, see `lstm_ae.data.missing`. Whole series are filled in; a live row is not.
+        missing: As in training, see `lstm_ae.data.missing`.
         length: Steps of the longest sequence of training.
         window: Steps of the windows that it was trained on; None: whole sequences.
         layout: The columns `series`, `time` and `label` of its table, the `stride` of its windows, and in a wide table
@@ -93,6 +93,11 @@ class Schema:
     window: int | None
     layout: Mapping[str, Any]
     scaler: Rescaling
+
+    @property
+    def needs_whole_series(self) -> bool:
+        """Whether a chunk of a series is not enough: it is one sequence, interpolated, or scaled by its first rows."""
+        return self.window is None or self.missing == "interpolate" or "first_rows" in self.scaler.stored
 
     def read(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Sequences:
         """Returns sequences from an array, a list of arrays, or a table in the training layout.

@@ -1,7 +1,6 @@
 """From the parts that a job is given to components that fit each other."""
 
 import difflib
-import functools
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lstm_ae import splits
-from lstm_ae.checks import ConfigError
+from lstm_ae import checks, splits
+from lstm_ae.checks import ConfigError, NotNegative, Seed, WholeNumber
 from lstm_ae.data.scaling import FittedScaling
 from lstm_ae.data.sequences import SequenceData, SequenceSubset, coarser
+from lstm_ae.experiment.values import blaming, keyed, named
 from lstm_ae.optimizers import without_compiler
 from lstm_ae.run_dir import WEIGHTS, RunDir
 from lstm_ae.trained.loading import read_weights
@@ -23,7 +24,6 @@ from lstm_ae.trainer import Lesson, Trainer, Training
 from lstm_ae.types import Batch, Task
 
 Factory = Callable[..., Any]
-SEED_BOUND = 2**32  # of numpy and scikit-learn
 #: What to choose where a model does not fit a task, by what it produces.
 EXAMPLES = {
     "classes": "model=v4 with task=classification",
@@ -61,11 +61,16 @@ class Recipe:
     scheduler: Factory
     trainer: Factory
     config: Mapping[str, Any]
-    seed: int = 0
-    fold: int | None = None
+    seed: Seed = 0
+    fold: WholeNumber | None = None
     objective: str = "loss"
     evaluate_test: bool = True
     init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        hints = checks.hints(Recipe)
+        for name in ("seed", "fold", "objective", "evaluate_test", "init_from"):
+            checks.check(name, getattr(self, name), hints[name])
 
 
 @dataclass(frozen=True)
@@ -114,20 +119,19 @@ def assemble(recipe: Recipe) -> Components:
     Raises:
         ConfigError: a value cannot be used, or parts do not fit each other.
     """
-    check_seed(recipe.seed)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed)  # noqa: NPY002  # of libraries that draw from the global generator
     data = recipe.data
     splitter = make("split", recipe.split)
     task: Task = make("task", recipe.task, unit=data.unit)
     trainer: Trainer = make("trainer", recipe.trainer)
-    try:
+    with blaming("split", recipe.split, also=("split", "fold", "dataset")):
         train, validation, notes = splits.select(splitter, recipe.fold, data)
-    except (ValueError, TypeError, IndexError, StopIteration) as error:
-        known = isinstance(error, ValueError)
-        raise ConfigError(str(error) if known else f"In `split` ({named(recipe.split)}): {error!r}") from error
     if not data.test.any():
-        raise ConfigError("`dataset` leaves no test sequences. Use a larger dataset.test_share or more data.")
+        raise ConfigError(
+            "`dataset` leaves no test sequences. Use a larger dataset.test_share, a smaller dataset.window or "
+            "dataset.stride, or more data."
+        )
     scaling = data.fit_scaling(train)
     index = {"train": train, "validation": validation, "test": np.flatnonzero(data.test)}
     subsets = {name: SequenceSubset(data, one, scaling) for name, one in index.items()}
@@ -137,7 +141,8 @@ def assemble(recipe: Recipe) -> Components:
         task.check(data, subsets)
         batch = task.prepare(subsets["train"].batch(torch.arange(1)), training=False)
     except ValueError as error:
-        raise ConfigError(f"`task` ({named(recipe.task)}) does not fit the dataset: {error}") from error
+        reason = keyed("task", recipe.task, str(error))
+        raise ConfigError(f"`task` ({named(recipe.task)}) does not fit the dataset: {reason}") from error
     sizes = {"features": data.features, "time": batch.inputs.shape[1], "classes": len(data.classes)}
     model, more = _model(recipe, task, data, batch, sizes)
     if recipe.init_from is not None:
@@ -153,12 +158,6 @@ def assemble(recipe: Recipe) -> Components:
     return Components(data, subsets, scaling, task, trainer, training, given, recipe.seed, notes)
 
 
-def check_seed(seed: int) -> None:
-    """Refuses a seed that numpy and scikit-learn do not take."""
-    if not 0 <= seed < SEED_BOUND:
-        raise ConfigError(f"`seed` must be at least 0 and below {SEED_BOUND}, got {seed}. Use seed=0.")
-
-
 def make(group: str, factory: Factory, **known: Any) -> Any:
     """Returns what a factory makes; of what only the job knows it is given what it names and was not given before.
 
@@ -166,21 +165,36 @@ def make(group: str, factory: Factory, **known: Any) -> Any:
         ConfigError: the factory refuses its values.
     """
     given = {name: value for name, value in known.items() if name in open_parameters(factory)}
-    try:
+    with blaming(group, factory):
         return factory(**given)
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        raise ConfigError(f"In `{group}` ({named(factory)}): {error}") from error
 
 
-def target_of(factory: Any) -> Any:
-    """Returns the class or function that a factory calls."""
-    return factory.func if isinstance(factory, functools.partial) else factory
+def try_update(recipe: Recipe, components: Components) -> None:
+    """Takes one update of a copy of the parameters, and so finds an optimizer or a scheduler that cannot.
 
-
-def named(factory: Factory) -> str:
-    """Returns the dotted name of what a factory makes."""
-    target = target_of(factory)
-    return f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
+    Raises:
+        ConfigError: one of them raises, a learning rate is not a finite number of at least 0, or the scheduler ends
+            before the training.
+    """
+    parameters = [nn.Parameter(one.detach().clone()) for one in components.training.model.parameters()]
+    for one in parameters:
+        one.grad = torch.zeros_like(one)
+    updates, epochs = components.trainer.updates(components.subsets["train"]), components.trainer.epochs
+    with without_compiler():
+        optimizer = make("optimizer", recipe.optimizer, params=parameters)
+        scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=epochs)
+        with blaming("optimizer", recipe.optimizer):
+            optimizer.step()
+        with blaming("scheduler", recipe.scheduler):
+            scheduler.step(*[0.0] * isinstance(scheduler, ReduceLROnPlateau))
+    for group in optimizer.param_groups:
+        checks.check("optimizer.lr", float(group["lr"]), NotNegative)
+    planned = getattr(scheduler, "total_steps", updates)
+    if planned < updates:
+        raise ConfigError(
+            f"`scheduler.total_steps` must be at least the {updates} updates of the training, got {planned}. "
+            "Leave it out: it is then the right number."
+        )
 
 
 def open_parameters(factory: Factory) -> set[str]:

@@ -1,31 +1,27 @@
 """From Hydra's configuration to a job: nodes become factories, and what is wrong with a value is named by its key."""
 
-import difflib
 import functools
 import gc
-import inspect
 import json
 import logging
 import sys
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from beartype import BeartypeConf
-from beartype.door import is_bearable
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_ae import interrupts, terminal
-from lstm_ae.checks import ConfigError
+from lstm_ae import checks, interrupts, terminal
+from lstm_ae.checks import ConfigError, Seed
 from lstm_ae.data.sequences import SequenceData
-from lstm_ae.experiment import job
+from lstm_ae.experiment import job, keys, values
 from lstm_ae.experiment.assembly import Factory, Recipe, make
+from lstm_ae.experiment.overrides import lines, parse
 from lstm_ae.run_dir import ENDED, STATUS, RunDir
 from lstm_ae.types import Task
 
@@ -37,8 +33,6 @@ KNOWN = {
     "scheduler": {"optimizer", "total_steps", "T_max"},
 }
 GROUPS = ("split", "task", "model", "optimizer", "scheduler", "trainer")
-
-_WHOLE_NUMBERS_ARE_NUMBERS = BeartypeConf(is_pep484_tower=True)
 
 
 class JobError(HydraException):
@@ -66,6 +60,8 @@ def run(config: DictConfig) -> float:
         interrupts.end_with_sweep()
         _keep_off_terminal()
     try:
+        if not multirun:
+            keys.check_folder(cast(DictConfig, HydraConfig.instance().cfg), "hydra.run.dir")
         score = job.run(
             job.Job(
                 run_dir=run_dir,
@@ -117,6 +113,8 @@ def _keep_imports(modules: int) -> None:
 
 
 def _recipe(config: DictConfig, resolved: Mapping[str, Any], single: bool) -> Recipe:
+    keys.check(config)
+    checks.check("seed", config.seed, Seed)
     torch.manual_seed(config.seed)  # of modules that are nodes within the model's
     factories = {group: _factory(group, config[group]) for group in GROUPS}
     return Recipe(
@@ -142,12 +140,7 @@ def load(config: DictConfig) -> SequenceData:
 
 @functools.lru_cache(maxsize=1)
 def _load(node: str) -> SequenceData:
-    values = OmegaConf.create(json.loads(node))
-    factory = _factory("dataset", values)
-    try:
-        return cast(SequenceData, factory())
-    except (ValueError, TypeError, ArithmeticError) as error:
-        raise ConfigError(f"In `dataset` ({values._target_}): {error}") from error
+    return cast(SequenceData, make("dataset", _factory("dataset", OmegaConf.create(json.loads(node)))))
 
 
 def _factory(group: str, node: DictConfig | None) -> Factory:
@@ -156,62 +149,17 @@ def _factory(group: str, node: DictConfig | None) -> Factory:
     Raises:
         ConfigError: the node names nothing that can be imported, or a value of the wrong type or name.
     """
-    if node is None or "_target_" not in node:
+    if not isinstance(node, DictConfig) or "_target_" not in node:
         raise ConfigError(f"`{group}` must choose an option, got {node}. Use {group}=OPTION, see --help.")
-    try:
-        target = get_object(node._target_)
-    except Exception as error:  # importing a module of the user's own may raise anything
-        raise ConfigError(f"`{group}._target_` must name what can be imported, got {node._target_}: {error}") from error
     plain = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    values = {key: value for key, value in plain.items() if not key.startswith("_")}
-    given = KNOWN.get(group, set()) - set(values)
-    _check(group, target, values, [name for name in inspect.signature(target).parameters if name not in given])
+    target = values.find_target(group, plain, get_object)
+    own = {key: value for key, value in plain.items() if not key.startswith("_")}
+    values.check(group, target, own, KNOWN.get(group, set()), get_object)
     try:
         made: Factory = instantiate(plain | {"_partial_": True}, _convert_="all")
     except InstantiationException as error:
         raise ConfigError(f"In `{group}` ({node._target_}): {error.__cause__ or error}") from error
     return made
-
-
-def _check(group: str, target: Callable[..., Any], values: Mapping[str, Any], parameters: list[str]) -> None:
-    """Refuses values that the target has no parameter for, or whose type is not the annotated one."""
-    signature = inspect.signature(target)
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    hints = _type_hints(target)
-    for name, value in values.items():
-        if name not in signature.parameters and not open_ended:
-            near = difflib.get_close_matches(name, parameters, n=1)
-            cure = f"Did you mean {group}.{near[0]}?" if near else f"Use some of: {', '.join(parameters)}."
-            raise ConfigError(f"`{group}.{name}` is no parameter of {target.__qualname__}, got {value!r}. {cure}")
-        hint = hints.get(name)
-        if hint is not None and not _holds_components(value) and not _fits(value, hint):
-            expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-            default = signature.parameters[name].default
-            cure = (
-                "Give one such value." if default in (inspect.Parameter.empty, None) else f"Its default is {default!r}."
-            )
-            raise ConfigError(f"`{group}.{name}` must be of type {expected}, got {value!r}. {cure}")
-
-
-def _holds_components(value: Any) -> bool:
-    """Says whether Hydra makes something of a value, or of a part of it."""
-    if isinstance(value, Mapping):
-        return "_target_" in value or any(_holds_components(one) for one in value.values())
-    return isinstance(value, list) and any(_holds_components(one) for one in value)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(value, bool) and hint in (int, float):
-        return False
-    candidates = (value, tuple(value)) if isinstance(value, list) else (value,)  # YAML has no tuples
-    return any(is_bearable(candidate, hint, conf=_WHOLE_NUMBERS_ARE_NUMBERS) for candidate in candidates)
-
-
-def _type_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError):  # annotations that only a type checker can read
-        return {}
 
 
 def _keep_off_terminal() -> None:
@@ -242,7 +190,7 @@ def _check_sweep(config: DictConfig, run_dir: RunDir) -> None:
 
 def _again(run_dir: RunDir) -> str:
     """Returns the command that goes on with a run, or that trains what a dry run did not find."""
-    words = [word for word in HydraConfig.get().overrides.task if "dry_run" not in word]
+    words = lines(tuple(one for one in parse(*HydraConfig.get().overrides.task) if one.key_or_group != "dry_run"))
     return terminal.command(f"hydra.run.dir={terminal.quoted(str(run_dir.path))}", *words)
 
 

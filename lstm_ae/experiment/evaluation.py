@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lstm_ae.baselines import skill
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
-from lstm_ae.experiment.assembly import Components, make, open_parameters, target_of
+from lstm_ae.experiment.assembly import Components, make, open_parameters
+from lstm_ae.experiment.values import target_of
 from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate
 from lstm_ae.tasks import samples
 from lstm_ae.types import Baseline, Batch, Metric, Output, Report, Subset, Task, answering

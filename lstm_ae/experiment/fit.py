@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import ConstantLR
 from lstm_ae.checks import ConfigError
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job
-from lstm_ae.experiment.assembly import Factory, Recipe, named, target_of
+from lstm_ae.experiment.assembly import Factory, Recipe
+from lstm_ae.experiment.values import named, target_of
 from lstm_ae.plots import COMMON
 from lstm_ae.run_dir import METRICS, RunDir
 from lstm_ae.splits import Holdout

@@ -12,10 +12,11 @@ from typing import Any
 from lstm_ae import interrupts, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment, outputs, reuse
-from lstm_ae.experiment.assembly import Components, Recipe, assemble, make, named, open_parameters
+from lstm_ae.experiment.assembly import Components, Recipe, assemble, make, open_parameters, try_update
 from lstm_ae.experiment.checkpoints import Checkpoints, resume
 from lstm_ae.experiment.evaluation import measure, try_out
 from lstm_ae.experiment.slow_epochs import SlowEpochs
+from lstm_ae.experiment.values import named
 from lstm_ae.files import DamagedError
 from lstm_ae.printable import printable
 from lstm_ae.run_dir import CHECKPOINT, ENDED, ENVIRONMENT, METRICS, RunDir, RunDirError, signature
@@ -85,7 +86,12 @@ def try_before(recipe: Recipe) -> None:
     components = assemble(recipe)
     components.training.model.to("cpu")
     components.trainer.device = "cpu"
+    _try_all(recipe, components)
+
+
+def _try_all(recipe: Recipe, components: Components) -> None:
     try_out(components, recipe.objective)
+    try_update(recipe, components)
 
 
 @contextlib.contextmanager
@@ -157,7 +163,7 @@ def _run(job: Job) -> float:
         reuse.take_up(components, RunDir(reused))
     else:
         if job.single:
-            try_out(components, recipe.objective)
+            _try_all(recipe, components)
         _train(job, components, recipe.objective, own)
     outputs.write(run_dir, recipe, components, own)
     if job.figures:

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from lstm_ae.experiment.assembly import Components, Recipe, named
+from lstm_ae.experiment.assembly import Components, Recipe
 from lstm_ae.experiment.evaluation import measure
+from lstm_ae.experiment.values import named
 from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SAMPLES, SCALER, TASK, WEIGHTS, RunDir
 from lstm_ae.types import Report
 

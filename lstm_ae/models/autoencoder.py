@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.checks import Dropped, Layers, Units
 from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_layer, reversed_in_time, run, set_forget_bias
 from lstm_ae.types import Output
@@ -25,9 +26,9 @@ class Autoencoder(nn.Module):
         torch.Size([4, 50, 1])
     """
 
-    def __init__(self, features: int, hidden_size: int) -> None:
+    @checks.checked
+    def __init__(self, features: int, hidden_size: Units) -> None:
         super().__init__()
-        checks.at_least("hidden_size", hidden_size, 1)
         self.encoder = LSTM(features, hidden_size, batch_first=True)
         self.decoder = LSTM(hidden_size, features, batch_first=True)
 
@@ -78,24 +79,21 @@ class BottleneckAutoencoder(nn.Module):
         torch.Size([4, 3])
     """
 
+    @checks.checked
     def __init__(
         self,
         features: int,
-        hidden_size: int,
-        latent_size: int | None = None,
-        num_layers: int = 1,
+        hidden_size: Units,
+        latent_size: Units | None = None,
+        num_layers: Layers = 1,
         bidirectional: bool = False,
-        dropout: float = 0.0,
+        dropout: Dropped = 0.0,
         forget_bias: float = 1.0,
         reverse_target: bool = False,
     ) -> None:
         super().__init__()
-        checks.at_least("hidden_size", hidden_size, 1)
-        checks.at_least("num_layers", num_layers, 1)
-        checks.dropout(dropout)
         between = dropout if num_layers > 1 else 0.0  # nn.LSTM warns of dropout that has no place to go
         state_size = hidden_size * (2 if bidirectional else 1)
-        checks.at_least("latent_size", state_size if latent_size is None else latent_size, 1)
         self.encoder = LSTM(
             features, hidden_size, num_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.checks import Dropped, NotNegative, Units
 from lstm_ae.models.autoencoder import Autoencoder
 from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_and_max, last_step, run, set_chrono_bias, set_forget_bias
@@ -26,7 +27,8 @@ class InputClassifier(nn.Module):
 
     produces = frozenset({"classes"})
 
-    def __init__(self, features: int, time: int, classes: int, hidden_size: int) -> None:
+    @checks.checked
+    def __init__(self, features: int, time: int, classes: int, hidden_size: Units) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
         self.classifier = nn.Linear(features * time, classes)
@@ -50,7 +52,8 @@ class ReconstructionClassifier(nn.Module):
 
     produces = frozenset({"classes"})
 
-    def __init__(self, features: int, classes: int, hidden_size: int) -> None:
+    @checks.checked
+    def __init__(self, features: int, classes: int, hidden_size: Units) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(features, hidden_size)
         self.classifier = nn.Linear(features, classes)
@@ -75,10 +78,9 @@ class TwinClassifier(nn.Module):
 
     produces = frozenset({"classes"})
 
-    def __init__(self, features: int, classes: int, hidden_size: int, head_layers: int = 1) -> None:
+    @checks.checked
+    def __init__(self, features: int, classes: int, hidden_size: Units, head_layers: Literal[1, 2] = 1) -> None:
         super().__init__()
-        if head_layers not in (1, 2):
-            raise ValueError(f"`head_layers` must be 1 or 2, got {head_layers}. Use head_layers=1.")
         self.reconstructor = Autoencoder(features, hidden_size)
         self.recogniser = Autoencoder(features, hidden_size)
         last = nn.Linear(features, classes)
@@ -105,10 +107,9 @@ class StateClassifier(nn.Module):
 
     produces = frozenset({"classes"})
 
-    def __init__(self, features: int, classes: int, hidden_size: int, encoders: int = 1) -> None:
+    @checks.checked
+    def __init__(self, features: int, classes: int, hidden_size: Units, encoders: Literal[1, 2] = 1) -> None:
         super().__init__()
-        if encoders not in (1, 2):
-            raise ValueError(f"`encoders` must be 1 or 2, got {encoders}. Use encoders=1.")
         self.autoencoder = Autoencoder(features, hidden_size)
         self.encoder = LSTM(features, hidden_size, batch_first=True) if encoders == 2 else None
         self.classifier = nn.Linear(hidden_size, classes)
@@ -148,26 +149,22 @@ class PooledClassifier(nn.Module):
 
     produces = frozenset({"classes"})
 
+    @checks.checked
     def __init__(
         self,
         features: int,
         classes: int,
         time: int,
-        hidden_size: int,
+        hidden_size: Units,
         bidirectional: bool = True,
         pooling: Literal["last", "max", "mean", "both"] = "max",
-        dropout: float = 0.0,
-        input_noise: float = 0.0,
-        input_offset: float = 0.0,
+        dropout: Dropped = 0.0,
+        input_noise: NotNegative = 0.0,
+        input_offset: NotNegative = 0.0,
         chrono: bool = False,
         reconstruct: bool = True,
     ) -> None:
         super().__init__()
-        checks.at_least("hidden_size", hidden_size, 1)
-        checks.one_of("pooling", pooling, ("last", "max", "mean", "both"))
-        checks.at_least("input_noise", input_noise, 0)
-        checks.at_least("input_offset", input_offset, 0)
-        checks.dropout(dropout)
         self.encoder = LSTM(features, hidden_size, batch_first=True, bidirectional=bidirectional)
         width = hidden_size * (2 if bidirectional else 1)
         pooled_size = width * (2 if pooling == "both" else 1)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.checks import Dropped, Units
 from lstm_ae.models.autoencoder import Autoencoder
 from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_layer, last_step, run, set_forget_bias
@@ -25,7 +26,8 @@ class NextStepPredictor(nn.Module):
 
     produces = frozenset({"next_step"})
 
-    def __init__(self, features: int, hidden_size: int) -> None:
+    @checks.checked
+    def __init__(self, features: int, hidden_size: Units) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
@@ -51,7 +53,8 @@ class ShiftedSequencePredictor(nn.Module):
 
     produces = frozenset({"next_sequence"})
 
-    def __init__(self, features: int, hidden_size: int, hide_last: bool = False) -> None:
+    @checks.checked
+    def __init__(self, features: int, hidden_size: Units, hide_last: bool = False) -> None:
         super().__init__()
         self.reconstructor = Autoencoder(features, hidden_size)
         self.predictor = Autoencoder(features, hidden_size)
@@ -83,9 +86,9 @@ class ResidualPredictor(nn.Module):
 
     produces = frozenset({"next_sequence"})
 
-    def __init__(self, features: int, hidden_size: int, dropout: float = 0.0) -> None:
+    @checks.checked
+    def __init__(self, features: int, hidden_size: Units, dropout: Dropped = 0.0) -> None:
         super().__init__()
-        checks.dropout(dropout)
         self.reconstructor = Autoencoder(features, hidden_size)
         self.lstm = LSTM(features, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
@@ -126,13 +129,11 @@ class Forecaster(nn.Module):
 
     produces = frozenset({"horizon"})
 
+    @checks.checked
     def __init__(
-        self, features: int, hidden_size: int, horizon: int, reconstruct: bool = True, dropout: float = 0.0
+        self, features: int, hidden_size: Units, horizon: Units, reconstruct: bool = True, dropout: Dropped = 0.0
     ) -> None:
         super().__init__()
-        checks.at_least("hidden_size", hidden_size, 1)
-        checks.at_least("horizon", horizon, 1)
-        checks.dropout(dropout)
         self.horizon = horizon
         self.encoder = LSTM(features, hidden_size, batch_first=True)
         self.future = LSTM(hidden_size, hidden_size, batch_first=True)

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
+from lstm_ae.checks import NotNegative, Units, WholeNumber
 from lstm_ae.models.kernel import LSTM
 from lstm_ae.models.layers import Lengths, last_layer, run, set_forget_bias
 from lstm_ae.types import Output
@@ -33,14 +34,16 @@ class VariationalAutoencoder(nn.Module):
         (torch.Size([4, 50, 1]), torch.Size([4, 3]), ['kl'])
     """
 
+    @checks.checked
     def __init__(
-        self, features: int, hidden_size: int, latent_size: int, kl_weight: float = 0.001, warm_up: int = 0
+        self,
+        features: int,
+        hidden_size: Units,
+        latent_size: Units,
+        kl_weight: NotNegative = 0.001,
+        warm_up: WholeNumber = 0,
     ) -> None:
         super().__init__()
-        checks.at_least("hidden_size", hidden_size, 1)
-        checks.at_least("latent_size", latent_size, 1)
-        checks.at_least("kl_weight", kl_weight, 0)
-        checks.at_least("warm_up", warm_up, 0)
         self.loss_weights = {"kl": kl_weight}
         self.warm_up = warm_up
         self.encoder = LSTM(features, hidden_size, batch_first=True)

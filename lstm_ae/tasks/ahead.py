@@ -60,14 +60,16 @@ def score(name: str, batch: Batch, output: Output, predicted: Tensor, target: Te
 def by_horizon(parts: Iterable[Compared]) -> dict[str, list[Any]]:
     """Returns a row a step ahead: `horizon`, and the mean errors `NAME_mse` and `NAME_mae_unscaled` of each answer."""
     sums: dict[str, Tensor] = {}
-    counts = torch.zeros(1)
+    counts: dict[str, Tensor] = {}  # an answer may not be there for every batch
     for batch, target, counted, predicted in parts:
         there = torch.ones_like(target) if counted is None else counted
-        counts = counts + there.sum(dim=(0, 2))
         scale = 1.0 if batch.scale is None else batch.scale.abs().unsqueeze(1)
         for name, made in predicted.items():
             error = (made - target) * there
             for kind, values in (("mse", error.square()), ("mae_unscaled", error.abs() * scale)):
-                sums[f"{name}_{kind}"] = sums.get(f"{name}_{kind}", 0) + values.sum(dim=(0, 2))
-    columns = {name: (total / counts.clamp(min=1)).tolist() for name, total in sums.items()}
-    return {"horizon": list(range(1, len(counts) + 1)), **columns}
+                column = f"{name}_{kind}"
+                sums[column] = sums.get(column, 0) + values.sum(dim=(0, 2))
+                counts[column] = counts.get(column, 0) + there.sum(dim=(0, 2))
+    columns = {name: (total / counts[name].clamp(min=1)).tolist() for name, total in sums.items()}
+    steps = len(next(iter(columns.values()), []))
+    return {"horizon": list(range(1, steps + 1)), **columns}

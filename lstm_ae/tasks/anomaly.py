@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from lstm_ae import checks
 from lstm_ae.anomaly import thresholds
 from lstm_ae.baselines import Pca, Persistence
+from lstm_ae.checks import Count, Dropped, Share, WholeNumber
 from lstm_ae.tasks import alarms, anomaly_figures, detection, measures, sequence_scores
 from lstm_ae.tasks.sequence_scores import SequenceScores
 from lstm_ae.types import (
@@ -28,9 +29,6 @@ from lstm_ae.types import (
     present,
 )
 
-RULES = ("false_alarms", "quantile", "labels")
-ERRORS = ("reconstruction", "prediction")
-SPREADS = ("step", "window", "both")
 LEAST = -math.log(1 - thresholds.CONFIDENCE)  # false alarms that must be expected in the validation data, seeing none
 
 log = logging.getLogger("lstm_ae")
@@ -71,25 +69,20 @@ class Anomaly(Task):
         "reconstruction": anomaly_figures.reconstruction,
     }
 
+    @checks.checked
     def __init__(
         self,
-        error: str = "reconstruction",
-        spread: str = "step",
-        trimmed: float = 0.0,
-        threshold: str = "false_alarms",
+        error: Literal["reconstruction", "prediction"] = "reconstruction",
+        spread: Literal["step", "window", "both"] = "step",
+        trimmed: Dropped = 0.0,
+        threshold: Literal["false_alarms", "quantile", "labels"] = "false_alarms",
         rate: str | float = "1/1000",
-        share: float = 0.999,
-        minimum_length: int = 1,
-        merge_within: int = 0,
-        cool_down: int = 0,
+        share: Share = 0.999,
+        minimum_length: Count = 1,
+        merge_within: WholeNumber = 0,
+        cool_down: WholeNumber = 0,
         baselines: Baselines | None = None,
     ) -> None:
-        checks.one_of("error", error, ERRORS)
-        checks.one_of("spread", spread, SPREADS)
-        checks.one_of("threshold", threshold, RULES)
-        if not 0 <= trimmed < 1:
-            raise ValueError(f"`trimmed` must be a share of at least 0 and below 1, got {trimmed}. Use trimmed=0.05.")
-        checks.share("share", share)
         self.metrics = (Metric(f"{error}_mse", "squared scaled value"),)
         self.primary_metric, self.factors = self.metrics[0].name, {error: 1.0}
         self.predicts = error == "prediction"
@@ -116,19 +109,20 @@ class Anomaly(Task):
         detection.warn_of_labelled(data, subsets)
         if self.threshold == "labels" and getattr(data, "label_of_step", None) is None:
             raise ValueError("`threshold=labels` needs a flag a row. Use dataset.label=COLUMN, or threshold=quantile.")
-        if data.window is None:
-            self._check_sequences(data, subsets)
+        window: int | None = getattr(data, "window", None)
+        if window is None:
+            self._check_sequences(subsets)
             return
-        lost = (1 if self.predicts else 2) * (data.window - 1)
+        lost = (1 if self.predicts else 2) * (window - 1)
         steps = detection.calibrating(subsets["validation"], lost)
         if not steps:
             raise ValueError(
                 f"The validation data must have a stretch of at least {lost + 1} rows, in which a step has all of its "
-                f"windows of {data.window}, and have none. Use more data, or a smaller dataset.window."
+                f"windows of {window}, and have none. Use more data, or a smaller dataset.window."
             )
         self._check_rate(steps, "steps", detection.step_seconds(data))
 
-    def _check_sequences(self, data: Sequences, subsets: Mapping[str, Subset]) -> None:
+    def _check_sequences(self, subsets: Mapping[str, Subset]) -> None:
         """Refuses what whole sequences cannot be judged by."""
         if self.predicts:
             raise ValueError(

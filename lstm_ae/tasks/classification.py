@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from lstm_ae import checks, drawing, statistics
 from lstm_ae.baselines import LogisticRegression, MostFrequentClass
+from lstm_ae.checks import Dominance
 from lstm_ae.tasks import measures
 from lstm_ae.types import (
     Baselines,
@@ -99,15 +100,13 @@ class Classification(Task):
     baselines: Baselines = {"logistic_regression": LogisticRegression, "most_frequent_class": MostFrequentClass}
     figures: Figures = {"reconstruction": drawing.reconstruction, "confusion": draw_confusion}
 
+    @checks.checked
     def __init__(
         self,
-        reconstruction_dominance: float = 0.5,
+        reconstruction_dominance: Dominance = 0.5,
         class_weights: Literal["balanced"] | None = None,
         baselines: Baselines | None = None,
     ) -> None:
-        measures.check_dominance(reconstruction_dominance)
-        if class_weights is not None:
-            checks.one_of("class_weights", class_weights, ("balanced",))
         self.class_weights = class_weights
         self._weights: Tensor | None = None  # of the classes, once the training subset is known
         self.factors = {"reconstruction": reconstruction_dominance, "classification": 1 - reconstruction_dominance}

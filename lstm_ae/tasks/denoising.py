@@ -1,14 +1,18 @@
 """Give back the sequence that was read, without the noise that was added to it."""
 
 import dataclasses
+from typing import Annotated
 
 import torch
 
 from lstm_ae import checks
 from lstm_ae.baselines import Identity, LinearRegression
+from lstm_ae.checks import Bounds, Seed
 from lstm_ae.tasks import draws
 from lstm_ae.tasks.reconstruction import Reconstructing
 from lstm_ae.types import Baselines, Batch
+
+Noise = Annotated[float, Bounds(above=0, at_most=1e6, cure="Use task=reconstruction for no noise.")]
 
 
 class Denoising(Reconstructing):
@@ -32,8 +36,8 @@ class Denoising(Reconstructing):
 
     baselines: Baselines = {"identity": Identity, "linear_regression": LinearRegression}
 
-    def __init__(self, noise: float = 0.1, seed: int = 0, baselines: Baselines | None = None) -> None:
-        checks.above("noise", noise, 0, cure="Use task=reconstruction for no noise.")
+    @checks.checked
+    def __init__(self, noise: Noise = 0.1, seed: Seed = 0, baselines: Baselines | None = None) -> None:
         self.noise, self.seed = noise, seed
         self.baselines = self.baselines if baselines is None else baselines
 

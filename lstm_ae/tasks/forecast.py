@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lstm_ae import checks, drawing
 from lstm_ae.baselines import DriftForecast, LastValue, LinearRegression, SeasonalNaive
+from lstm_ae.checks import Dominance, Units
 from lstm_ae.tasks import ahead, measures, over_time
 from lstm_ae.tasks.ahead_figures import draw_forecast
 from lstm_ae.tasks.roll_out import roll_out
@@ -61,15 +62,14 @@ class Forecast(Task):
     }
     figures: Figures = {"reconstruction": drawing.reconstruction, "forecast": draw_forecast}
 
+    @checks.checked
     def __init__(
         self,
-        horizon: int = 5,
-        reconstruction_dominance: float = 0.5,
+        horizon: Units = 5,
+        reconstruction_dominance: Dominance = 0.5,
         unit: str = "value",
         baselines: Baselines | None = None,
     ) -> None:
-        checks.at_least("horizon", horizon, 1)
-        measures.check_dominance(reconstruction_dominance)
         self.horizon = horizon
         self.factors = {"reconstruction": reconstruction_dominance, "forecast": 1 - reconstruction_dominance}
         self.metrics = ahead.metrics("forecast", unit)
@@ -122,7 +122,7 @@ class Forecast(Task):
         """Yields the forecasts of each batch: of the model, directly and recursively, and of the baselines."""
         for batch, outputs in judged.batches():
             predicted = {name: present(output.prediction, "forecasts") for name, output in outputs.items()}
-            if batch.lengths is None and batch.observed is None:
+            if batch.lengths is None:
                 first = _first_steps(judged.answers["model"])
                 predicted[RECURSIVE] = roll_out(first, batch, batch.inputs.shape[1], self.horizon)
             yield batch, batch.targets, batch.target_observed, predicted

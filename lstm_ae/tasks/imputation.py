@@ -6,6 +6,7 @@ import torch
 
 from lstm_ae import checks
 from lstm_ae.baselines import Interpolation, TrainingMean
+from lstm_ae.checks import Seed, Share
 from lstm_ae.tasks import draws
 from lstm_ae.tasks.reconstruction import Reconstructing
 from lstm_ae.types import Baselines, Batch
@@ -30,8 +31,8 @@ class Imputation(Reconstructing):
 
     baselines: Baselines = {"mean": TrainingMean, "interpolation": Interpolation}
 
-    def __init__(self, hidden_share: float = 0.2, seed: int = 0, baselines: Baselines | None = None) -> None:
-        checks.share("hidden_share", hidden_share)
+    @checks.checked
+    def __init__(self, hidden_share: Share = 0.2, seed: Seed = 0, baselines: Baselines | None = None) -> None:
         self.hidden_share, self.seed = hidden_share, seed
         self.baselines = self.baselines if baselines is None else baselines
 

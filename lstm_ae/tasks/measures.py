@@ -69,12 +69,3 @@ def ends(interval: Interval) -> tuple[float, float] | str:
 def detached(measured: Mean) -> Mean:
     """Returns a term as a metric, without its gradient."""
     return measured[0].detach(), measured[1]
-
-
-def check_dominance(value: float) -> None:
-    """Refuses a weight of the reconstruction beyond 0 and 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(
-            f"`reconstruction_dominance` must lie in [0, 1], got {value}. "
-            "Use task.reconstruction_dominance=0.5 for equal weights."
-        )

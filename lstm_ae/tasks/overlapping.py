@@ -29,7 +29,7 @@ def over_usual(
         errors: As `spread` gives them.
         scale: What the errors of steps, and those of windows, are divided by; infinite where these play no part.
     """
-    step, window = errors.unflatten(-1, (2, scale.shape[1])).div(scale).unbind(dim=-2)
+    step, window = errors.reshape(*errors.shape[:-1], 2, scale.shape[1]).div(scale).unbind(dim=-2)
     return torch.where(step.sum(dim=-1, keepdim=True) > window.sum(dim=-1, keepdim=True), step, window)
 
 

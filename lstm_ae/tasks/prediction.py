@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lstm_ae import checks, drawing
 from lstm_ae.baselines import Autoregression, Drift, Persistence, PrevailingDirection
+from lstm_ae.checks import Dominance
 from lstm_ae.tasks import ahead, measures, over_time, samples
 from lstm_ae.tasks.ahead_figures import draw_multi_step, draw_prediction
 from lstm_ae.tasks.roll_out import roll_out
@@ -69,16 +70,15 @@ class Prediction(Task):
         "multi_step": draw_multi_step,
     }
 
+    @checks.checked
     def __init__(
         self,
-        reconstruction_dominance: float = 0.5,
+        reconstruction_dominance: Dominance = 0.5,
         steps: Literal["all", "last"] = "all",
         multi_step: bool = False,
         unit: str = "value",
         baselines: Baselines | None = None,
     ) -> None:
-        measures.check_dominance(reconstruction_dominance)
-        checks.one_of("steps", steps, ("all", "last"))
         self.factors = {"reconstruction": reconstruction_dominance, "prediction": 1 - reconstruction_dominance}
         self.steps = steps
         self.multi_step = multi_step

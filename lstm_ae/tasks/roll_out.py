@@ -20,15 +20,18 @@ def roll_out(
 
     Args:
         answer: A model or a baseline.
-        batch: Inputs of one length, without holes.
+        batch: Inputs of one length. What is predicted counts as observed.
         known: How many of its steps are read.
         steps: How many are predicted.
         ahead: How many of an answer's last steps lie ahead of its inputs and are fed back: 1 of one that predicts the
             next step at every step, all of one that predicts a horizon.
     """
     window, made = batch.inputs[:, :known], []
+    observed = None if batch.observed is None else batch.observed[:, :known]
     for _ in range(0, steps, ahead):
-        read = replace(batch, inputs=window, observed=None, target=None, target_observed=None)
+        read = replace(batch, inputs=window, observed=observed, target=None, target_observed=None)
         made.append(present(answer(read).prediction, "predictions")[:, -ahead:])
         window = torch.cat([window, made[-1]], dim=1)[:, -known:]
+        if observed is not None:
+            observed = torch.cat([observed, torch.ones_like(made[-1], dtype=torch.bool)], dim=1)[:, -known:]
     return torch.cat(made, dim=1)[:, :steps]

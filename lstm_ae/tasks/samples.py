@@ -110,12 +110,13 @@ def _series(data: Any) -> dict[str, Any]:
     """Returns whole series, of the first feature, with gaps as NaN."""
     count = min(MOST_SERIES, len(data.series_names))
     series = np.full((count, len(data.times)), np.nan, dtype=np.float32)
-    for one in range(count):
+    chosen = np.linspace(0, len(data.series_names) - 1, count).round().astype(int)  # the first are often the earliest
+    for row, one in enumerate(chosen):
         rows = data.series_of_step == one
-        series[one, data.time_of_step[rows]] = data.values[rows, 0].numpy()
+        series[row, data.time_of_step[rows]] = data.values[rows, 0].numpy()
     found = {
         "series": series,
-        "series_names": np.array(data.series_names[:count]),
+        "series_names": np.array(data.series_names)[chosen],
         "series_times": data.times,
         "series_total": np.array(len(data.series_names)),
     }

@@ -156,8 +156,6 @@ class Trained:
             ahead = first.shape[1]
             if steps <= ahead:
                 return first[:, :steps]
-        if batch.observed is not None:
-            raise ValueError("`forecast` beyond the model's own horizon needs sequences without missing values.")
         return roll_out(self.answer, batch, batch.inputs.shape[1], steps, ahead)
 
     def score_samples(self, x: Any, y: Sequence[Any] | np.ndarray | None = None) -> Scores:
@@ -186,7 +184,7 @@ class Trained:
         single = [place for place, one in enumerate(found.values) if schema.window in (None, len(one))]
         errors = self._errors_of(found, single) if single else {}
         for place in set(range(len(found))) - set(single):
-            stream = self.stream(None if found.series is None else found.series[place], found.names[place])
+            stream = self._stream(None if found.series is None else found.series[place], found.names[place])
             known = stream.extend(found.values[place]).values
             stream.require(len(found.values[place]))
             errors[place] = np.concatenate([known, stream.finish().values])
@@ -239,14 +237,21 @@ class Trained:
             called: Its name in messages.
 
         Raises:
-            ValueError: the model was not trained on windows, or its task has no error a step.
+            ValueError: the model was not trained on windows, or missing values were interpolated.
         """
         if self.schema.window is None:
             raise ValueError(
                 "`stream` needs a model that was trained on windows, and this one read whole sequences. "
                 "Train with window=N, or use score_samples."
             )
+        if self.schema.missing == "interpolate":
+            raise ValueError(
+                "`stream` cannot fill in as training did: missing=interpolate looks at later rows. "
+                "Train with missing=forward or missing=mask, or use score_samples."
+            )
+        return self._stream(series, called)
 
+    def _stream(self, series: str | None, called: str) -> Stream:
         def errors(rows: Tensor) -> tuple[Tensor, int]:
             batch = self.task.prepare(
                 self.schema.scaler.windows(rows, self.schema.window, series).batch, training=False
@@ -261,7 +266,7 @@ class Trained:
             return parts
 
         kept = None if self._usual is None else combined
-        return Stream(self.schema, errors, self.schema.window, self._step, called, kept)
+        return Stream(self.schema, errors, self.schema.window or 0, self._step, called, kept)
 
     def _errors(self, scaled: Scaled) -> tuple[Batch, Tensor]:
         """Returns the prepared batch, and the task's errors of the model's output, over the usual ones if known."""

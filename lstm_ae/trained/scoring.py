@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lstm_ae.data.missing import filled
 from lstm_ae.data.unseen import BATCH, Schema
 from lstm_ae.tasks.overlapping import MeanOverWindows
 
@@ -93,7 +94,8 @@ class Stream:
 
     A step's error is the mean over all windows whose targets contain it, so that its score is known when the last of
     these is complete: `window - 1` rows later, and at once where a window's last step is its only target. It does not
-    depend on how the rows are cut into chunks, nor on what came before the `window - 1` rows before it.
+    depend on how the rows are cut into chunks, nor on what came before the `window - 1` rows before it. Where training
+    filled in missing values with the value before, so does the stream.
 
     Args:
         schema: What the model knows of its data.
@@ -118,6 +120,8 @@ class Stream:
         self._combined = combined
         self._schema, self._errors, self._step, self._called = schema, errors, step, called
         self._held: Tensor
+        self._last: Tensor
+        self._means: MeanOverWindows
         self._begin()
 
     def update(self, row: Any) -> tuple[int, float] | None:
@@ -138,7 +142,9 @@ class Stream:
         if values.ndim != 2 or values.shape[1] != count:
             names = ", ".join(self._schema.feature_names)
             raise ValueError(f"A row must hold {count} values ({names}), got rows of the shape {tuple(values.shape)}.")
-        held = torch.cat([self._held, self._schema.checked(values, self._called)])
+        values = self._schema.checked(self._filled(values), self._called)
+        held = torch.cat([self._held, values])
+        self._last = torch.cat([self._last, values])[-1:]
         first, complete = self._means.known, len(held) - self.window + 1
         found = [
             self._means.add(*self._errors(held[begin : min(begin + BATCH, complete) + self.window - 1]))
@@ -171,11 +177,19 @@ class Stream:
     def _begin(self) -> None:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
+        self._last = torch.full((1, features), torch.nan)  # the last row, filled in
         twice = 1 if self._combined is None else 2
         self._means = MeanOverWindows(self.window, twice * features, partial=self._combined is None)
 
     def _scores(self, first: int, errors: np.ndarray) -> StepScores:
         return StepScores(first, rounded(errors if self._combined is None else self._combined(errors), self._step))
+
+    def _filled(self, values: Tensor) -> Tensor:
+        """Returns rows whose holes have the value before, where training filled in so."""
+        if self._schema.missing != "forward" or not bool(values.isnan().any()):
+            return values
+        known = torch.cat([self._last, values]).numpy()
+        return torch.from_numpy(filled(known, np.zeros(1, dtype=np.int64), "forward")[1:])
 
     def _by_name(self, row: Any) -> list[float]:
         missing = [name for name in self._schema.feature_names if name not in row.keys()]  # noqa: SIM118  # of pandas

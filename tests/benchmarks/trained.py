@@ -72,6 +72,15 @@ def scoring(features: int, hidden: int, window: int) -> None:
     print(f"{features} features, {hidden} units, windows of {window}: {ratio:.2f} of the bare pass, {rate:,.0f} rows/s")
 
 
+def row_of_a_stream(features: int, hidden: int, window: int) -> None:
+    """Milliseconds from a row to the score that it completes."""
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(folder, features, window, functools.partial(BottleneckAutoencoder, hidden_size=hidden))
+    rows, stream = iter(table(1200, features).drop(columns="time").to_numpy(np.float32)), trained.stream()
+    times = [seconds(lambda: stream.update(next(rows))) for _ in range(1200)][200:]
+    print(f"{features} features, {hidden} units, windows of {window}: {1e3 * statistics.median(times):.2f} ms a row")
+
+
 def window_by_onnx(name: str, model: functools.partial, task=Reconstruction) -> None:
     """Milliseconds of one window of 48 steps, all outputs."""
     import onnxruntime
@@ -106,6 +115,7 @@ def main() -> None:
         return
     for sizes in SIZES:
         scoring(*sizes)
+    row_of_a_stream(4, 64, 24)
     window_by_onnx("autoencoder", functools.partial(BottleneckAutoencoder, hidden_size=16))
     forecaster = functools.partial(Forecaster, hidden_size=16, horizon=6)
     window_by_onnx("forecaster", forecaster, functools.partial(Forecast, horizon=6))

@@ -27,7 +27,8 @@ gate's sum, before s or tanh; y' is what the rest of the model asks of the outpu
 How the work is cut. Values are stored as *rows*: one feature (or unit) of one step for all sequences of the batch,
 (time, features, batch), so that one vector instruction works on several sequences. The batch is cut into *tiles* of
 `Tile.lanes` sequences (the last one is filled up with zeros). A tile takes all steps before the next tile begins, so
-that what a step needs stays in the first-level cache; threads take tiles. Within a tile, products are summed in
+that what a step needs stays in the first-level cache; threads take tiles. A batch that fits one vector, such as a
+stream's window, is read in a tile of one vector where no gradient follows. Within a tile, products are summed in
 registers: the four gates of one unit forward, a few rows of U^T backward, a few columns of W for its gradient.
 
 Consequences. A sequence's numbers depend neither on the other sequences of the batch nor on the number of threads, and

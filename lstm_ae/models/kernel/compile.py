@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lstm_ae.models.kernel.spec import Spec
 from lstm_ae.models.kernel.threads import run_on_threads
 
 #: Functions that take one tile; threads call their `_task`.
-BY_TILE = ("forward", "backward")
+BY_TILE = ("forward", "forward_narrow", "backward")
 
 
 class Kernel:
@@ -39,7 +40,7 @@ class Kernel:
         self._tasks = {name: address(f"{name}_task") for name in BY_TILE}
 
     def run(self, name: str, tiles: int, *arguments: int) -> None:
-        """Calls `forward` or `backward` for every tile, on as many of torch's threads as have one.
+        """Calls a function of `BY_TILE` for every tile, on as many of torch's threads as have one.
 
         Args:
             name: Which function.
@@ -88,6 +89,7 @@ def compile_code(spec: Spec) -> bytes:
     module.triple = llvm.get_default_triple()
     emit_pack(module, spec)
     Forward(module, spec).emit()
+    Forward(module, replace(spec, tile=spec.tile.narrow), "forward_narrow").emit()
     Backward(module, spec).emit()
     for name in BY_TILE:
         emit_task(module, name)

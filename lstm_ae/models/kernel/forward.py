@@ -27,10 +27,11 @@ class Forward:
     Args:
         module: What the function becomes part of.
         spec: What it is made for.
+        name: Of the function, where it is another.
     """
 
-    def __init__(self, module: ir.Module, spec: Spec) -> None:
-        self.c = c = Builder(module, "forward", POINTERS, INTEGERS, spec.tile.width)
+    def __init__(self, module: ir.Module, spec: Spec, name: str = "forward") -> None:
+        self.c = c = Builder(module, name, POINTERS, INTEGERS, spec.tile.width)
         x, self.w, self.bias, hs, cs, saved, lengths, self.T, self.B, self.keep, reverse, _, n = c.arguments
         self.spec, self.steps = spec, Steps(c, self.T, reverse)
         lane = c.mul(n, spec.tile.lanes)

@@ -53,7 +53,9 @@ class Recurrence(torch.autograd.Function):
             keep: Whether backward may follow.
         """
         spec, (batch, time, _) = kernel.spec, x.shape
-        tiles, padded = rows.padded_batch(batch)
+        narrow = spec.tile.narrow
+        is_narrow = batch <= narrow.lanes and not keep
+        tiles, padded = rows.padded_batch(batch, narrow.lanes if is_narrow else spec.tile.lanes)
         packed = torch.empty(2 * spec.weights + GATES * spec.hidden)
         w = packed.data_ptr()
         wt = w + BYTES * spec.weights
@@ -67,7 +69,8 @@ class Recurrence(torch.autograd.Function):
         rows.put_state(h0, states[time if reverse else 0])
         rows.put_state(c0, memory[1])
         saved = torch.empty((tiles, time + 1 if keep else 1, spec.record))
-        kernel.run("forward", tiles, inputs.data_ptr(), w, bias, states.data_ptr(), memory.data_ptr(), saved.data_ptr(),
+        kernel.run("forward_narrow" if is_narrow else "forward", tiles,
+                   inputs.data_ptr(), w, bias, states.data_ptr(), memory.data_ptr(), saved.data_ptr(),
                    0 if steps is None else steps.data_ptr(), time, padded, keep, reverse)  # fmt: skip
         outputs = states[:time] if reverse else states[1:]
         if steps is not None:

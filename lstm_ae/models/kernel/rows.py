@@ -13,15 +13,15 @@ LINE = 16  # float32 numbers in a line of the cache
 ALIASED = 256  # float32 numbers: rows at multiples of this distance share few lines
 
 
-def padded_batch(batch: int) -> tuple[int, int]:
+def padded_batch(batch: int, lanes: int = LANES) -> tuple[int, int]:
     """Returns the tiles of a batch, and the numbers in a row.
 
     Rows at distances of a multiple of 1024 bytes would compete for a few lines of the cache, and a batch of 1024 would
     take up to twice the time: such a row is a line longer. At 512 bytes it is not, where it gains less than the copy
     of a gradient costs that arrives in rows without that line.
     """
-    tiles = -(-batch // LANES)
-    return tiles, tiles * LANES + (LINE if tiles * LANES % ALIASED == 0 else 0)
+    tiles = -(-batch // lanes)
+    return tiles, tiles * lanes + (LINE if tiles * lanes % ALIASED == 0 else 0)
 
 
 def to_rows(values: Float[Tensor, "batch time features"], padded: int) -> Float[Tensor, "time features padded"]:

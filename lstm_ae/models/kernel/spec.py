@@ -1,6 +1,6 @@
 """What a kernel is made for: the sizes of a layer and how the work is cut."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GATES = 4  # input, forget, cell, output: PyTorch's order
 CELL_GATE = 2  # the one with tanh; the others have the logistic function
@@ -33,6 +33,11 @@ class Tile:
     def lanes(self) -> int:
         """Sequences in a tile."""
         return self.width * self.vectors
+
+    @property
+    def narrow(self) -> "Tile":
+        """A tile of one vector, for a batch that is no larger, such as one window of a stream."""
+        return replace(self, vectors=1, group=1)
 
 
 # The fastest of those tried. A row of a tile must have 128 bytes or more: the rows of a batch of 128 lie 512 bytes
