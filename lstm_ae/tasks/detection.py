@@ -143,7 +143,7 @@ class Scored:
 
     def _parts(self, errors: np.ndarray) -> np.ndarray:
         """Returns the parts of the scores of steps, (steps, features); minus infinity where these have none."""
-        without: np.ndarray = np.isneginf(errors).all(axis=1)
+        without = np.asarray(np.isneginf(errors).all(axis=1))
         known = torch.from_numpy(np.where(without[:, None], 0.0, errors))
         parts: np.ndarray = over_usual(known, torch.from_numpy(self.error_scale)).numpy()
         parts[without] = -np.inf
