@@ -24,7 +24,7 @@ SERIES = ["dataset=nab", "dataset.path=${oc.env:LSTM_AE_WAVES}", "dataset.series
 NEEDS = {
     "dataset=nab": SERIES,
     "experiment=anomaly": SERIES,
-    "task=anomaly": [*SERIES, "task.rate=1/10"],
+    "task=anomaly": [*SERIES, "task.rate=1/5"],
     "dataset=table": [*TABLE, "dataset.label=state"],
     "split=group_holdout": PRICES,
     "split=stratified": ["dataset=digits"],
