@@ -161,7 +161,7 @@ def test_the_subsets_are_recorded_so_that_the_same_split_is_seen(run_in, tmp_pat
         (["dataset=toy", "task=prediction", "model=predictor_v1"],
          "the task accepts next_sequence, and the model produces next_step. .* or model=predictor_v1 with task=last_d"),
         (["task=classification", "dataset=digits", "model=v4", "task.reconstruction_dominance=2"],
-         r"`reconstruction_dominance` must lie in \[0, 1\], got 2"),
+         "`task.reconstruction_dominance` must be at most 1, got 2"),
         (["dataset=sp500", "task=prediction", "model=predictor_v3", "task.multi_step=true", "dataset.window=4",
           "dataset.symbols=[AAPL]"], "`dataset.window` must be at least 5, and the same .*, to be halved by .*, got 4"),
     ],

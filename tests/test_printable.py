@@ -60,6 +60,6 @@ def test_the_refusal_of_a_directory_shows_its_keys_without_control_characters(co
 
 def test_the_error_of_a_job_is_logged_and_shown_without_control_characters(capsys, monkeypatch):
     monkeypatch.setattr(cli, "_main", lambda: (_ for _ in ()).throw(ValueError(f"first {RED}\nsecond")))
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which is set for the rest of the process
     assert cli.report_errors() == 1
     assert capsys.readouterr().err.startswith(f"Error: ValueError: first {SHOWN}\nsecond\n")
