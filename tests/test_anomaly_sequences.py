@@ -100,7 +100,7 @@ def test_some_classes_are_normal_and_not_all(normal):
     ("options", "message"),
     [
         ({"error": "prediction"}, "`error=prediction` needs windows of one length"),
-        ({"rate": "1/day"}, "`rate` must be false alarms a sequence, such as 1/100"),
+        ({"rate": "1/day"}, "`task.rate` must be false alarms a sequence, such as 1/100"),
         ({"rate": "1/1000"}, "sequences cannot show 1/1000: that takes 2303"),
     ],
 )
