@@ -202,7 +202,7 @@ def test_the_blocks_about_a_model_mean_what_the_page_says(followed):
     assert [len(one) for one in names["listed"]] == [48, 44]
     assert names["following"].shape == (4, 24, 2)
     assert abs(names["following"][:, :, 0] - 60).max() < 20  # degrees, not scaled values
-    assert names["step"] == 400 - 48
+    assert names["step"] == 400 - 6  # the horizon: a step is scored by the windows that forecast it
     assert len(names["by_feature"]) == 2
     assert len(names["found"]) == len(names["latents"])
     assert len(pd.read_csv(path / "scores.csv")) == 1600
