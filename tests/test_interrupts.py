@@ -1,5 +1,6 @@
 """A signal ends a run as Ctrl-C does, and workers end with the process that started them."""
 
+import functools
 import json
 import os
 import signal
@@ -104,7 +105,8 @@ def test_the_sweeps_own_process_killed_leaves_no_worker_and_the_same_command_at_
         sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "seed=0,1", "trainer.epochs=400",
         "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path / 'sweep'}",
     ]  # fmt: skip
-    first = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background ignores
+    first = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heard)
     jobs = [tmp_path / "sweep" / str(job) for job in range(2)]
     while not all((job / "checkpoint.pt").exists() for job in jobs) and first.poll() is None:
         time.sleep(0.05)
