@@ -14,6 +14,7 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
@@ -37,11 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+#: How layers choose without `--kernel`.
+OWN_CHOICE = pytest.StashKey[Any]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Has all layers of this process use the kernel wherever they can, or never, if that is asked for."""
     if config.getoption("--kernel") != "auto":
         from lstm_ae.models.kernel import LSTM
 
+        config.stash[OWN_CHOICE] = LSTM._pays
         LSTM._pays = lambda self, input: config.getoption("--kernel") == "true"  # type: ignore[method-assign]
 
 

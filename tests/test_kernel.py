@@ -23,6 +23,7 @@ from lstm_ae.models.kernel import LSTM, cache, choice, notices, processor, unava
 from lstm_ae.models.kernel import compile as compilation
 from lstm_ae.models.kernel.spec import AVX2, AVX512_LARGE, AVX512_SMALL, GATES, LANES, Spec, Tile
 from tests import kernel_reference as reference
+from tests.conftest import OWN_CHOICE
 
 ROOT = Path(__file__).parents[1]
 needs_kernel = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
@@ -32,6 +33,14 @@ needs_kernel = pytest.mark.skipif(unavailable() is not None, reason=str(unavaila
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTM_AE_KERNEL_CACHE", str(tmp_path_factory.mktemp("kernel")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_choice(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Undoes `--kernel`, which is for all other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LSTM, "_pays", pytestconfig.stash.get(OWN_CHOICE, LSTM._pays))
         yield
 
 
