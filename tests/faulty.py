@@ -1,6 +1,6 @@
 """A disk whose n-th operation goes wrong, and commands that run on one.
 
-python -m tests.faulty '{"at": 3, "fault": "torn", "root": "/tmp/sweep"}' OVERRIDE...
+python -m tests.faulty '{"at": 3, "fault": "torn", "root": "FOLDER"}' OVERRIDE...
 """
 
 import errno

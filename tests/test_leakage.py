@@ -23,7 +23,7 @@ TABLE = ["dataset.series=machine", "dataset.time=timestamp"]
 WINDOWS = [*TABLE, "dataset.label=null", "dataset.features=[temp,vibration]", "dataset.window=5"]
 CLASSES = ["dataset.label=state", "task=classification", "task.reconstruction_dominance=0", "model=mean_classifier"]
 WEIGHTED = [*CLASSES, "task.class_weights=balanced"]
-#: The option that decides what a small job is made of, and the overrides beside it.
+#: The option under test, and the other overrides of a small job.
 JOBS = {
     **{f"toy {split}": ("dataset=toy", [f"split={split}", *more])
        for split, more in {"holdout": [], "holdout_tenth": [], "kfold": ["fold=1"], "whole": []}.items()},

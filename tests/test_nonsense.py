@@ -99,7 +99,7 @@ def tried(config: DictConfig, keys: list[str], values: Mapping[str, Any]) -> lis
         try:
             OmegaConf.update(changed, key, values[label], merge=False)
             said = answer(changed)
-        except OmegaConfBaseException as error:  # a run-level key has a type of its own
+        except OmegaConfBaseException as error:  # run-level keys are typed
             said = str(error)
         except Exception as error:  # it would end in a traceback
             complaints.append(f"{key}={label}: {error!r}")

@@ -1,4 +1,4 @@
-"""What a file contains reaches the terminal without its control characters, by whatever way."""
+"""Text from files reaches the terminal without its control characters, from every command."""
 
 import json
 import logging

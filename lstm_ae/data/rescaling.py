@@ -52,7 +52,7 @@ class Rescaling:
         return str(self.stored["method"])
 
     def see(self, series: str, values: Float[Tensor, "steps features"]) -> None:
-        """Fits the scaler of a series that training did not see, where it gets one of its own first rows.
+        """Fits a scaler to the first rows of a series that training did not see, where the dataset is scaled so.
 
         A feature that these rows lack has the pooled scaler.
         """

@@ -38,7 +38,7 @@ def check(key: str, target: Callable[..., Any], values: Mapping[str, Any], known
     Args:
         key: The key of its node, such as `model`.
         target: What builds it.
-        values: By parameter; a mapping with a `_target_` is a component of its own, and checked as such.
+        values: By parameter; a mapping with a `_target_` is another component, and its values are checked too.
         known: The parameters that the job gives it.
         find: Imports what a `_target_` names.
 
