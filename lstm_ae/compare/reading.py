@@ -51,38 +51,27 @@ def find(paths: Iterable[str | Path], problems: list[str]) -> Iterator[tuple[str
 
 def _walk(root: str, problems: list[str]) -> Iterator[tuple[tuple[int, int], str, set[str]]]:
     """Yields each run below `root` with its identity on the disk; does not search inside a run."""
-    stack, visited = [root], set()
-    while stack:
-        folder = stack.pop()
-        try:
-            stat = os.stat(folder)  # noqa: PTH116
-            identity = stat.st_dev, stat.st_ino
-            with os.scandir(folder) as scan:
-                entries = list(scan)
-            files = {entry.name for entry in entries if entry.name in (STATUS, CONFIG, METRICS)}
-            below = [entry for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
-        except OSError as error:
-            problems.append(f"{folder}: cannot be read: {error.strerror}.")
-            continue
-        if identity in visited:  # a link to a folder seen before
-            continue
+
+    def refuse(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be read: {error.strerror}.")
+
+    visited = set()
+    for folder, below, files in os.walk(root, onerror=refuse, followlinks=True):
+        stat = os.stat(folder)  # noqa: PTH116
+        identity = stat.st_dev, stat.st_ino
+        found = {STATUS, CONFIG, METRICS}.intersection([*below, *files])
+        is_run = bool({STATUS, CONFIG} & found) or ".hydra" in below
+        if is_run and identity not in visited:
+            yield identity, folder, found
+        # A link may lead to a folder seen before, such as the one that it is in.
+        searched = not is_run and identity not in visited
+        below[:] = sorted((name for name in below if searched and not name.startswith(".")), key=_in_order)
         visited.add(identity)
-        if {STATUS, CONFIG} & files or any(entry.name == ".hydra" for entry in entries):
-            yield identity, folder, files
-        else:
-            stack += [entry.path for entry in sorted(below, key=_in_order, reverse=True)]
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _in_order(entry: os.DirEntry[str]) -> tuple[int, str]:
+def _in_order(name: str) -> tuple[int, str]:
     """Sort key that orders a sweep's jobs by number."""
-    return (int(entry.name) if entry.name.isdecimal() else -1), entry.name
+    return (int(name) if name.isdecimal() else -1), name
 
 
 def read_run(folder: str, files: set[str], problems: list[str]) -> dict[str, Any]:
@@ -149,10 +138,8 @@ def _is_gone(host: Any, pid: Any) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it belongs to another user, so it exists
-        return False
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)  # else it exists, and belongs to another user
     return False
 
 
