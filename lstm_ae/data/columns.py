@@ -70,7 +70,7 @@ def numbers(column: pd.Series, name: Any, place: Place) -> np.ndarray:
         row = int(np.flatnonzero(infinite)[0])
         raise ValueError(
             f"`features` must hold finite numbers, and {place(row)} of {name!r} is infinite ({int(infinite.sum())} "
-            "rows are). Mend the data, or leave these cells empty and use missing=mask."
+            "rows are). Mend the data, or leave these cells empty (of a table: missing=mask)."
         )
     return found
 

@@ -1,7 +1,5 @@
 """Daily prices of companies, as windows of consecutive trading days of one company."""
 
-import difflib
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,11 +8,12 @@ import torch
 
 from lstm_ae import checks
 from lstm_ae.checks import Bounds, Count, Share
+from lstm_ae.data import files
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData
+from lstm_ae.data.times import Place
 
 COLUMN = "close"
-LARGEST = float(np.finfo(np.float32).max)
 ZONE = r"(?<=\d)\s*(Z|[+-]\d\d:?\d\d)$"  # at the end of a date with a time
 
 
@@ -42,7 +41,8 @@ def load_sp500(
     skfolio. All of them survived these years, so that their mean rise is not that of companies picked in 1990.
 
     Args:
-        path: A long CSV with the columns `date` (year-month-day), `symbol` or `Name`, and prices; None: skfolio's.
+        path: A long table, CSV or Parquet, with the columns `date` (year-month-day), `symbol` or `Name`, and prices; or
+            a folder of such files; None: skfolio's prices.
         column: The price column of that CSV.
         symbols: The companies to keep, None for all.
         start: The first day, included.
@@ -61,7 +61,7 @@ def load_sp500(
         raise ValueError(
             f"`column` needs a file of prices, got {column!r} and no dataset.path. Use dataset.path=FILE.csv."
         )
-    prices = _shipped_prices() if path is None else read_prices(Path(path).expanduser(), column)
+    prices = _shipped_prices() if path is None else read_prices(path, column)
     prices = _select(prices, symbols, start, end)
     table = prices.stack().dropna().swaplevel().sort_index(level=0, sort_remaining=True)
     names = tuple(prices.columns)
@@ -102,41 +102,28 @@ def load_sp500(
     )
 
 
-def read_prices(path: Path, column: str) -> pd.DataFrame:
-    """Returns one column of a long CSV as a table with a row a day and a column a company.
+def read_prices(path: str, column: str) -> pd.DataFrame:
+    """Returns one column of a long table as a table with a row a day and a column a company.
 
     Raises:
         ValueError: the file is missing, empty or malformed; the text names the row and the cure.
     """
-    if not path.is_file():
-        raise ValueError(f"`path` must name a CSV file, and there is none at {path}. Use dataset.path=FILE.csv.")
+    paths = files.find(path)
+    header = files.header(paths[0])
+    symbol = "Name" if "Name" in header and "symbol" not in header else "symbol"
     try:
-        # NA is a symbol too, and 0001 another one than 1.
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(("symbol", "Name"), str))
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"`path` must name a CSV file, and {path} cannot be read as one: {error}") from error
-    if frame.empty:
-        raise ValueError(f"`path` must name a CSV file with rows, and {path} has none. Use dataset.path=FILE.csv.")
-    symbol = "symbol" if "symbol" in frame else "Name"
-    _require_columns(frame, path, ("date", symbol), column)
-    days = _days(frame["date"], path)
-    raw = frame[column]
-    values = pd.to_numeric(raw, errors="coerce").astype(float)
-    cure = f"Mend the file, or leave the {column} of that day empty"
-    _refuse(raw, raw.map(lambda one: isinstance(one, bool)), path, f"has a truth value for a {column} price", cure)
-    _refuse(raw, values.isna() & raw.notna(), path, f"has text for a {column} price", cure)
-    _refuse(raw, values.abs() == np.inf, path, f"has an infinite {column} price", cure)
-    _refuse(raw, values.abs() > LARGEST, path, f"has a {column} price that is too large", cure)
-    _refuse(frame[symbol], frame[symbol].isna(), path, "has no symbol", "Give every row a symbol")
-    labels = frame[symbol] + " on " + days.dt.strftime("%Y-%m-%d")
-    _refuse(labels, labels.duplicated(), path, "repeats a day of a company", "Keep one row a company and day")
-    tidy = pd.DataFrame({"day": days, "symbol": frame[symbol], "price": values})
+        frame, place = files.read(paths, ["date", symbol], None, [column])
+    except ValueError as error:
+        raise ValueError(str(error).replace("`features`", "`column`")) from error
+    symbols = frame[symbol].astype(object)
+    _refuse(symbols, symbols.isna(), place, "has no symbol", "Give every row a symbol")
+    tidy = pd.DataFrame({"day": _days(frame["date"], place), "symbol": symbols, "price": frame[column]})
+    again = tidy.duplicated(["day", "symbol"])
+    _refuse(symbols, again, place, "repeats a day of a company", "Keep one row a company and day")
     return tidy.pivot(index="day", columns="symbol", values="price").sort_index()
 
 
-def _days(dates: pd.Series, path: Path) -> pd.Series:
+def _days(dates: pd.Series, place: Place) -> pd.Series:
     """Returns the days of a column of dates, as the clock of their one time zone has them.
 
     Raises:
@@ -145,9 +132,9 @@ def _days(dates: pd.Series, path: Path) -> pd.Series:
     text = dates.astype(str)
     zone = text.str.extract(ZONE, expand=False).fillna("")
     cure = "Write days as 2017-12-31"
-    _refuse(dates, zone != zone.iloc[0], path, "has a date of another time zone than the first", cure)
+    _refuse(dates, zone != zone.iloc[0], place, "has a date of another time zone than the first", cure)
     found = pd.to_datetime(text.str.replace(ZONE, "", regex=True), format="ISO8601", errors="coerce")
-    _refuse(dates, found.isna(), path, "has a date that cannot be read", cure)
+    _refuse(dates, found.isna(), place, "has a date that cannot be read", cure)
     return found.dt.normalize()
 
 
@@ -158,25 +145,11 @@ def _shipped_prices() -> pd.DataFrame:
     return prices
 
 
-def _require_columns(frame: pd.DataFrame, path: Path, keys: tuple[str, ...], price: str) -> None:
-    for column in (*keys, price):
-        if column not in frame:
-            wanted = "`symbol` or `Name`" if column == "Name" else f"`{column}`"
-            near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
-            cure = f"Use dataset.column={near[0] if near else 'COLUMN'}, a column of prices."
-            if column != price:
-                cure = "Name the columns so, in the first line of the file, with commas between them."
-            found = ", ".join(map(str, frame.columns))
-            raise ValueError(f"`path` must have a column {wanted}; {path} has: {found}. {cure}")
-
-
-def _refuse(values: pd.Series, bad: "pd.Series[bool]", path: Path, problem: str, cure: str) -> None:
-    """Raises a ValueError that names the first bad row, as counted in the file (the header is line 1)."""
+def _refuse(values: pd.Series, bad: "pd.Series[bool]", place: Place, problem: str, cure: str) -> None:
+    """Raises a ValueError that names the first bad row."""
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        value = values.iloc[row]
-        shown = value.item() if isinstance(value, np.generic) else value
-        raise ValueError(f"`path`: line {row + 2} of {path} {problem}: {shown!r}. {cure}.")
+        raise ValueError(f"`path`: {place(row)} {problem}: {values.iloc[row]!r}. {cure}.")
 
 
 def _select(prices: pd.DataFrame, symbols: list[str] | None, start: str | None, end: str | None) -> pd.DataFrame:
