@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lstm_ae import baselines
+from lstm_ae.experiment import baselines as job_baselines
 from lstm_ae.experiment import evaluation
 from lstm_ae.experiment.configured import JobError
 from tests.test_data import write_prices
@@ -193,7 +194,7 @@ def test_baselines_are_fitted_once_for_all_jobs_that_learn_from_the_same_sequenc
 
     counted(baselines.LogisticRegression)
     counted(baselines.Pca)
-    monkeypatch.setattr(evaluation, "_kept", evaluation._Kept())
+    job_baselines._kept.cache_clear()
     digits = ["dataset=digits", "evaluate_test=false", "figures=false", "trainer=smoke"]
     runs = [
         ["task=classification", "model=v1", "model.hidden_size=3"],

@@ -47,7 +47,8 @@ ALLOWED["experiment"] = {
 HYDRA = {"cli", "experiment"}
 #: Of `experiment`, what a job without Hydra goes through too.
 WITHOUT_HYDRA = (
-    "assembly", "checkpoints", "environment", "evaluation", "fit", "job", "outputs", "reuse", "slow_epochs", "values"
+    "assembly", "baselines", "checkpoints", "environment", "evaluation", "fit", "job", "outputs", "reuse",
+    "slow_epochs", "values",
 )  # fmt: skip
 
 

@@ -1,49 +1,33 @@
 """What a trained model is worth: one pass through the model gives metrics, baselines, skill, tables and figures."""
 
 import functools
-import hashlib
-import pickle
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lstm_ae.baselines import skill
-from lstm_ae.data.sequences import SequenceData, SequenceSubset
-from lstm_ae.experiment.assembly import Components, make, open_parameters
-from lstm_ae.experiment.values import target_of
-from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate
+from lstm_ae.data.sequences import SequenceSubset
+from lstm_ae.experiment.assembly import Components
+from lstm_ae.experiment.baselines import Prepared, fitted_baselines
+from lstm_ae.pooling import EVALUATION_BATCH, Pool, evaluate, loss_weights
 from lstm_ae.tasks import samples
-from lstm_ae.types import Baseline, Batch, Metric, Output, Report, Subset, Task, answering
+from lstm_ae.types import Batch, Metric, Output, Report, Task, answering
 
 TRIAL_SIZE = 64  # sequences on which everything is tried before training
 LOSS = Metric("loss", "loss")
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A subset whose batches the task has prepared as in evaluation."""
-
-    subset: Subset
-    task: Task
-
-    def __len__(self) -> int:
-        return len(self.subset)
-
-    def batch(self, positions: Tensor) -> Batch:
-        """Returns the prepared sequences at these positions."""
-        return self.task.prepare(self.subset.batch(positions), training=False)
-
-
 class OutputsOfSubset:
     """A subset with the outputs of the model and of the baselines, see `lstm_ae.types.EvaluatedSubset`."""
 
-    def __init__(self, subset: Subset, task: Task, answers: Mapping[str, Callable[[Batch], Output]]) -> None:
-        self.subset, self.answers = subset, answers
-        self._task = task
+    def __init__(
+        self, prepared: Prepared, answers: Mapping[str, Callable[[Batch], Output]], weights: Mapping[str, float]
+    ) -> None:
+        self.subset, self.answers = prepared.subset, answers
+        self._prepared, self._loss_weights = prepared, weights
 
     def batches(self) -> Iterator[tuple[Batch, Mapping[str, Output]]]:
         """Yields each prepared batch with the outputs by name."""
@@ -56,31 +40,16 @@ class OutputsOfSubset:
 
     @functools.cached_property
     def _computed(self) -> tuple[list[tuple[Batch, Mapping[str, Output]]], dict[str, dict[str, float]]]:
-        pools = {name: Pool(self._task) for name in self.answers}
-        prepared = Prepared(self.subset, self._task)
+        task = self._prepared.task
+        pools = {name: Pool(task) for name in self.answers}
         kept: list[tuple[Batch, Mapping[str, Output]]] = []
         for positions in torch.split(torch.arange(len(self.subset)), EVALUATION_BATCH):
-            batch = prepared.batch(positions)
+            batch = self._prepared.batch(positions)
             outputs = {name: answer(batch) for name, answer in self.answers.items()}
             for name, output in outputs.items():
-                pools[name].add(self._task.score(batch, output), output, len(batch))
+                pools[name].add(task.score(batch, output), output, len(batch))
             kept.append((batch, {name: output.without_latent() for name, output in outputs.items()}))
-        weights = getattr(self.answers["model"], "loss_weights", {})
-        return kept, {name: pool.means(weights) for name, pool in pools.items()}
-
-
-class ModelAnswer:
-    """A model as a function from a batch to an output, both on the CPU."""
-
-    def __init__(self, components: Components) -> None:
-        self._model = components.training.model.eval()
-        self._device = components.trainer.device
-        self.loss_weights = getattr(self._model, "loss_weights", {})
-
-    @torch.no_grad()
-    def __call__(self, batch: Batch) -> Output:
-        """Returns the model's output."""
-        return answering(self._model)(batch.to(self._device)).on_cpu()
+        return kept, {name: pool.means(self._loss_weights) for name, pool in pools.items()}
 
 
 class Outputs:
@@ -94,43 +63,48 @@ class Outputs:
     def __init__(self, components: Components, trial: bool = False) -> None:
         self.trial = trial
         self.judged = components.judged
-        self._task = components.task
-        self._subsets = dict(components.subsets)
-        if trial:
-            self._subsets = {name: _few(subset) for name, subset in self._subsets.items()}
-        model = ModelAnswer(components)
-        prepared = {name: Prepared(subset, self._task) for name, subset in self._subsets.items()}
-        output = model(prepared["train"].batch(torch.arange(1)))
-        self.latent = None if output.latent is None else tuple(output.latent.shape[1:])
-        self.copies = self._copies(prepared["train"].batch(torch.arange(1)))
-        self.baselines = _baselines(components, prepared, self.latent if not self.copies else None, trial)
-        self._answers: dict[str, Callable[[Batch], Output]] = {"model": model, **self.baselines}
+        subsets = {name: _few(one) if trial else one for name, one in components.subsets.items()}
+        prepared = {name: Prepared(one, components.task) for name, one in subsets.items()}
+        model = _answering_on_cpu(components)
+        first = prepared["train"].batch(torch.arange(1))
+        output = model(first)
+        latent = None if output.latent is None else tuple(output.latent.shape[1:])
+        self.copies = _copies(first, latent)
+        budget = None if self.copies else latent
+        self.baselines = fitted_baselines(components, prepared["train"], prepared["validation"], budget, keep=not trial)
+        answers: dict[str, Callable[[Batch], Output]] = {"model": model, **self.baselines}
+        weights = loss_weights(components.training.model)
+        self._of = {name: OutputsOfSubset(one, answers, weights) for name, one in prepared.items()}
 
     def __getitem__(self, subset: str) -> OutputsOfSubset:
-        if subset not in self._subsets:
+        if subset not in self._of:
             raise ValueError(
-                f"`evaluated` has {', '.join(self._subsets)}, got {subset!r}: evaluate_test=false does not use "
+                f"`evaluated` has {', '.join(self._of)}, got {subset!r}: evaluate_test=false does not use "
                 "test data. Use evaluated[evaluated.judged]."
             )
         return self._of[subset]
 
-    @functools.cached_property
-    def _of(self) -> dict[str, OutputsOfSubset]:
-        return {name: OutputsOfSubset(one, self._task, self._answers) for name, one in self._subsets.items()}
 
-    def _copies(self, batch: Batch) -> str | None:
-        """Returns why no baseline that compresses is even with the model; None where the model compresses."""
-        if batch.target is not None:
-            return None
-        if self.latent is None:
-            return "returns no latent, so it is not known whether it compresses"
-        steps, features = batch.inputs.shape[1:]
-        size, whole = int(np.prod(self.latent)), steps * features
-        return (
-            f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})"
-            if size >= whole
-            else None
-        )
+def _copies(batch: Batch, latent: tuple[int, ...] | None) -> str | None:
+    """Returns why no baseline that compresses is even with the model; None where the model compresses."""
+    if batch.target is not None:
+        return None
+    if latent is None:
+        return "returns no latent, so it is not known whether it compresses"
+    size, whole = math.prod(latent), math.prod(batch.inputs.shape[1:])
+    copies = f"copies: its latent ({size:,} values) is not smaller than the sequence ({whole:,})"
+    return copies if size >= whole else None
+
+
+def _answering_on_cpu(components: Components) -> Callable[[Batch], Output]:
+    """Returns the model as a function from a batch to an output, both on the CPU."""
+    answer, device = answering(components.training.model.eval()), components.trainer.device
+
+    @torch.no_grad()
+    def on_cpu(batch: Batch) -> Output:
+        return answer(batch.to(device)).on_cpu()
+
+    return on_cpu
 
 
 def measure(components: Components) -> tuple[dict[str, Any], Report]:
@@ -248,58 +222,3 @@ def _few(subset: SequenceSubset) -> SequenceSubset:
         _, first = np.unique(labels.numpy()[subset.index], return_index=True)
         positions = np.unique(np.concatenate([first[:TRIAL_SIZE], positions[: max(0, TRIAL_SIZE - len(first))]]))
     return SequenceSubset(subset.data, subset.index[positions], subset.scaling)
-
-
-@dataclass
-class _Kept:
-    """The baselines that were fitted last, for the next job of this process that learns from the same sequences.
-
-    Logistic regression on MNIST takes ten seconds, a third of a job of ten epochs.
-    """
-
-    data: SequenceData | None = None
-    inputs: str = ""
-    baselines: dict[Any, Baseline] = field(default_factory=dict)
-
-
-_kept = _Kept()
-
-
-def _baselines(
-    components: Components, prepared: Mapping[str, Prepared], latent: tuple[int, ...] | None, trial: bool
-) -> dict[str, Baseline]:
-    """Returns the task's baselines, fitted; those that need the model's budget are left out where there is none."""
-    train, validation = prepared["train"], prepared["validation"]
-    first = train.batch(torch.arange(1)).inputs
-    sizes = {"time": first.shape[1], "features": first.shape[2], "classes": len(components.data.classes)}
-    global _kept
-    kept = _Kept(components.data, _fingerprint(train, validation))
-    if not trial:
-        if _kept.data is kept.data and _kept.inputs == kept.inputs:
-            kept = _kept
-        _kept = kept
-    fitted = {}
-    for name, factory in components.task.baselines.items():
-        needs_latent = "latent" in open_parameters(factory)
-        if needs_latent and latent is None:
-            continue
-        given = (getattr(factory, "args", ()), getattr(factory, "keywords", {}))
-        # The class itself and not its name: a notebook's cell may redefine it.
-        key = (target_of(factory), pickle.dumps(given), latent if needs_latent else None, components.seed)
-        if key not in kept.baselines:
-            baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **sizes)
-            baseline.fit(train, validation, components.seed)
-            kept.baselines[key] = baseline
-        fitted[name] = kept.baselines[key]
-    return fitted
-
-
-def _fingerprint(train: Prepared, validation: Prepared) -> str:
-    """Returns a text that differs where baselines would learn from other sequences, or from others' preparation."""
-    digest = hashlib.blake2b(digest_size=16)
-    for prepared in (train, validation):
-        digest.update(np.ascontiguousarray(prepared.subset.index).data)
-        batch = prepared.batch(torch.arange(min(TRIAL_SIZE, len(prepared))))
-        for values in (batch.inputs, batch.target, batch.observed, batch.target_observed, batch.lengths, batch.labels):
-            digest.update(b"-" if values is None else values.contiguous().numpy().tobytes())
-    return digest.hexdigest()
