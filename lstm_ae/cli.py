@@ -121,7 +121,7 @@ def explain(error: Exception) -> str:
         return mistyped
     if isinstance(error, ValueError) and (unchosen := _unchosen_group()):
         return unchosen
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException | ConfigError):
         reason = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return f"{error}\n{reason}".rstrip()
     return f"{type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_ae.checks import ConfigError
 from lstm_ae.experiment.overrides import Overrides, lines
 from lstm_ae.metrics import text
 
@@ -70,17 +71,17 @@ def check_keep(keep: Any, jobs: int) -> None:
         jobs: Number of jobs per combination in stage one.
 
     Raises:
-        ValueError: it is none of these, or there are too few jobs for a standard error.
+        ConfigError: it is none of these, or there are too few jobs for a standard error.
     """
     count = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
     share = isinstance(keep, float) and 0 < keep < 1
     if not (count or share or keep == ONE_STANDARD_ERROR):
-        raise ValueError(
+        raise ConfigError(
             f"`hydra.sweeper.two_stage.keep` must be a count, a share below 1, or {ONE_STANDARD_ERROR}, got {keep!r}. "
             "The default is 0.5."
         )
     if keep == ONE_STANDARD_ERROR and jobs < MIN_JOBS_FOR_ERROR:
-        raise ValueError(
+        raise ConfigError(
             f"`hydra.sweeper.two_stage.keep={ONE_STANDARD_ERROR}` needs at least two jobs per combination in stage "
             f"one, got {jobs}. Use hydra.sweeper.two_stage.folds=[0,1]."
         )

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
-from lstm_ae.checks import ConfigError
+from lstm_ae import checks
 from lstm_ae.experiment import keys
 from lstm_ae.experiment.overrides import Overrides, lines, parse, split
 from lstm_ae.interrupts import SWEEP_PROCESS
@@ -49,12 +49,8 @@ class Sweep:
     def __init__(
         self, context: HydraContext, task_function: TaskFunction, config: DictConfig, gpu_memory: float
     ) -> None:
-        if gpu_memory <= 0:
-            raise SweepError(f"`hydra.sweeper.gpu_memory` must be above 0 GiB, got {gpu_memory}. The default is 2.")
-        try:
-            keys.check_folder(config, "hydra.sweep.dir")
-        except ConfigError as error:
-            raise SweepError(str(error)) from error
+        checks.above("hydra.sweeper.gpu_memory", gpu_memory, 0, cure="The default is 2 GiB.")
+        keys.check_folder(config, "hydra.sweep.dir")
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)

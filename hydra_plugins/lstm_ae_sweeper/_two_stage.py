@@ -10,6 +10,7 @@ from hydra_plugins.lstm_ae_sweeper import _results as results
 from hydra_plugins.lstm_ae_sweeper import _stages as stages
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
 from hydra_plugins.lstm_ae_sweeper._sweep import Sweep, log
+from lstm_ae import checks
 from lstm_ae.experiment.overrides import Overrides, lines, parse
 
 
@@ -32,7 +33,8 @@ class TwoStage:
         final_seeds: How many seeds the last training has: the first seed of the sweep, and those that follow it.
 
     Raises:
-        SweepError: the split has no folds, `folds` is not valid for it, or `final_seeds` is below 1.
+        ConfigError: `final_seeds` is below 1.
+        SweepError: the split has no folds, or `folds` is not valid for it.
     """
 
     def __init__(
@@ -55,10 +57,7 @@ class TwoStage:
                 f"`hydra.sweeper.two_stage.folds` must be folds in 0..{self._n_splits - 1}, each once, got "
                 f"{list(folds)}. Use [0]."
             )
-        if final_seeds < 1:
-            raise SweepError(
-                f"`hydra.sweeper.two_stage.final_seeds` must be at least 1, got {final_seeds}. The default is 3."
-            )
+        checks.at_least("hydra.sweeper.two_stage.final_seeds", final_seeds, 1, cure="The default is 3.")
         first_state = sweep.config.split.get("random_state")
         default_state = None if first_state is None else first_state + 1
         self._sweep, self._keep, self._overrides, self._final_seeds = sweep, keep, parse(*overrides), final_seeds
@@ -74,6 +73,7 @@ class TwoStage:
             given: The overrides of each combination.
 
         Raises:
+            ConfigError: `keep` is no rule.
             SweepError: some job cannot run, so that none was started; no combination is left; or some jobs failed.
         """
         if any(override.key_or_group == "fold" for overrides in given for override in overrides):
@@ -87,10 +87,7 @@ class TwoStage:
             self._sweep.show(second)
             log.info("Last training (of the winner): %s", self._sweep.folder / "final")
             return None
-        try:
-            stages.check_keep(self._keep, len(first) // len(combinations))
-        except ValueError as error:
-            raise SweepError(str(error)) from error
+        stages.check_keep(self._keep, len(first) // len(combinations))
         finals = [job for combination in combinations for job in self._finals(combination, epochs=1)]
         self._sweep.check([*first, *second], [*first, *second, *finals])
         with self._sweep.running():

@@ -86,10 +86,7 @@ class GridSweeper(Sweeper):
             return self._grid(combinations)
         from hydra_plugins.lstm_ae_sweeper._two_stage import TwoStage
 
-        rules = self._two_stage
-        stages = rules.keep, rules.folds, rules.overrides, rules.random_state, rules.final_seeds
-        two_stage = TwoStage(self._sweep, *stages)
-        return two_stage.run(combinations)
+        return TwoStage(self._sweep, **self._two_stage).run(combinations)
 
     def _grid(self, combinations: list[Overrides]) -> list[float | None] | None:
         sweep = self._sweep
