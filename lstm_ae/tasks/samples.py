@@ -72,23 +72,16 @@ def choose(subset: Subset, count: int = COUNT) -> Tensor:
 
 def pick(judged: EvaluatedSubset, positions: Tensor) -> tuple[Batch, Output]:
     """Returns the prepared sequences at these positions, and the model's outputs, from those already computed."""
-    wanted, found, first = positions.tolist(), {}, 0
-    for batch, outputs in judged.batches():
-        for position in wanted:
-            if first <= position < first + len(batch):
-                found[position] = (batch, outputs["model"], position - first)
-        first += len(batch)
-    rows = [found[position] for position in wanted]
+    batches = list(judged.batches())
+    size = len(batches[0][0])  # of each batch but the last
+    rows = [(*batches[position // size], position % size) for position in positions.tolist()]
 
-    def joined(kind: type, place: int) -> Any:
-        values = {}
-        for name in (field.name for field in dataclasses.fields(kind)):
-            parts = [getattr(row[place], name) for row in rows]
-            if isinstance(parts[0], Tensor):
-                values[name] = torch.stack([part[row[2]] for part, row in zip(parts, rows, strict=True)])
-        return kind(**values)
+    def joined(kind: type, parts: list[tuple[Any, int]]) -> Any:
+        tensors = [name for name, value in vars(parts[0][0]).items() if isinstance(value, Tensor)]
+        return kind(**{name: torch.stack([getattr(one, name)[place] for one, place in parts]) for name in tensors})
 
-    return joined(Batch, 0), joined(Output, 1)
+    answers = [(outputs["model"], place) for _, outputs, place in rows]
+    return joined(Batch, [(batch, place) for batch, _, place in rows]), joined(Output, answers)
 
 
 def names(subset: Subset, positions: Tensor) -> np.ndarray:
