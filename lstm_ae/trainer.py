@@ -186,18 +186,17 @@ class Trainer:
         torch.set_num_threads(self.threads)
         higher = {metric.name: metric.higher_is_better for metric in task.metrics}.get(objective, False)
         weights, warm_up = loss_weights(training.model), int(getattr(training.model, "warm_up", 0))
-        plan = [lesson for lesson in lessons for _ in range(lesson[2])]
-        chosen, present = (train, validation), (train.to(self.device), validation.to(self.device))
+        whole = train.to(self.device), validation.to(self.device)
+        plan = [(easier, judge) for easier, judge, count in lessons for _ in range(count)]
         while not self._done(training):
             began = time.perf_counter()
             epoch = len(training.history) + 1
-            wanted = plan[epoch - 1][:2] if epoch <= len(plan) else (train, validation)
-            if wanted != chosen:
-                chosen, present = wanted, (wanted[0].to(self.device), wanted[1].to(self.device))
+            here = plan[epoch - 1] if epoch <= len(plan) else whole
+            learnt_from, judged_on = (subset.to(self.device) for subset in here)
             torch.manual_seed(epoch_seed(seed, epoch))
             grown = min(1.0, epoch / warm_up) if warm_up else 1.0
-            learnt = self._epoch(training, task, present[0], {name: grown * one for name, one in weights.items()})
-            judged = evaluate(training.model.eval(), task, present[1])
+            learnt = self._epoch(training, task, learnt_from, {name: grown * one for name, one in weights.items()})
+            judged = evaluate(training.model.eval(), task, judged_on)
             checks.one_of("objective", objective, tuple(judged))
             row = {"epoch": epoch, "lr": training.optimizer.param_groups[0]["lr"]}
             row |= {f"train.{name}": value for name, value in learnt.items()}

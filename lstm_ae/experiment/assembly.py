@@ -3,14 +3,15 @@
 import difflib
 import inspect
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lstm_ae import checks, splits
 from lstm_ae.checks import ConfigError, NotNegative, Seed, WholeNumber
@@ -148,14 +149,21 @@ def assemble(recipe: Recipe) -> Components:
     if recipe.init_from is not None:
         more = [*more, *_warm(model, recipe.init_from)]
     model = trainer.place(model)
-    updates = trainer.updates(subsets["train"])
-    with without_compiler():
-        optimizer = make("optimizer", recipe.optimizer, params=model.parameters())
-        scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=trainer.epochs)
-    training = Training(model, optimizer, scheduler)
+    training = Training(model, *_optimizing(recipe, model.parameters(), trainer, subsets["train"]))
     given = {name: size for name, size in sizes.items() if name in open_parameters(recipe.model)}
     notes = (*data.notes, *notes, *more)
     return Components(data, subsets, scaling, task, trainer, training, given, recipe.seed, notes)
+
+
+def _optimizing(
+    recipe: Recipe, parameters: Iterable[Tensor], trainer: Trainer, train: SequenceSubset
+) -> tuple[Optimizer, LRScheduler]:
+    """Returns the optimizer of some parameters, and the scheduler of a whole training on a subset."""
+    with without_compiler():
+        optimizer: Optimizer = make("optimizer", recipe.optimizer, params=parameters)
+        known = {"optimizer": optimizer, "total_steps": trainer.updates(train), "T_max": trainer.epochs}
+        scheduler: LRScheduler = make("scheduler", recipe.scheduler, **known)
+    return optimizer, scheduler
 
 
 def make(group: str, factory: Factory, **known: Any) -> Any:
@@ -179,10 +187,9 @@ def try_update(recipe: Recipe, components: Components) -> None:
     parameters = [nn.Parameter(one.detach().clone()) for one in components.training.model.parameters()]
     for one in parameters:
         one.grad = torch.zeros_like(one)
-    updates, epochs = components.trainer.updates(components.subsets["train"]), components.trainer.epochs
+    updates = components.trainer.updates(components.subsets["train"])
+    optimizer, scheduler = _optimizing(recipe, parameters, components.trainer, components.subsets["train"])
     with without_compiler():
-        optimizer = make("optimizer", recipe.optimizer, params=parameters)
-        scheduler = make("scheduler", recipe.scheduler, optimizer=optimizer, total_steps=updates, T_max=epochs)
         with blaming("optimizer", recipe.optimizer):
             optimizer.step()
         with blaming("scheduler", recipe.scheduler):
