@@ -78,13 +78,12 @@ def table() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:
-        runs = runs_of(REFERENCE / "ours" / row.ours)
+        runs = [RunDir(run).read_json(METRICS) for run in runs_of(REFERENCE / "ours" / row.ours)]
         published = "" if row.published is None else _show(_published(row), row.metric)
         show = functools.partial(_show, metric=row.metric)
         ours = _over_seeds([_pick(metrics, row.metric) for metrics in runs], runs, show)
-        skills = _skills(runs[0]) if len(runs) == 1 else _skills_over_seeds(runs)
         minutes = statistics.fmean(metrics["seconds"] for metrics in runs) / 60
-        cells = (row.question, f"`{row.command}`", f"`{row.metric}`", published, ours, skills, str(len(runs)))
+        cells = (row.question, f"`{row.command}`", f"`{row.metric}`", published, ours, _skills(runs), str(len(runs)))
         lines.append(f"| {' | '.join(cells)} | {minutes:.1f} |")
     return "\n".join(lines)
 
@@ -101,10 +100,9 @@ def commands() -> str:
     return "\n".join([*lines, "python -m lstm_ae.compare.reference --write"])
 
 
-def runs_of(folder: Path) -> list[dict[str, Any]]:
-    """Returns the metrics of a run, or of each seed's run in a directory."""
-    found = [folder] if (folder / STATUS).exists() else sorted(path.parent for path in folder.glob(f"*/{STATUS}"))
-    return [RunDir(run).read_json(METRICS) for run in found]
+def runs_of(folder: Path) -> list[Path]:
+    """Returns a run, or the runs of the seeds in a directory."""
+    return [folder] if (folder / STATUS).exists() else sorted(path.parent for path in folder.glob(f"*/{STATUS}"))
 
 
 def _over_seeds(values: Sequence[float], runs: Sequence[dict[str, Any]], show: Callable[[float], str]) -> str:
@@ -119,12 +117,19 @@ def _over_seeds(values: Sequence[float], runs: Sequence[dict[str, Any]], show: C
     return f"{show(found.estimate)} ± {statistics.stdev(values):.2g} ({show(found.low)} to {show(found.high)})"
 
 
-def _skills_over_seeds(runs: Sequence[dict[str, Any]]) -> str:
+def _skills(runs: Sequence[dict[str, Any]]) -> str:
+    """Returns the skill over each baseline: of one run with its own interval, else over the seeds."""
     shown = []
-    for name in runs[0]["skill"]:
+    for name, value in runs[0]["skill"].items():
         values = [run["skill"][name] for run in runs]
-        none = any(value is None for value in values)
-        shown.append(f"{name}: {'none' if none else _over_seeds(values, runs, lambda one: f'{one:.4f}')}")
+        low, high = runs[0].get("interval", {}).get(f"skill.{name}") or (None, None)
+        if None in values:
+            text = "none"
+        elif len(runs) > 1:
+            text = _over_seeds(values, runs, "{:.4f}".format)
+        else:
+            text = f"{value:.3f}" if low is None else f"{value:.4f} ({low:.4f} to {high:.4f})"
+        shown.append(f"{name}: {text}")
     return "; ".join(shown)
 
 
@@ -141,17 +146,6 @@ def _show(value: float, metric: str) -> str:
     return f"{value:.4f}" if metric.endswith("accuracy") else f"{value:.3g}"
 
 
-def _skills(metrics: dict[str, Any]) -> str:
-    intervals = metrics.get("interval", {})
-    shown = []
-    for name, value in metrics["skill"].items():
-        low, high = intervals.get(f"skill.{name}") or (None, None)
-        interval = "" if low is None else f" ({low:.4f} to {high:.4f})"
-        digits = 3 if low is None else 4
-        shown.append(f"{name}: {'none' if value is None else f'{value:.{digits}f}'}{interval}")
-    return "; ".join(shown)
-
-
 def write(page: Path) -> None:
     """Replaces the table between the two markers in a page."""
     text = page.read_text()
@@ -165,7 +159,7 @@ def keep(run: Path, name: str) -> None:
     Raises:
         ValueError: the run is not finished.
     """
-    jobs = sorted(path.parent for path in run.glob(f"*/{STATUS}")) if not (run / STATUS).exists() else [run]
+    jobs = runs_of(run)
     for job in jobs:
         if RunDir(job).status().get("state") not in ("finished", "diverged"):
             raise ValueError(f"`--keep` needs a finished run, but {job} is not. Run it again to resume it.")
