@@ -78,7 +78,7 @@ class LinearRegression:
         """Fits one model for each penalty and keeps the best."""
         batch, judge = everything(train), everything(validation)
         self._mean = _observed_mean(batch)
-        examples = [(self._rows(one), _targets(one), _counted(one)) for one in (batch, judge)]
+        examples = [(self._rows(one), one.targets.flatten(1).numpy(), _counted(one)) for one in (batch, judge)]
         self._model = _best_ridge(self.penalties, *examples)
 
     def __call__(self, batch: Batch) -> Output:
@@ -402,6 +402,3 @@ def _completed(model: Any, rows: np.ndarray, targets: np.ndarray, counted: np.nd
             completed[~known, column] = model.fit(rows[known], targets[known, column]).predict(rows[~known])
     return completed
 
-
-def _targets(batch: Batch) -> np.ndarray:
-    return batch.targets.flatten(1).numpy()

@@ -69,12 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares the runs that the command line names, and returns the exit code: 1 if nothing could be compared."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     from lstm_ae.compare import output
+    from lstm_ae.compare.difference import difference
     from lstm_ae.compare.selection import CompareError
 
     remarks: list[str] = []
     content, code = "", 0
     try:
-        content, code = (_diff(options, remarks), 0) if options.diff else _compare(options, remarks)
+        if options.diff:
+            content = _rendered(difference(*options.diff, remarks), options, remarks)
+        else:
+            content, code = _compare(options, remarks)
         if options.output:
             output.write(options.output, content)
             remarks.append(f"Written: {options.output}")
@@ -176,12 +180,6 @@ def _notes(lines: Sequence[str], options: argparse.Namespace) -> str:
     from lstm_ae.compare.output import wrapped
 
     return "".join(f"{line}\n" for line in wrapped([printable(line) for line in lines], _width(options)))
-
-
-def _diff(options: argparse.Namespace, remarks: list[str]) -> str:
-    from lstm_ae.compare.difference import difference
-
-    return _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
 
 
 def _width(options: argparse.Namespace) -> int | None:

@@ -104,7 +104,8 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
         several = part["source"].nunique() > 1
         judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
         notes += [f"{source}: {line}" if several else line for line in _tested(found, made)]
-    table = _table(frame, part, labels, pd.concat(judged) if judged else _nothing(metric), metric, higher)
+    empty = pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
+    table = _table(frame, part, labels, pd.concat(judged) if judged else empty, metric, higher)
     complete = int((table.pop("class") == 0).sum())
     place = pd.Series(range(len(table)), table.index)
     position = labels.map(place).reindex(frame.index)
@@ -125,10 +126,6 @@ def _follows_seed(key: str, frame: pd.DataFrame) -> bool:
     """Returns whether a setting is the split's random state and has one value per seed."""
     several = "seed" in frame.columns and frame["seed"].nunique() > 1
     return key == SPLIT_SEED and several and bool(frame.groupby("seed")[key].nunique().max() <= 1)
-
-
-def _nothing(metric: str) -> pd.DataFrame:
-    return pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
 
 
 def _judged(

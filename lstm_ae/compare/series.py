@@ -68,12 +68,9 @@ class Comparison:
     def levels(self, key: str) -> list[Any]:
         """Returns a setting's values in runs with a score: numbers, then text, then None where it is missing."""
         return sorted(
-            {v for v, score in zip(self.values(key), self.scores, strict=True) if score == score}, key=in_order
+            {plain(v) for v, score in zip(self.ranking.frame[key], self.scores, strict=True) if score == score},
+            key=in_order,
         )
-
-    def values(self, key: str) -> list[Any]:
-        """Returns a setting's value in each run, None where it is missing; 1 and 1.0 are the same value."""
-        return [plain(value) for value in self.ranking.frame[key]]
 
 
 @np.errstate(all="ignore")  # a file may hold any number
