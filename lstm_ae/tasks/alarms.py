@@ -226,16 +226,22 @@ def blamed(parts: np.ndarray, names: Sequence[str]) -> str:
     return ", ".join(f"{names[one]} {shares[one]:.0%}" for one in np.argsort(-shares, kind="stable")[:BLAMED])
 
 
-def said(compared: Mapping[str, list[Any]]) -> str:
-    """Returns in words how the model's score compares with simple ones; first where one of them is better."""
-    methods, areas = compared["method"], compared["vus_pr"]
-    own = methods.index("model")
-    better = [f"{name} ({area:.3f})" for name, area in zip(methods[:own], areas[:own], strict=True)]
-    first = f"Better than the model: {', '.join(better)}. " if better else ""
-    rest = [f"{name} {area:.3f}" for name, area in zip(methods[own + 1 :], areas[own + 1 :], strict=True)]
-    noise = methods.index("noise")
-    claims = compared["point_adjusted_f1"]
+def said(compared: Mapping[str, list[Any]], measure: str) -> str:
+    """Returns in words how the model's score compares with simple ones; first where one of them is better.
+
+    Args:
+        compared: A row a method, the best first.
+        measure: The column by which they are compared.
+    """
+    own = compared["method"].index("model")
+    shown = [f"{name} {area:.3f}" for name, area in zip(compared["method"], compared[measure], strict=True)]
+    better = f"Better than the model: {', '.join(shown[:own])}. " if own else ""
+    rest = ", ".join(shown[own + 1 :]) or "no other score less"
+    text = f"{better}{measure.upper().replace('_', '-')} of the {shown[own]}; of {rest}."
+    if "point_adjusted_f1" not in compared:
+        return text
+    claims = dict(zip(compared["method"], compared["point_adjusted_f1"], strict=True))
     return (
-        f"{first}VUS-PR of the model {areas[own]:.3f}; of {', '.join(rest) or 'no other score less'}. Point adjustment "
-        f"would claim an F1 of {claims[own]:.2f}, and of {claims[noise]:.2f} for noise, so that it is not used."
+        f"{text} Point adjustment would claim an F1 of {claims['model']:.2f}, and of {claims['noise']:.2f} for noise, "
+        "so that it is not used."
     )

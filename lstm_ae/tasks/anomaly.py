@@ -12,7 +12,7 @@ from lstm_ae import checks
 from lstm_ae.anomaly import thresholds
 from lstm_ae.baselines import Pca, Persistence
 from lstm_ae.checks import Count, Dropped, Share, WholeNumber
-from lstm_ae.tasks import alarms, anomaly_figures, detection, measures, sequence_scores
+from lstm_ae.tasks import alarms, anomaly_figures, detection, measures
 from lstm_ae.tasks.sequence_scores import SequenceScores
 from lstm_ae.types import (
     Baselines,
@@ -198,7 +198,7 @@ class Anomaly(Task):
         tables, compared = {"alarms": found.table()}, found.compared() if found.labelled else {}
         if compared:
             tables["scores_compared"] = compared
-            log.info("%s", alarms.said(compared))
+            log.info("%s", alarms.said(compared, "vus_pr"))
         return Report(found.metrics(), found.intervals(), tables, found.arrays(compared), fitted)
 
     def _report_sequences(self, scored: SequenceScores) -> Report:
@@ -207,7 +207,7 @@ class Anomaly(Task):
         tables = {"sequences": scored.table(threshold)}
         if scored.labelled:
             tables["scores_compared"] = compared = scored.compared()
-            log.info("%s", sequence_scores.said(compared))
+            log.info("%s", alarms.said(compared, "auc_pr"))
         return Report(*scored.metrics(threshold), tables, scored.arrays(threshold), fitted)
 
     def _fitted(

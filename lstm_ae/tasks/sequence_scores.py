@@ -1,7 +1,6 @@
 """Scores of whole sequences, where each is normal or not, and what labels say of them."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -156,13 +155,3 @@ def _flags(data: Any, index: np.ndarray) -> np.ndarray:
     starts, lengths = data.starts.numpy()[index], np.broadcast_to(data.lengths, len(data))[index]
     flagged: np.ndarray = before[starts + lengths] > before[starts]
     return flagged
-
-
-def said(compared: Mapping[str, list[Any]]) -> str:
-    """Returns in words how the model's score compares with simple ones; first where one of them is better."""
-    pairs = list(zip(compared["method"], compared["auc_pr"], strict=True))
-    own = compared["method"].index("model")
-    better = ", ".join(f"{name} ({area:.3f})" for name, area in pairs[:own])
-    rest = ", ".join(f"{name} {area:.3f}" for name, area in pairs[own + 1 :])
-    first = f"Better than the model: {better}. " if better else ""
-    return f"{first}AUC-PR of the model, by sequence: {pairs[own][1]:.3f}; of {rest or 'no other score less'}."
