@@ -1,7 +1,7 @@
 """Measures of an anomaly score and of alarms against labels.
 
 A score is judged by all of its thresholds at once (`vus`, `auc_pr`, `auc_roc`), a chosen threshold by its alarms
-(`event_scores`, `alarms_per`). Series with few events give wide intervals: the event, not the step, is what is drawn
+(`event_scores`). Series with few events give wide intervals: the event, not the step, is what is drawn
 afresh.
 """
 
@@ -20,7 +20,6 @@ from lstm_ae.statistics import Interval, proportion_interval
 
 __all__ = [
     "EventScores",
-    "alarms_per",
     "auc_pr",
     "auc_roc",
     "event_interval",
@@ -116,7 +115,7 @@ def event_scores(alarms: Events, label_events: Events, *, minimum_length: int = 
     checks.at_least("minimum_length", minimum_length, 1)
     found, labelled = _pairs("alarms", alarms), _pairs("label_events", label_events)
     if not len(labelled):
-        raise ValueError("`label_events` must have one event at least, got none. Use alarms_per on normal data.")
+        raise ValueError("`label_events` must have one event at least, got none. On normal data every alarm is false.")
     meets = (found[:, None, 0] < labelled[None, :, 1]) & (found[:, None, 1] > labelled[None, :, 0])  # (alarms, events)
     hit, caught = np.asarray(meets.any(axis=1)), np.asarray(meets.any(axis=0))
     known = found[:, :1] + minimum_length - 1
@@ -132,25 +131,6 @@ def event_scores(alarms: Events, label_events: Events, *, minimum_length: int = 
         len(labelled),
         int(caught.sum()),
     )
-
-
-def alarms_per(alarms: Events, steps: int, per: float = 1.0) -> float:
-    """Returns the rate of alarms.
-
-    Args:
-        alarms: (n, 2).
-        steps: Of the signal that they were found in.
-        per: The unit, in steps; for alarms a day, the steps of a day.
-
-    Raises:
-        ValueError: `steps` or `per` is not above 0.
-
-    >>> alarms_per(np.array([[3, 5], [20, 21]]), steps=576, per=288)
-    1.0
-    """
-    checks.at_least("steps", steps, 1)
-    checks.above("per", per, 0, "Pass the number of steps in the unit.")
-    return len(_pairs("alarms", alarms)) / steps * per
 
 
 def event_interval(
