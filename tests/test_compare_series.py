@@ -8,35 +8,41 @@ from lstm_ae.compare.ranking import rank
 from tests.run_dirs import write_run
 
 
-def compared(frame, metric="validation.loss"):
-    return series.compare(rank(frame, metric))
+def compared(frame, metric="validation.loss", problems=None):
+    return series.page_data(rank(frame, metric), [] if problems is None else problems)[0]
+
+
+def labels(data):
+    return [group["label"] for group in data["groups"]]
 
 
 def test_combinations_are_drawn_in_the_order_of_the_ranking_with_the_diverged_last(frame):
-    comparison = compared(frame)
-    assert comparison.labels == [
+    data = compared(frame)
+    assert labels(data) == [
         "lr 0.01, hidden_size 8", "lr 0.01, hidden_size 16", "lr 0.1, hidden_size 8", "lr 0.1, hidden_size 16",
     ]  # fmt: skip
-    assert list(comparison.ranking.labels) == [2, 2, 3, 3, 0, 0, 1, 1]
-    assert compared(frame, "validation.accuracy").labels[-1] == "lr 0.1, hidden_size 16"
+    groups = {run["id"]: run["group"] for run in data["runs"]}
+    assert [groups[row] for row in range(8)] == [2, 2, 3, 3, 0, 0, 1, 1]
+    assert labels(compared(frame, "validation.accuracy"))[-1] == "lr 0.1, hidden_size 16"
 
 
 def test_settings_whose_means_differ_most_come_first(frame):
-    assert compared(frame).keys == ["optimizer.lr", "model.hidden_size"]
+    assert compared(frame)["keys"] == ["optimizer.lr", "model.hidden_size"]
 
 
 def test_runs_of_two_sources_are_two_combinations(tmp_path):
     for name in "ab":
         write_run(tmp_path / name, 0.1)
     frame = table.load(tmp_path).assign(source=["ours", "published"])
-    assert compared(frame).labels == ["ours", "published"]
+    assert labels(compared(frame)) == ["ours", "published"]
 
 
 def test_the_first_combinations_with_a_curve_get_the_colours(tmp_path):
     for number in range(9):
         write_run(tmp_path / str(number), 0.1 + number, lr=number)
     (tmp_path / "0" / "history.csv").unlink()
-    assert compared(table.load(tmp_path)).colours == [None, *range(series.MAX_COLOURS), None]
+    colours = [group["colour"] for group in compared(table.load(tmp_path))["groups"]]
+    assert colours == [None, *range(series.MAX_COLOURS), None]
 
 
 def test_an_unreadable_history_is_reported(frame):
@@ -44,25 +50,28 @@ def test_an_unreadable_history_is_reported(frame):
     for content in ("epoch,validation.loss\n1,0.1\n2", "epoch,validation.loss\n1,abc\n", "\x00\xff"):
         with open(broken, "w", encoding="latin-1") as file:  # noqa: PTH123
             file.write(content)
-        comparison = compared(frame)
-        assert 0 not in comparison.curves or len(comparison.curves[0][1]) == 1
-        assert 1 in comparison.curves
-        assert len(comparison.problems) <= 1
-        assert all(problem.startswith(f"{broken}: cannot be read") for problem in comparison.problems)
+        problems = []
+        curves = {run["id"]: run["curve"] for run in compared(frame, problems=problems)["runs"]}
+        assert len(curves[0]) <= 1
+        assert len(curves[1]) > 1
+        assert len(problems) == 1
+        assert problems[0].startswith(f"{broken}: cannot be read")
 
 
 def test_the_heat_map_has_two_settings_of_few_values_and_geometric_means_where_scores_span_decades(tmp_path):
     for number in range(30):
         write_run(tmp_path / str(number), 0.1 + number, lr=number, hidden=number % 2, other=number % 3)
-    comparison = compared(table.load(tmp_path))
-    assert comparison.grid_keys == ["model.hidden_size", "other"]  # and not the 30 learning rates
-    assert comparison.log_means == {"ours": True}
+    data = compared(table.load(tmp_path))
+    assert data["grid"] == ["model.hidden_size", "other"]  # and not the 30 learning rates
+    assert data["logMeans"] == {"ours": True}
 
 
 def test_a_value_with_only_failed_runs_has_no_place_on_an_axis(tmp_path):
     for number, lr in enumerate((0.1, 0.1, 0.2, 0.2, 9)):
         write_run(tmp_path / str(number), 1.0 + number, lr, state="failed" if lr == 9 else "finished", seed=number)
-    assert compared(table.load(tmp_path)).levels("optimizer.lr") == [0.1, 0.2]
+    data = compared(table.load(tmp_path))
+    assert data["levels"]["optimizer.lr"] == ["0.1", "0.2"]
+    assert [run["levels"]["optimizer.lr"] for run in data["runs"] if run["state"] == "failed"] == [None]
 
 
 def test_the_page_does_not_import_torch():

@@ -20,26 +20,15 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from lstm_ae.compare.output import strict
-from lstm_ae.compare.ranking import Ranking, short_run_names
+from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.reading import read_environment
-from lstm_ae.compare.series import Comparison, compare, shown
-from lstm_ae.compare.table import (
-    CANNOT_CHANGE_SCORE,
-    REPEATS,
-    is_metric,
-    plain,
-    recorded,
-    short_names,
-    spans_decades,
-    text,
-)
+from lstm_ae.compare.series import page_data
+from lstm_ae.compare.table import short_names, text
 from lstm_ae.run_dir import RunDir
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # limit on the figures of all runs together; base64 adds a third
 PNG = b"\x89PNG\r\n\x1a\n"
-COSTS = ("parameters", "seconds")
-NO_CURVE = np.array([]), np.array([])
 MAX_ROWS = 30  # of the ranking; the table of runs has all
 
 
@@ -54,9 +43,9 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
     Returns:
         The path of the file.
     """
-    comparison = compare(ranking)
-    problems = [*problems, *comparison.problems]
-    data = _data(comparison) | {"environments": _environments(ranking, problems)}
+    problems = list(problems)
+    data, findings = page_data(ranking, problems)
+    data |= {"environments": _environments(ranking, problems)}
     pictures, left_out = _pictures(ranking)
     scripts = [get_plotlyjs(), "\n".join(_file(name) for name in SCRIPTS)]
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
@@ -64,11 +53,11 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
         "policy": " ".join(f"'sha256-{digest}'" for digest in hashes),
         "title": html.escape(f"Comparison of {_runs(len(ranking.frame))} by {ranking.metric}"),
         "sources": html.escape(_sources(ranking.frame)),
-        "summary": html.escape(summary(comparison)),
+        "summary": html.escape(summary(ranking, data)),
         "problems": _listed(list(dict.fromkeys(problems))),
         "ranking": _table(ranking),
         "notes": "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in _notes(ranking)),
-        "findings": _findings(comparison.findings),
+        "findings": _findings(findings),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
@@ -93,15 +82,14 @@ def embedded(value: Any) -> str:
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
-def summary(comparison: Comparison) -> str:
+def summary(ranking: Ranking, data: Mapping[str, Any]) -> str:
     """Returns the main result in a few sentences."""
-    ranking = comparison.ranking
     counts = ranking.frame["state"].fillna("without a state").value_counts()
     counts = counts.rename({"reached": "compared at the same epoch"})
     states = [f"{count} {state}" for state, count in counts.items()]
     overview = f"{_runs(len(ranking.frame))}, {', '.join(states) if len(states) > 1 else f'all {counts.index[0]}'}."
-    differ = ", ".join(comparison.names[key] for key in comparison.keys[:8])
-    overview += f" They differ in {differ}{' and more' if len(comparison.keys) > 8 else ''}." if differ else ""
+    differ = ", ".join(data["names"][key] for key in data["keys"][:8])
+    overview += f" They differ in {differ}{' and more' if len(data['keys']) > 8 else ''}." if differ else ""
     if not ranking.complete:
         missing = (
             "No combination is complete." if ranking.scores.notna().any() else f"None of them has a {ranking.metric}."
@@ -109,7 +97,7 @@ def summary(comparison: Comparison) -> str:
         return f"{overview} {missing}"
     best = ranking.table.iloc[0]
     spread = f" (standard deviation {text(best['std'])}, n = {best['n']})" if best["std"] == best["std"] else ""
-    mean = f"{comparison.labels[0]}, with a {ranking.metric} of {text(best[ranking.metric])}{spread}"
+    mean = f"{data['groups'][0]['label']}, with a {ranking.metric} of {text(best[ranking.metric])}{spread}"
     return f"First in the ranking: {mean}. {overview}"
 
 
@@ -163,91 +151,12 @@ def _file(name: str) -> str:
     return (resources.files("lstm_ae.compare") / "page" / name).read_text(encoding="utf-8")
 
 
-def _data(comparison: Comparison) -> dict[str, Any]:
-    """Returns the data of the page, with the runs in order of rank."""
-    ranking = comparison.ranking
-    frame = ranking.frame
-    settings, metrics = _columns(comparison)
-    curves = [values for _, values in comparison.curves.values()]
-    levels = {key: comparison.levels(key) for key in comparison.keys}
-    columns = {key: [strict(value) for value in frame[key]] for key in (*settings, *metrics)}
-    names = short_run_names(list(frame["run"]))
-    words = ranking.table["verdict"].where(pd.Series("verdict" in ranking.columns, ranking.table.index), None)
-    groups = [
-        {
-            "label": label,
-            "colour": colour,  # page.css has a lighter variant for dark mode
-            "verdict": strict(word),
-            "rank": place + 1 if place < ranking.complete else None,
-        }
-        for place, (label, colour, word) in enumerate(zip(comparison.labels, comparison.colours, words, strict=True))
-    ]
-    return {
-        "metric": ranking.metric,
-        "higher": ranking.higher,
-        "curveMetric": comparison.curve_metric,
-        "logScore": spans_decades(comparison.scores),
-        "logMeans": comparison.log_means,
-        "grid": comparison.grid_keys,
-        "logCurve": bool(curves) and spans_decades(np.concatenate(curves)),
-        "keys": comparison.keys,
-        "names": dict(comparison.names),
-        "repeats": [key for key in REPEATS if key in settings and "." not in key and frame[key].nunique() > 1],
-        "settings": settings,
-        "metrics": metrics,
-        "levels": {key: [shown(key, value) for value in levels] for key, levels in levels.items()},
-        "groups": groups,
-        "effects": [
-            {key: strict(item) for key, item in row.items()} | {"place": _place(levels[row["setting"]], row["value"])}
-            for row in comparison.effects.to_dict("records")
-        ],
-        "runs": [
-            _run(comparison, row, levels)
-            | {"name": names[row], "values": {key: column[row] for key, column in columns.items()}}
-            for row in ranking.order
-        ],
-    }
-
-
 def _environments(ranking: Ranking, problems: list[str]) -> dict[int, dict[str, Any]]:
     """Returns the parts of each run's environment that differ between runs: versions, commit, machine."""
     known = [read_environment(str(run), problems) for run in ranking.frame["run"]]
     keys = list(dict.fromkeys(key for environment in known for key in environment))
     differ = [key for key in keys if len({str(environment.get(key)) for environment in known}) > 1]
     return {row: {key: strict(each.get(key)) for key in differ} for row, each in enumerate(known)}
-
-
-def _place(levels: Sequence[Any], value: Any) -> int | None:
-    """Returns the position of a value on its axis, None if no run with a score has it."""
-    return levels.index(plain(value)) if plain(value) in levels else None
-
-
-def _run(comparison: Comparison, row: int, levels: Mapping[str, list[Any]]) -> dict[str, Any]:
-    record, (epochs, curve) = comparison.ranking.frame.iloc[row], comparison.curves.get(row, NO_CURVE)
-    return {
-        "id": row,
-        "group": int(comparison.ranking.labels[row]),
-        "run": str(record["run"]),
-        "state": strict(record["state"]) or "unknown",
-        "error": strict(record["error"]),
-        "source": strict(record["source"]),
-        "score": strict(comparison.scores[row]),
-        "epochs": [strict(value) for value in epochs],
-        "curve": [strict(value) for value in curve],
-        "levels": {key: _place(levels[key], record[key]) for key in comparison.keys},
-        "shown": {key: shown(key, plain(record[key])) for key in comparison.keys},
-    }
-
-
-def _columns(comparison: Comparison) -> tuple[list[str], list[str]]:
-    """Returns the settings that differ, those that explain most first, and the metrics, the ranking metric first."""
-    frame, metric = comparison.ranking.frame, comparison.ranking.metric
-    keys = [key for key in recorded(frame) if key not in (*comparison.keys, *CANNOT_CHANGE_SCORE, "source")]
-    settings = [key for key in keys if frame[key].astype(str).nunique(dropna=False) > 1]
-    metrics = [key for key in frame.columns if is_metric(key) and frame[key].notna().any()]
-    first = [metric, f"test.{metric.rsplit('.', 1)[-1]}", *COSTS]
-    metrics = sorted(metrics, key=lambda key: first.index(key) if key in first else len(first))
-    return [*(key for key in comparison.keys if key != "source"), *settings], metrics
 
 
 def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
