@@ -194,7 +194,7 @@ class TestOnAGpu:
         context = HydraContext(GlobalHydra.instance().config_loader(), None)
         jobs = [Job(str(number), parse(f"seed={number}")) for number in range(4)]
         sweep = _sweep.Sweep(context, None, config, gpu_memory=2.0)
-        sweep.check(jobs, jobs)
+        sweep.mistakes(jobs, jobs)
         assert calls == [(["0"], 8), (["1", "2", "3"], 3)]
         assert sweep._launcher().joblib["n_jobs"] == 3
 

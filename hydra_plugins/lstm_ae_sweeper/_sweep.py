@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -129,27 +129,16 @@ class Sweep:
         for job in jobs:
             log.info("%s: %s", self.folder / job.path, job)
 
-    def check(self, jobs: Sequence[Job], known: Sequence[Job]) -> None:
-        """Composes and builds every job, so that an error in the last is found before the first trains.
-
-        Args:
-            jobs: The jobs to check.
-            known: The only jobs whose directories may exist.
-
-        Raises:
-            SweepError: some jobs cannot run (see `mistakes`), or other directories exist.
-        """
-        errors = self.mistakes(jobs, known)
+    def refuse(self, errors: Mapping[Job, str]) -> None:
+        """Raises a SweepError that names the jobs that cannot run, if there are any."""
         if errors:
-            self.refuse(errors)
-
-    def refuse(self, errors: Mapping[Job, str]) -> NoReturn:
-        """Raises a SweepError that names the jobs that cannot run."""
-        lines = [f"  job {job.path} ({job}): {error}" for job, error in errors.items()]
-        raise SweepError("No job was started because some cannot run:\n" + "\n".join(lines))
+            lines = [f"  job {job.path} ({job}): {error}" for job, error in errors.items()]
+            raise SweepError("No job was started because some cannot run:\n" + "\n".join(lines))
 
     def mistakes(self, jobs: Sequence[Job], known: Sequence[Job]) -> dict[Job, str]:
         """Returns the error of each job that cannot be built, that is repeated, or whose directory has another run.
+
+        Every job is composed and built, so that an error in the last is found before the first trains.
 
         Args:
             jobs: The jobs to check.

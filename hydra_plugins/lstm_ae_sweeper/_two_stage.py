@@ -89,7 +89,7 @@ class TwoStage:
             return None
         stages.check_keep(self._keep, len(first) // len(combinations))
         finals = [job for combination in combinations for job in self._finals(combination, epochs=1)]
-        self._sweep.check([*first, *second], [*first, *second, *finals])
+        self._sweep.refuse(self._sweep.mistakes([*first, *second], [*first, *second, *finals]))
         with self._sweep.running():
             return self._run(combinations)
 

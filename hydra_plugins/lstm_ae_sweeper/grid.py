@@ -94,7 +94,7 @@ class GridSweeper(Sweeper):
         if sweep.config.list_jobs:
             sweep.show(jobs)
             return None
-        sweep.check(jobs, jobs)
+        sweep.refuse(sweep.mistakes(jobs, jobs))
         with sweep.running():
             outcomes = sweep.run(jobs)
         from hydra_plugins.lstm_ae_sweeper import _closing as closing

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lstm_ae import interrupts, terminal
+from lstm_ae import interrupts, plots, terminal
 from lstm_ae.checks import ConfigError
 from lstm_ae.experiment import environment, outputs, reuse
 from lstm_ae.experiment.assembly import Components, Recipe, assemble, make, open_parameters, try_update
@@ -167,7 +167,7 @@ def _run(job: Job) -> float:
         _train(job, components, recipe.objective, own)
     outputs.write(run_dir, recipe, components, own)
     if job.figures:
-        draw(job, components.task.figures)
+        plots.draw(run_dir, components.task.figures)
     state = "diverged" if training.diverged else training.stopped.state if training.stopped else "finished"
     more = {"reused": str(reused)} if reused else {"reason": str(training.stopped)} if training.stopped else {}
     run_dir.end(state, **more)
@@ -227,17 +227,10 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     if added or job.figures:
         task = make("task", recipe.task, unit=recipe.data.unit)
         if job.figures and (added or not (run_dir / "figures").exists()):
-            draw(job, task.figures)
+            plots.draw(run_dir, task.figures)
         if job.single and added:
             terminal.show_result(run_dir.read_json(METRICS), task.primary_metric, run_dir.path)
     return run_dir.score(recipe.objective) or 0.0
-
-
-def draw(job: Job, figures: Mapping[str, Callable[..., Any]]) -> None:
-    """Draws a run's figures."""
-    from lstm_ae import plots  # with matplotlib
-
-    plots.draw(job.run_dir, figures)
 
 
 def _train(job: Job, components: Components, objective: str, own: str) -> None:

@@ -111,10 +111,10 @@ def table(path: Path, content: bytes) -> dict[str, list[str]]:
     return {column: [row[column] for row in rows] for column in (rows[0] if rows else ())}
 
 
-def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]], lineterminator: str = "\n") -> str:
+def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Returns rows as CSV."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator=lineterminator)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()

@@ -249,9 +249,7 @@ class RunDir:
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Writes history.csv, one row per epoch."""
-        columns = list(rows[0]) if rows else []
-        text = contents.table_text(columns, [[row[name] for name in columns] for row in rows], "\r\n")
-        self.write_text(HISTORY, text if rows else "")
+        self.write_table("history", {name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
 
     def remove(self, name: str) -> None:
         """Removes a file if it exists."""
