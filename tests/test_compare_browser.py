@@ -54,7 +54,7 @@ def opened(browser):
 @pytest.fixture
 def path(frame, tmp_path):
     for number in (0, 4):
-        RunDir(tmp_path / str(number)).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
+        RunDir(tmp_path / str(number)).write_bytes("figures/loss.png", bytes.fromhex(PNG))
     for number, commit in ((0, "abc"), (6, "def")):
         RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
     write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
@@ -233,7 +233,7 @@ def test_no_content_of_a_directory_runs_as_a_script(opened, tmp_path):
     name = payload.replace("/", "")
     write_run(tmp_path / name, 0.1, lr=payload, note="<b>bold</b>", error=payload, **{payload: payload})
     write_run(tmp_path / "b", 0.2, state="diverged", error=f"</script>{payload}")
-    RunDir(tmp_path / name).write("figures/loss.png", lambda file: file.write(bytes.fromhex(PNG)))
+    RunDir(tmp_path / name).write_bytes("figures/loss.png", bytes.fromhex(PNG))
     path = written(table.load(tmp_path), tmp_path / "out", [payload])
     page = opened(path)
     page.locator("#all-columns").check()

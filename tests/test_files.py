@@ -19,12 +19,18 @@ from lstm_ae.trainer import Training
 CONFIG = {"seed": 0}
 
 
+def weights(values):
+    content = io.BytesIO()
+    torch.save({"weight": values}, content)
+    return content.getvalue()
+
+
 @pytest.fixture
 def run_dir(tmp_path):
     """A run that has ended, with weights and metrics."""
     run = RunDir(tmp_path / "run")
     own = run.begin(CONFIG, {}, "data")
-    run.write_zip("model.pt", own, lambda file: torch.save({"weight": torch.arange(20.0)}, file))
+    run.write_zip("model.pt", own, weights(torch.arange(20.0)))
     run.write_arrays("samples.npz", {"inputs": torch.arange(5.0).numpy()})
     run.write_json("metrics.json", {"validation": {"loss": 0.5}})
     run.end("finished")
@@ -82,7 +88,7 @@ def test_every_single_bit_flip_and_every_cut_of_sealed_weights_is_refused():
 
 def test_weights_of_another_run_are_refused(run_dir):
     with run_dir.rewriting(["model.pt"]):
-        run_dir.write_zip("model.pt", "another", lambda file: torch.save({"weight": torch.ones(2)}, file))
+        run_dir.write_zip("model.pt", "another", weights(torch.ones(2)))
     with pytest.raises(DamagedError, match=r"model.pt is of another run than the directory's other files"):
         read_weights(run_dir)
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from lstm_ae import files
 from lstm_ae.run_dir import RunDir, RunDirError, differences, find_finished, signature
 
 CONFIG = {"seed": 0, "dataset": {"path": "a.csv", "window": 30}, "trainer": {"epochs": 5, "device": "cpu"}}
@@ -16,15 +17,16 @@ def run_dir(tmp_path):
     return RunDir(tmp_path / "run")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_dir):
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_dir, monkeypatch):
     run_dir.write_json("metrics.json", {"loss": 1})
 
-    def fail(file):
-        file.write(b"half")
+    def fail(path, content):
+        path.write_bytes(content[:4])
         raise OSError("disk full")
 
+    monkeypatch.setattr(files.DISK, "write", fail)
     with pytest.raises(OSError, match="disk full"):
-        run_dir.write("metrics.json", fail)
+        run_dir.write_json("metrics.json", {"loss": 2})
     assert run_dir.read_json("metrics.json") == {"loss": 1}
     assert [path.name for path in run_dir.path.iterdir()] == ["metrics.json"]
 

@@ -143,7 +143,7 @@ def write(path: Path, content: str) -> None:
         what = "a directory" if target.is_dir() else "not a regular file"
         raise CompareError(f"`--output` must be a file, but {path} is {what}. Name a file.")
     try:
-        RunDir(target.parent).write(target.name, lambda file: file.write(content.encode("utf-8", "backslashreplace")))
+        RunDir(target.parent).write_bytes(target.name, content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise CompareError(
             f"`--output` must be a writable file, got {path}: {error.strerror}. Name another file."

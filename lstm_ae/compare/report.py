@@ -67,7 +67,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
     # One pass over the template, so that placeholders within the inserted text are not replaced.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("page.html"))
     # A directory's name may be invalid UTF-8.
-    RunDir(folder).write("report.html", lambda file: file.write(page.encode("utf-8", errors="replace")))
+    RunDir(folder).write_bytes("report.html", page.encode("utf-8", errors="replace"))
     return folder / "report.html"
 
 

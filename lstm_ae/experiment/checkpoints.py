@@ -58,7 +58,7 @@ class Checkpoints:
     def _write(self) -> None:
         if self._pending is not None:
             content, history = self._pending
-            self._run_dir.write_zip(CHECKPOINT, self._run, lambda file: file.write(content))
+            self._run_dir.write_zip(CHECKPOINT, self._run, content)
             self._run_dir.write_history(history)
             self._last, self._pending = time.monotonic(), None
 

@@ -1,5 +1,6 @@
 """What a run leaves when its training ends: weights, what builds the model again, history, tables, metrics."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from lstm_ae.types import Report
 
 def write(run_dir: RunDir, recipe: Recipe, components: Components, own: str) -> None:
     """Evaluates the best weights and writes what is left of a run; metrics.json comes last."""
-    run_dir.write_zip(WEIGHTS, own, lambda file: torch.save(components.training.best_weights, file))
+    weights = io.BytesIO()
+    torch.save(components.training.best_weights, weights)
+    run_dir.write_zip(WEIGHTS, own, weights.getbuffer())
     run_dir.write_json(MODEL, _described(recipe, components))
     run_dir.write_arrays(SCALER, components.scaling.stored)
     run_dir.write_history(components.training.history)

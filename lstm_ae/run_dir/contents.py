@@ -5,9 +5,9 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lstm_ae import files
 from lstm_ae.files import DamagedError
@@ -118,10 +118,3 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def written(writer: Callable[[IO[bytes]], Any]) -> memoryview:
-    """Returns what a function writes into an open file."""
-    content = io.BytesIO()
-    writer(content)
-    return content.getbuffer()

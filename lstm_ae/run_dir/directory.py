@@ -7,11 +7,11 @@ file that is not as listed is refused.
 import io
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lstm_ae import files
 from lstm_ae.files import DamagedError, MissingError
@@ -221,27 +221,25 @@ class RunDir:
         if name not in NOT_LISTED and path.parent == self.path:
             self._written[name] = [len(content), files.digest(content)]
 
-    def write(self, name: str, writer: Callable[[IO[bytes]], Any]) -> None:
-        """Writes a file with a function that takes an open file; the errors of this and the next are `write_bytes`'."""
-        self.write_bytes(name, contents.written(writer))
-
     def write_text(self, name: str, text: str) -> None:
-        """Writes a text file."""
+        """Writes a text file; the errors of this and the next ones are those of `write_bytes`."""
         self.write_bytes(name, text.encode())
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file; NaN and infinity become null, as JSON does not have them."""
         self.write_text(name, contents.json_text(value))
 
-    def write_zip(self, name: str, run: str, writer: Callable[[IO[bytes]], Any]) -> None:
+    def write_zip(self, name: str, run: str, content: bytes | memoryview) -> None:
         """Writes a file of PyTorch, sealed with the signature of its run."""
-        self.write_bytes(name, files.sealed(contents.written(writer), run))
+        self.write_bytes(name, files.sealed(content, run))
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Writes an .npz file."""
         import numpy as np  # the comparison of many runs writes none
 
-        self.write(name, lambda file: np.savez_compressed(file, **arrays))
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        self.write_bytes(name, content.getbuffer())
 
     def write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Writes a CSV file, named without its ending, from its columns."""
