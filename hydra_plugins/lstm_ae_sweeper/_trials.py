@@ -99,8 +99,4 @@ def _signed(overrides: Overrides) -> list[str]:
 
 def _directories(folder: Path) -> dict[str, str]:
     """Returns the directory of each tried combination."""
-    try:
-        found: dict[str, str] = RunDir(folder).read_json(TRIALS)
-    except FileNotFoundError:
-        return {}
-    return found
+    return RunDir(folder).read_json(TRIALS) if (folder / TRIALS).exists() else {}

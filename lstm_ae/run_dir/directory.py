@@ -86,9 +86,7 @@ class RunDir:
         Raises:
             RunDirError: it contains one; the text names the settings that differ.
         """
-        if not (self / CONFIG).exists():
-            return
-        changed = differences(signed(self.read_json(CONFIG)), signed(config))
+        changed = self._changed(config)
         if changed and not self.goes_on(config):
             listed = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in changed.items())
             raise RunDirError(
@@ -99,10 +97,12 @@ class RunDir:
 
     def goes_on(self, config: Mapping[str, Any]) -> bool:
         """Says whether the directory holds this run with fewer epochs, and the checkpoint from which it goes on."""
-        if not (self / CONFIG).exists() or not (self / CHECKPOINT).exists():
-            return False
-        changed = differences(signed(self.read_json(CONFIG)), signed(config))
-        return set(changed) == {EPOCHS} and changed[EPOCHS][0] < changed[EPOCHS][1]
+        changed = self._changed(config) if (self / CHECKPOINT).exists() else {}
+        return set(changed) == {EPOCHS} and bool(changed[EPOCHS][0] < changed[EPOCHS][1])
+
+    def _changed(self, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings in which the run in the directory differs, with both values; none without a run."""
+        return differences(signed(self.read_json(CONFIG)), signed(config)) if (self / CONFIG).exists() else {}
 
     def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any], fingerprint: str) -> str:
         """Marks the run as running.
