@@ -149,9 +149,8 @@ def _run(job: Job) -> float:
         return _measure_only(job, components, recipe, RunDir(reused))
     if reused is None:
         resume(run_dir, training, {own, str(status.get("signature"))})
-    if reused is None or reused != run_dir.path:
-        run_dir.begin(job.config, environment.describe(trainer, code), fingerprint)
-        job.before()
+    run_dir.begin(job.config, environment.describe(trainer, code), fingerprint)
+    job.before()
     for note in components.notes:
         log.info(note)
     sizes = ", ".join(f"{len(subset)} {name}" for name, subset in components.subsets.items())
