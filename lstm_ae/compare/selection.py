@@ -23,13 +23,14 @@ class CompareError(ValueError):
     """The request cannot be met; the text says what is available."""
 
 
-def column(name: str, columns: Sequence[str], argument: str) -> str:
+def column(name: str, columns: Sequence[str], argument: str, first: Sequence[str] = ()) -> str:
     """Returns the column with this name, or the only one with this ending; a group's name is its `_target_`.
 
     Args:
         name: Such as `optimizer.lr` or `lr`.
         columns: The existing columns.
         argument: The name of the argument, for the error.
+        first: Columns that an ending refers to first.
 
     Raises:
         CompareError: no column or several match; the text names the closest.
@@ -43,6 +44,7 @@ def column(name: str, columns: Sequence[str], argument: str) -> str:
     if name in columns:
         return name
     found = [key for key in columns if f".{key.removesuffix('._target_')}".endswith(f".{name}")]
+    found = [key for key in found if key in first] or found
     if len(found) > 1:
         raise CompareError(
             f"`{argument}` must name one column, but `{name}` matches {_listed(found)}. Use one of these."
@@ -189,24 +191,16 @@ def sort(shown: pd.DataFrame, by: str, first: Sequence[str]) -> pd.DataFrame:
     Args:
         shown: The table.
         by: Name of a column.
-        first: Columns among which a short name is looked up first.
+        first: Columns that an ending refers to first.
 
     Raises:
         CompareError: there is no such column.
     """
-    key = _named(by.removeprefix("-"), first, list(shown.columns), "--sort")
+    key = column(by.removeprefix("-"), list(shown.columns), "--sort", first)
     order = [in_order(value) for value in shown[key]]
     present = [i for i in range(len(shown)) if order[i][0] != 2]
     present.sort(key=lambda i: order[i], reverse=by.startswith("-"))
     return shown.iloc[present + [i for i in range(len(shown)) if order[i][0] == 2]]
-
-
-def _named(name: str, first: Sequence[str], known: Sequence[str], argument: str) -> str:
-    """Returns the column that a name refers to, one of the first if that is unambiguous."""
-    try:
-        return column(name, first, argument)
-    except CompareError:
-        return column(name, known, argument)
 
 
 def columns(names: str, first: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -214,7 +208,7 @@ def columns(names: str, first: Sequence[str], known: Sequence[str]) -> list[str]
 
     Args:
         names: Comma-separated names.
-        first: Columns among which a short name is looked up first.
+        first: Columns that an ending refers to first.
         known: All columns.
 
     Raises:
@@ -223,7 +217,7 @@ def columns(names: str, first: Sequence[str], known: Sequence[str]) -> list[str]
     given = [name.strip() for name in names.split(",") if name.strip()]
     if not given:
         raise CompareError("`--columns` must be comma-separated names of columns, got none. Use --columns=lr,loss.")
-    return list(dict.fromkeys(_named(name, first, known, "--columns") for name in given))
+    return list(dict.fromkeys(column(name, known, "--columns", first) for name in given))
 
 
 def effects_shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -38,14 +38,13 @@ def collect(evaluated: Evaluated) -> dict[str, np.ndarray]:
     elif output.prediction is not None and data.classes:
         arrays["predicted_class"] = np.array(data.classes)[output.prediction.argmax(dim=1).numpy()]
     whole = subset.batch(positions).there  # of the sequences as they are, before the task hid or added anything
+    of_target = batch.target_observed if "prediction" in made else whole
     inside = None if batch.lengths is None else dataclasses.replace(batch, observed=None).there
     for name, values in made.items():
         if values is not None:
-            shown = whole if name == "target" else inside
+            shown = of_target if name == "target" else inside
             fits = shown is not None and values.shape == shown.shape
             arrays[name] = _own_unit(subset, positions, values, shown if fits else None)
-    if "prediction" in made and batch.target is not None:
-        arrays["target"] = _own_unit(subset, positions, batch.target, batch.target_observed)
     if data.image_shape is not None:
         for name in {"inputs", "target", "reconstruction"} & arrays.keys():
             height, width = data.image_shape

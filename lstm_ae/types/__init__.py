@@ -7,8 +7,8 @@ dataset), `steps` (rows of its table).
 
 from lstm_ae.types.batch import Batch, present
 from lstm_ae.types.output import Measured, Metric, Output, Report, Score, answering, total
-from lstm_ae.types.sequences import Sequences, Subset
-from lstm_ae.types.task import Baseline, Baselines, Evaluated, EvaluatedSubset, Figures, PreparedSubset, Task
+from lstm_ae.types.sequences import PreparedSubset, Sequences, Subset
+from lstm_ae.types.task import Baseline, Baselines, Evaluated, EvaluatedSubset, Figures, Task
 
 __all__ = [
     "Baseline",

@@ -61,8 +61,21 @@ class Sequences(Protocol):
 
 
 @runtime_checkable
-class Subset(Protocol):
-    """Some sequences of a dataset (training, validation or test), from which batches are taken."""
+class PreparedSubset(Protocol):
+    """A subset whose batches a task has prepared; what baselines are fitted on."""
+
+    def __len__(self) -> int:
+        """Returns the number of sequences."""
+        ...
+
+    def batch(self, positions: Int[Tensor, " batch"]) -> Batch:
+        """Returns the sequences at these positions, each in 0..len - 1."""
+        ...
+
+
+@runtime_checkable
+class Subset(PreparedSubset, Protocol):
+    """Some sequences of a dataset (training, validation or test), from which batches of whole sequences are taken."""
 
     @property
     def index(self) -> np.ndarray:
@@ -72,14 +85,6 @@ class Subset(Protocol):
     @property
     def data(self) -> Sequences:
         """The dataset."""
-        ...
-
-    def __len__(self) -> int:
-        """Returns the number of sequences."""
-        ...
-
-    def batch(self, positions: Int[Tensor, " batch"]) -> Batch:
-        """Returns the whole sequences at these positions, each in 0..len - 1."""
         ...
 
     def unscaled(

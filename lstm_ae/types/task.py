@@ -3,28 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from lstm_ae.types.batch import Batch
 from lstm_ae.types.output import Metric, Output, Report, Score
-from lstm_ae.types.sequences import Sequences, Subset
+from lstm_ae.types.sequences import PreparedSubset, Sequences, Subset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@runtime_checkable
-class PreparedSubset(Protocol):
-    """A subset whose batches a task has prepared; what baselines are fitted on."""
-
-    def __len__(self) -> int:
-        """Returns the number of sequences."""
-        ...
-
-    def batch(self, positions: Int[Tensor, " batch"]) -> Batch:
-        """Returns the prepared sequences at these positions."""
-        ...
 
 
 @runtime_checkable
