@@ -9,7 +9,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH = 9.0  # inches
@@ -98,13 +97,6 @@ def figure(rows: int, columns: int, height: float, title: str, **options: Any) -
     made = Figure(figsize=(WIDTH, height), layout="constrained")
     made.suptitle(title, fontsize=11)
     return made, made.subplots(rows, columns, squeeze=False, **options)
-
-
-def whole_numbers(axis: "Axis") -> None:
-    """Has an axis show whole numbers only."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def few_dates(ax: "Axes", time: np.ndarray) -> None:
@@ -203,7 +195,7 @@ def curves(run_dir: Readable) -> "Figure":
         logarithmic = name == "loss" and positive
         if logarithmic:
             ax.set_yscale("log")
-        whole_numbers(ax.xaxis)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="epoch", ylabel=f"{name} (logarithmic)" if logarithmic else name)
         ax.legend(fontsize=8)
     return made

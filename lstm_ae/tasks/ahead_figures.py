@@ -26,7 +26,7 @@ def draw_prediction(run_dir: drawing.Readable) -> "Figure":
                 label = f"{name.removesuffix('_mse')}, {part}"
                 losses.plot(run.history["epoch"], run.history[f"{part}.{name}"], style, color=colour, label=label)
     losses.set(yscale="log", xlabel="epoch", ylabel="mean squared error, scaled values")
-    drawing.whole_numbers(losses.xaxis)
+    losses.xaxis.get_major_locator().set_params(integer=True)
     arrays = run.samples
     places = np.arange(len(arrays["last_names"]))
     last.plot(places, arrays["last_target"], "o", color=drawing.ORIGINAL, label="target")
@@ -97,5 +97,5 @@ def _by_horizon(
         label = name.removesuffix("_mse").replace("_", "-")
         errors.plot(steps, [float(value) for value in columns[name]], color=colour, label=label)
     errors.set(xlabel=horizon, ylabel="MSE, scaled")
-    drawing.whole_numbers(errors.xaxis)
+    errors.xaxis.get_major_locator().set_params(integer=True)
     errors.legend(fontsize=8)
