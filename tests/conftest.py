@@ -136,13 +136,13 @@ def run_in(composed: Callable[..., DictConfig]) -> Callable[..., float]:
 @pytest.fixture
 def frame(tmp_path: Path) -> pd.DataFrame:
     """A grid of two by two over two seeds, in which one combination diverged."""
-    from lstm_ae.compare import table
+    from lstm_ae.compare import load
     from tests.run_dirs import write_run
 
     for number, (lr, hidden, seed) in enumerate((a, b, c) for a in (0.1, 0.01) for b in (8, 16) for c in (0, 1)):
         bad = lr == 0.1 and hidden == 16
         write_run(tmp_path / str(number), lr + seed / 100, lr, hidden, seed, "diverged" if bad else "finished")
-    return table.load(tmp_path)
+    return load(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lstm_ae.compare import report, selection, table
+from lstm_ae.compare import load, report, selection
 from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
 from tests.run_dirs import write_run
@@ -58,7 +58,7 @@ def path(frame, tmp_path):
     for number, commit in ((0, "abc"), (6, "def")):
         RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
     write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
-    return written(table.load(tmp_path), tmp_path / "out", ["a.json: broken"])
+    return written(load(tmp_path), tmp_path / "out", ["a.json: broken"])
 
 
 def written(frame, folder, problems=()):
@@ -99,7 +99,7 @@ def test_headers_sort_by_click_and_key_and_show_the_direction(opened, path):
 
 
 def test_the_filter_takes_the_terms_of_the_command_and_words_and_applies_to_the_plots(opened, path, tmp_path):
-    page, runs = opened(path), table.load(tmp_path)
+    page, runs = opened(path), load(tmp_path)
     for typed, found in {
         "lr=0.1": {"0", "1", "2", "3"},
         "lr=0.1 hidden_size!=16": {"0", "1"},
@@ -164,7 +164,7 @@ def test_the_heat_map_has_the_means_of_the_effects_and_never_averages_two_source
     runs = [(1, 8, 1.0), (1, 8, 100.0), (2, 8, 4.0), (1, 9, 5.0), (2, 9, 6.0)]
     for number, (lr, hidden, loss) in enumerate(runs * 2):
         write_run(tmp_path / str(number), loss + 100 * (number > 4), lr, hidden, seed=number)
-    both = table.load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
+    both = load(tmp_path).assign(source=["ours"] * 5 + ["published"] * 5)
     page = opened(written(both, tmp_path / "out"))
     drawn = "cards.find((card) => card.title === 'Heat map').place"
     words = page.evaluate(f"{drawn}.layout.annotations.map((words) => words.text)")
@@ -234,7 +234,7 @@ def test_no_content_of_a_directory_runs_as_a_script(opened, tmp_path):
     write_run(tmp_path / name, 0.1, lr=payload, note="<b>bold</b>", error=payload, **{payload: payload})
     write_run(tmp_path / "b", 0.2, state="diverged", error=f"</script>{payload}")
     RunDir(tmp_path / name).write_bytes("figures/loss.png", bytes.fromhex(PNG))
-    path = written(table.load(tmp_path), tmp_path / "out", [payload])
+    path = written(load(tmp_path), tmp_path / "out", [payload])
     page = opened(path)
     page.locator("#all-columns").check()
     page.locator("#table tbody tr").first.hover()

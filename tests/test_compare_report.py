@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 
-from lstm_ae.compare import report, series, table
+from lstm_ae.compare import load, report, series
 from lstm_ae.compare.ranking import rank
 from tests.run_dirs import write_run
 
@@ -48,7 +48,7 @@ def written(frame, folder, problems=(), metric="validation.loss"):
 
 def test_all_runs_are_listed_in_order_of_rank(frame, tmp_path):
     write_run(tmp_path / "8", 0.001, state="failed", error="why")
-    _, page = written(table.load(tmp_path), tmp_path / "out")
+    _, page = written(load(tmp_path), tmp_path / "out")
     runs = page.data()["runs"]
     assert [run["name"] for run in runs] == ["4", "5", "6", "7", "0", "1", "8", "2", "3"]
     assert [run["state"] for run in runs[-3:]] == ["failed", "diverged", "diverged"]
@@ -74,13 +74,13 @@ def test_the_summary_names_the_best_and_counts_the_states(frame, tmp_path):
 def test_the_page_has_the_findings_on_each_setting(tmp_path):
     for number, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)):
         write_run(tmp_path / str(number), lr + seed / 100, lr=lr, seed=seed)
-    text, _ = written(table.load(tmp_path), tmp_path / "out")
+    text, _ = written(load(tmp_path), tmp_path / "out")
     assert '<h2 id="findings-heading">Findings</h2><p>ours: 6 runs in 3 seeds. ' in text
 
 
 def test_a_page_without_scores(tmp_path):
     write_run(tmp_path / "0", 0.1, state="running")
-    text, page = written(table.load(tmp_path), tmp_path / "out")
+    text, page = written(load(tmp_path), tmp_path / "out")
     assert "1 run, all running. None of them has a validation.loss." in text
     assert page.data()["runs"][0]["score"] is None
 
@@ -89,7 +89,7 @@ def test_names_values_and_errors_are_escaped(tmp_path):
     name = PAYLOAD.replace("/", "")
     write_run(tmp_path / name, 0.1, lr=PAYLOAD, state="failed", error=PAYLOAD, **{PAYLOAD: PAYLOAD})
     write_run(tmp_path / "b", 0.2)
-    _, page = written(table.load(tmp_path), tmp_path / "out", [PAYLOAD])
+    _, page = written(load(tmp_path), tmp_path / "out", [PAYLOAD])
     assert "img" not in [tag for tag, _ in page.elements]
     assert [tag for tag, _ in page.elements].count("script") == 4
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
@@ -114,7 +114,7 @@ def test_the_policy_names_the_two_scripts_and_forbids_every_request(frame, tmp_p
 
 def test_placeholders_in_the_data_are_not_replaced(tmp_path):
     write_run(tmp_path / "{{plotly}}", 0.1)
-    text, _ = written(table.load(tmp_path), tmp_path / "out", ["{{scripts}}"])
+    text, _ = written(load(tmp_path), tmp_path / "out", ["{{scripts}}"])
     assert "<li>{{scripts}}</li>" in text
 
 
@@ -122,7 +122,7 @@ def test_infinite_numbers_and_invalid_unicode_are_written(tmp_path):
     write_run(tmp_path / "a", 0.1, hidden=8, limit=float("inf"))
     (tmp_path / "a" / "config.json").write_text('{"limit": Infinity, "other": NaN, "name": "\\udc80"}')
     write_run(tmp_path / "b", 0.2)
-    _, page = written(table.load(tmp_path), tmp_path / "out", ["\udc80"])
+    _, page = written(load(tmp_path), tmp_path / "out", ["\udc80"])
     assert page.data()["runs"][0]["values"]["limit"] is None
 
 
@@ -188,7 +188,7 @@ def test_the_page_and_its_runs_have_the_ranking_with_its_notes_and_an_incomplete
         write_run(
             tmp_path / str(number), lr + seed**2 * lr / 100, lr=lr, seed=seed, state="failed" if failed else "finished"
         )
-    text, page = written(table.load(tmp_path), tmp_path / "out")
+    text, page = written(load(tmp_path), tmp_path / "out")
     cells = re.findall(r"<td>([^<]*)</td>", text.split('id="ranking"')[1].split("</table>")[0])
     assert [cells[0], *(word for word in cells if word in ("best", "worse", "incomplete"))] == [
         "0.2", "best", "worse", "incomplete",

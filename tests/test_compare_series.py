@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from lstm_ae.compare import series, table
+from lstm_ae.compare import load, series
 from lstm_ae.compare.ranking import rank
 from tests.run_dirs import write_run
 
@@ -33,7 +33,7 @@ def test_settings_whose_means_differ_most_come_first(frame):
 def test_runs_of_two_sources_are_two_combinations(tmp_path):
     for name in "ab":
         write_run(tmp_path / name, 0.1)
-    frame = table.load(tmp_path).assign(source=["ours", "published"])
+    frame = load(tmp_path).assign(source=["ours", "published"])
     assert labels(compared(frame)) == ["ours", "published"]
 
 
@@ -41,7 +41,7 @@ def test_the_first_combinations_with_a_curve_get_the_colours(tmp_path):
     for number in range(9):
         write_run(tmp_path / str(number), 0.1 + number, lr=number)
     (tmp_path / "0" / "history.csv").unlink()
-    colours = [group["colour"] for group in compared(table.load(tmp_path))["groups"]]
+    colours = [group["colour"] for group in compared(load(tmp_path))["groups"]]
     assert colours == [None, *range(series.MAX_COLOURS), None]
 
 
@@ -61,7 +61,7 @@ def test_an_unreadable_history_is_reported(frame):
 def test_the_heat_map_has_two_settings_of_few_values_and_geometric_means_where_scores_span_decades(tmp_path):
     for number in range(30):
         write_run(tmp_path / str(number), 0.1 + number, lr=number, hidden=number % 2, other=number % 3)
-    data = compared(table.load(tmp_path))
+    data = compared(load(tmp_path))
     assert data["grid"] == ["model.hidden_size", "other"]  # and not the 30 learning rates
     assert data["logMeans"] == {"ours": True}
 
@@ -69,7 +69,7 @@ def test_the_heat_map_has_two_settings_of_few_values_and_geometric_means_where_s
 def test_a_value_with_only_failed_runs_has_no_place_on_an_axis(tmp_path):
     for number, lr in enumerate((0.1, 0.1, 0.2, 0.2, 9)):
         write_run(tmp_path / str(number), 1.0 + number, lr, state="failed" if lr == 9 else "finished", seed=number)
-    data = compared(table.load(tmp_path))
+    data = compared(load(tmp_path))
     assert data["levels"]["optimizer.lr"] == ["0.1", "0.2"]
     assert [run["levels"]["optimizer.lr"] for run in data["runs"] if run["state"] == "failed"] == [None]
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lstm_ae.compare import table
+from lstm_ae.compare import load, table
 from lstm_ae.run_dir import RunDir
 from tests.run_dirs import METRICS
 
@@ -27,7 +27,7 @@ def runs(tmp_path):
 def test_settings_that_cannot_change_a_result_are_ignored(runs):
     runs("0", 0.1, trainer={"threads": 1}, dataset={"root": "a"})
     folder = runs("1", 0.2, trainer={"threads": 2}, dataset={"root": "b"})
-    assert table.settings(table.load(folder)) == []
+    assert table.settings(load(folder)) == []
 
 
 def test_a_failed_run_has_no_score_and_a_diverged_one_is_infinitely_bad(runs):
@@ -35,15 +35,15 @@ def test_a_failed_run_has_no_score_and_a_diverged_one_is_infinitely_bad(runs):
     runs("1", 0.05, state="failed")
     runs("2", 0.3, model={"hidden_size": 2})
     folder = runs("3", 0.01, state="diverged", model={"hidden_size": 4})
-    scores = table.scores(table.load(folder), "validation.loss")
+    scores = table.scores(load(folder), "validation.loss")
     assert list(scores) == pytest.approx([0.1, math.nan, 0.3, math.inf], nan_ok=True)
-    assert table.scores(table.load(folder), "test.accuracy")[3] == -math.inf
+    assert table.scores(load(folder), "test.accuracy")[3] == -math.inf
 
 
 def test_an_unreadable_run_is_an_empty_row_and_jobs_are_sorted_by_number(runs):
     for number in (10, 9, 0):
         folder = runs(str(number), 0.1)
     (folder / "9" / "metrics.json").write_text("{")
-    frame = table.load(folder)
+    frame = load(folder)
     assert [run.rsplit("/", 1)[-1] for run in frame["run"]] == ["0", "9", "10"]
     assert math.isnan(frame["validation.loss"][1])

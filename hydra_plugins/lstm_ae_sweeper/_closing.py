@@ -17,7 +17,7 @@ from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError
 from hydra_plugins.lstm_ae_sweeper._results import failures
 from hydra_plugins.lstm_ae_sweeper._stages import Combination
 from lstm_ae import plots
-from lstm_ae.compare import output, table
+from lstm_ae.compare import load, output
 from lstm_ae.compare.ranking import rank
 from lstm_ae.experiment.overrides import lines
 from lstm_ae.metrics import text
@@ -102,7 +102,7 @@ def draw(job: Path) -> None:
 
 def _write_comparison(folder: Path) -> pd.DataFrame:
     """Writes comparison.csv with a row per job, and returns it as a frame."""
-    frame = table.load(folder)
+    frame: pd.DataFrame = load(folder)
     RunDir(folder).write_text("comparison.csv", output.render(frame, "csv")[0])
     return frame
 

@@ -1,7 +1,10 @@
 """Compares run directories. Reads files only and does not import torch."""
 
+import logging
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 def load(*dirs: str | Path) -> Any:
@@ -16,4 +19,8 @@ def load(*dirs: str | Path) -> Any:
     """
     from lstm_ae.compare import table  # importing pandas takes half a second, which `--help` should not pay
 
-    return table.load(*dirs)
+    problems: list[str] = []
+    frame = table.read(dirs, problems)
+    for problem in problems:
+        log.warning("%s", problem)
+    return frame

@@ -81,7 +81,7 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
     """Ranks the combinations of settings of runs.
 
     Args:
-        frame: The result of `table.load`.
+        frame: The result of `lstm_ae.compare.load`.
         metric: One of its columns, such as `validation.loss`.
         group_by: Settings to average over: comma-separated names, `none`, or None for those of seed and fold that vary.
 

@@ -169,9 +169,8 @@ def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
     labels = pd.Series(ranking.labels[ranking.order])
     for row in np.asarray(ranking.order)[np.argsort(labels.groupby(labels).cumcount().to_numpy(), kind="stable")]:
         folder = Path(str(ranking.frame["run"][row])) / "figures"
-        paths = [path for path in sorted(folder.glob("*.png")) if path.is_file() and not path.is_symlink()]
-        if folder.is_symlink():
-            paths = []
+        drawn = [] if folder.is_symlink() else sorted(folder.glob("*.png"))
+        paths = [path for path in drawn if path.is_file() and not path.is_symlink()]
         size = sum(path.stat().st_size for path in paths)
         if size > room:
             left_out += 1

@@ -1,6 +1,5 @@
 """Run directories as a table with a row per run: its columns, the scores, and how values are shown."""
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,6 @@ from lstm_ae import run_dir
 from lstm_ae.compare.reading import COSTS, FIXED, PARTS, SUBSETS, find, read_run
 from lstm_ae.metrics import text as text
 
-log = logging.getLogger(__name__)
 pd.set_option("mode.string_storage", "python")  # pyarrow's refuses names of directories that are invalid UTF-8
 
 #: Settings to average over: runs that differ in nothing else are repeats.
@@ -25,15 +23,6 @@ SCORED = ("finished", "diverged", "unknown", "reached")
 KIND = ("dataset._target_", "task._target_")
 #: Settings that cannot change a validation score. A two-stage sweep sets `evaluate_test` only for its last training.
 CANNOT_CHANGE_SCORE = run_dir.NOT_SIGNED | {"evaluate_test"}
-
-
-def load(*paths: str | Path) -> pd.DataFrame:
-    """Returns a row for each run in or below the paths; see `lstm_ae.compare.load`."""
-    problems: list[str] = []
-    frame = read(paths, problems)
-    for problem in problems:
-        log.warning("%s", problem)
-    return frame
 
 
 def read(paths: Iterable[str | Path], problems: list[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lstm_ae.compare import report, table
+from lstm_ae.compare import load, report
 from lstm_ae.compare.ranking import rank
 from lstm_ae.run_dir import RunDir
 
@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder))
         began = time.perf_counter()
-        frame = table.load(folder)
+        frame = load(folder)
         read = time.perf_counter()
         (page,) = report.write(rank(frame, "validation.loss"), Path(folder) / "report")
         seconds, size = time.perf_counter() - read, page.stat().st_size / 1e6
