@@ -9,7 +9,7 @@ import torch
 from lstm_ae.data.scaling import Scaling
 from lstm_ae.data.sequences import SequenceData, SequenceSubset
 from lstm_ae.tasks import Prediction
-from lstm_ae.tasks.roll_out import roll_out
+from lstm_ae.tasks.ahead import roll_out
 from lstm_ae.types import Batch, Output, total
 
 

@@ -1,7 +1,7 @@
 """Reads and writes a run directory. Imports neither torch nor hydra."""
 
 from lstm_ae.run_dir.contents import check_listed
-from lstm_ae.run_dir.directory import RunDir, score
+from lstm_ae.run_dir.directory import RunDir, find_finished, score
 from lstm_ae.run_dir.lock import HeldError, RunDirError
 from lstm_ae.run_dir.names import (
     CHECKPOINT,
@@ -19,7 +19,6 @@ from lstm_ae.run_dir.names import (
     UNREADABLE,
     WEIGHTS,
 )
-from lstm_ae.run_dir.search import find_finished
 from lstm_ae.run_dir.settings import NOT_SIGNED, differences, flat, signature, signed
 
 __all__ = [

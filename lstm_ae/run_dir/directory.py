@@ -28,6 +28,7 @@ from lstm_ae.run_dir.names import (
     NOT_LISTED,
     STATUS,
     UNREADABLE,
+    WEIGHTS,
 )
 from lstm_ae.run_dir.settings import EPOCHS, differences, signature, signed
 
@@ -263,6 +264,22 @@ def score(state: str, value: float, higher: bool) -> float:
         higher: Whether more of the metric is better.
     """
     return worst(higher) if state == "diverged" else value
+
+
+def find_finished(root: Path, wanted: str | None = None) -> Path | None:
+    """Returns the latest finished run under `root`, or None.
+
+    Args:
+        root: Where to look.
+        wanted: Its signature; None: any.
+    """
+    found = []
+    for path in root.rglob(STATUS):
+        status = RunDir(path.parent).status()  # another program's file is unreadable
+        ours = status.get("state") == "finished" and (path.parent / WEIGHTS).exists()
+        if ours and wanted in (None, status.get("signature")):
+            found.append((str(status.get("end")), path.parent))
+    return max(found)[1] if found else None
 
 
 def _now() -> str:

@@ -1,13 +1,15 @@
-"""What tasks that predict steps share: their metrics, and errors by horizon."""
+"""What tasks that predict steps share: their metrics, errors by horizon, and roll-outs of a model that predicts fewer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lstm_ae.tasks import measures
-from lstm_ae.types import Batch, Metric, Output, Score, Sequences
+from lstm_ae.types import Batch, Metric, Output, Score, Sequences, present
 
 #: A prepared batch, the steps that come (batch, steps, features), which of them count (None: all), and what each answer
 #: predicted, by name.
@@ -73,3 +75,30 @@ def by_horizon(parts: Iterable[Compared]) -> dict[str, list[Any]]:
     columns = {name: (total / counts[name].clamp(min=1)).tolist() for name, total in sums.items()}
     steps = len(next(iter(columns.values()), []))
     return {"horizon": list(range(1, steps + 1)), **columns}
+
+
+@torch.no_grad()
+def roll_out(
+    answer: Callable[[Batch], Output], batch: Batch, known: int, steps: int, ahead: int = 1
+) -> Float[Tensor, "batch target_time features"]:
+    """Returns the `steps` values that follow the first `known` inputs, each predicted from those before it.
+
+    The window slides: predictions are appended, and as many of the oldest values dropped.
+
+    Args:
+        answer: A model or a baseline.
+        batch: Inputs of one length. What is predicted counts as observed.
+        known: How many of its steps are read.
+        steps: How many are predicted.
+        ahead: How many of an answer's last steps lie ahead of its inputs and are fed back: 1 of one that predicts the
+            next step at every step, all of one that predicts a horizon.
+    """
+    window, made = batch.inputs[:, :known], []
+    observed = None if batch.observed is None else batch.observed[:, :known]
+    for _ in range(0, steps, ahead):
+        read = replace(batch, inputs=window, observed=observed, target=None, target_observed=None)
+        made.append(present(answer(read).prediction, "predictions")[:, -ahead:])
+        window = torch.cat([window, made[-1]], dim=1)[:, -known:]
+        if observed is not None:
+            observed = torch.cat([observed, torch.ones_like(made[-1], dtype=torch.bool)], dim=1)[:, -known:]
+    return torch.cat(made, dim=1)[:, :steps]

@@ -11,7 +11,6 @@ from lstm_ae.baselines import DriftForecast, LastValue, LinearRegression, Season
 from lstm_ae.checks import Dominance, Units
 from lstm_ae.tasks import ahead, measures, over_time
 from lstm_ae.tasks.ahead_figures import draw_forecast
-from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.types import (
     Baselines,
     Batch,
@@ -124,7 +123,7 @@ class Forecast(Task):
             predicted = {name: present(output.prediction, "forecasts") for name, output in outputs.items()}
             if batch.lengths is None:
                 first = _first_steps(judged.answers["model"])
-                predicted[RECURSIVE] = roll_out(first, batch, batch.inputs.shape[1], self.horizon)
+                predicted[RECURSIVE] = ahead.roll_out(first, batch, batch.inputs.shape[1], self.horizon)
             yield batch, batch.targets, batch.target_observed, predicted
 
 

@@ -14,7 +14,6 @@ from lstm_ae.baselines import Autoregression, Drift, Persistence, PrevailingDire
 from lstm_ae.checks import Dominance
 from lstm_ae.tasks import ahead, measures, over_time, samples
 from lstm_ae.tasks.ahead_figures import draw_multi_step, draw_prediction
-from lstm_ae.tasks.roll_out import roll_out
 from lstm_ae.types import (
     Baselines,
     Batch,
@@ -230,16 +229,16 @@ class Prediction(Task):
         table = ahead.by_horizon(self._compared_steps(judged))
         positions = samples.choose(judged.subset)
         batch, _ = samples.pick(judged, positions)
-        rolled = roll_out(judged.answers["model"], batch, _half(batch), len(table["horizon"]))
+        rolled = ahead.roll_out(judged.answers["model"], batch, _half(batch), len(table["horizon"]))
         return table, judged.subset.unscaled(rolled, positions).numpy()
 
     def _compared_steps(self, judged: EvaluatedSubset) -> Iterator[ahead.Compared]:
         for batch, outputs in judged.batches():
             half = _half(batch)
             truth = batch.targets[:, half - 1 :]
-            made = {"multi_step": roll_out(judged.answers["model"], batch, half, truth.shape[1])}
+            made = {"multi_step": ahead.roll_out(judged.answers["model"], batch, half, truth.shape[1])}
             made["one_step"] = present(outputs["model"].prediction, "predictions")[:, half - 1 :]
-            made |= {name: roll_out(judged.answers[name], batch, half, truth.shape[1]) for name in self.baselines}
+            made |= {name: ahead.roll_out(judged.answers[name], batch, half, truth.shape[1]) for name in self.baselines}
             yield batch, truth, None, made
 
 
