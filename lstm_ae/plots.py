@@ -58,11 +58,10 @@ def drawn(run_dir: RunDir, figures: Mapping[str, Callable[..., Any]]) -> tuple[l
         if content is not None:
             names.append(f"figures/{name}.png")
             run_dir.write_bytes(names[-1], content)
-    return names, [_failure(own, reason) for reason, own in failed.items()]
-
-
-def _failure(names: Sequence[str], reason: str) -> str:
-    return f"The figure{'s' * (len(names) > 1)} {', '.join(names)} could not be drawn: {reason}"
+    return names, [
+        f"The figure{'s' * (len(own) > 1)} {', '.join(own)} could not be drawn: {reason}"
+        for reason, own in failed.items()
+    ]
 
 
 def _png(figure: Any) -> bytes:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from lstm_ae.metrics import higher_is_better as direction
 from lstm_ae.run_dir import CONFIG, METRICS, RunDir
 from lstm_ae.statistics import mean_interval
 
@@ -22,13 +21,6 @@ def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns the outcome of a job, from its files."""
     run = RunDir(folder / job.path)
     return Outcome(run.score(objective), run.status().get("error"))
-
-
-def higher_is_better(folder: Path, jobs: Iterable[Job], objective: str) -> bool:
-    """Returns whether a higher score is better, as the first job that has metrics records it."""
-    recorded = (RunDir(folder / job.path) for job in jobs if (folder / job.path / METRICS).exists())
-    run = next(recorded, None)
-    return run is not None and direction(run.read_json(METRICS), objective)
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:

@@ -94,10 +94,11 @@ class TwoStage:
             return self._run(combinations)
 
     def _run(self, combinations: list[stages.Combination]) -> list[str]:
+        from lstm_ae.experiment.configured import higher_is_better  # torch, which a list of jobs need not wait for
+
         sweep = self._sweep
         failed = self._score("stage_one", combinations)
-        pairs = self._jobs("stage_one", combinations)
-        higher = results.higher_is_better(sweep.folder, [job for _, job in pairs], sweep.objective)
+        higher = higher_is_better(sweep.config)
         kept = stages.survivors(combinations, self._keep, higher)
         log.info("Stage one keeps %d of %d combinations", len(kept), len(combinations))
         failed += self._score("stage_two", kept)

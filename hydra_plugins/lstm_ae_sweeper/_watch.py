@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hydra_plugins.lstm_ae_sweeper._job import Job
-from hydra_plugins.lstm_ae_sweeper._results import higher_is_better
 from lstm_ae.experiment.overrides import lines
 from lstm_ae.interrupts import GRACE_SECONDS
+from lstm_ae.metrics import higher_is_better
 from lstm_ae.metrics import text as shown
 from lstm_ae.printable import printable
-from lstm_ae.run_dir import ENDED, HeldError, RunDir, RunDirError
+from lstm_ae.run_dir import ENDED, METRICS, HeldError, RunDir, RunDirError
 
 log = logging.getLogger("lstm_ae.sweep")
 KILLED = "its worker was killed (out of memory, or by hand)"
@@ -98,10 +98,12 @@ class Watch:
     def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
         """Records a job that has ended, and logs it if there is no live display."""
         state = self._ended[job] = str(status["state"])
-        score = self._run(job).score(self._objective)
-        higher = higher_is_better(self._folder, [job], self._objective)
-        if score is not None and (self._best is None or (score > self._best[0] if higher else score < self._best[0])):
-            self._best = score, job
+        run = self._run(job)
+        score = run.score(self._objective)
+        if score is not None:
+            higher = higher_is_better(run.read_json(METRICS), self._objective)
+            if self._best is None or (score > self._best[0] if higher else score < self._best[0]):
+                self._best = score, job
         if self._progress is None and not again:
             scored = "" if score is None else f", {self._objective} {shown(score)}"
             reason = f": {status['error']}" if status.get("error") else ""
