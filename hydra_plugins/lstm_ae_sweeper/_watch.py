@@ -46,13 +46,12 @@ class Watch:
         console = Console()
         columns = (TextColumn(name), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[text]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-        self._progress = Progress(*columns, console=console) if console.is_terminal else None
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
 
     def __enter__(self) -> "Watch":
         self._before = {job: self._run(job).status() for job in self._jobs}
-        if self._progress is not None:
-            self._task = self._progress.add_task("", total=len(self._jobs), text="")
-            self._progress.start()
+        self._task = self._progress.add_task("", total=len(self._jobs), text="")
+        self._progress.start()
         self._thread.start()
         return self
 
@@ -62,8 +61,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
         self._update()
-        if self._progress is not None:
-            self._progress.stop()
+        self._progress.stop()
 
     def _run(self, job: Job) -> RunDir:
         return RunDir(self._folder / job.path)
@@ -87,13 +85,12 @@ class Watch:
                 else:
                     states[state] += 1
         states += Counter("done" if state == "finished" else state for state in self._ended.values())
-        if self._progress is not None:
-            text = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-            if self._best is not None:
-                score, best = self._best
-                own = " ".join(word for word in lines(best.overrides) if word not in self._shared)
-                text += f"; best {self._objective} {shown(score)}: {own}"
-            self._progress.update(self._task, completed=len(self._ended), text=printable(text))
+        text = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+        if self._best is not None:
+            score, best = self._best
+            own = " ".join(word for word in lines(best.overrides) if word not in self._shared)
+            text += f"; best {self._objective} {shown(score)}: {own}"
+        self._progress.update(self._task, completed=len(self._ended), text=printable(text))
 
     def _record(self, job: Job, status: dict[str, Any], again: bool) -> None:
         """Records a job that has ended, and logs it if there is no live display."""
@@ -104,7 +101,7 @@ class Watch:
             higher = higher_is_better(run.read_json(METRICS), self._objective)
             if self._best is None or (score > self._best[0] if higher else score < self._best[0]):
                 self._best = score, job
-        if self._progress is None and not again:
+        if self._progress.disable and not again:
             scored = "" if score is None else f", {self._objective} {shown(score)}"
             reason = f": {status['error']}" if status.get("error") else ""
             log.info("job %s %s%s%s (%d of %d)", job.path, state, scored, reason, len(self._ended), len(self._jobs))
