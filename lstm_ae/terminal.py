@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class EpochDisplay:
 
     def __init__(self, epochs: int, done: int, bar: bool = True, console: Console | None = None) -> None:
         self.epochs = epochs
-        self.bar = bar
+        console = console or Console()
         self._progress = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
@@ -36,26 +36,22 @@ class EpochDisplay:
             TextColumn("loss {task.fields[train]} validation {task.fields[validation]}"),
             TextColumn("{task.fields[seconds]} s/epoch"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=console or Console(),
+            console=console,
+            disable=not (bar and console.is_terminal),
         )
         self._task = self._progress.add_task("", total=epochs, completed=done, train="-", validation="-", seconds="-")
 
     @contextmanager
     def live(self) -> Iterator["EpochDisplay"]:
         """Shows the bar while the block runs, if there is a terminal; log lines then go only to the file."""
-        if not self.bar or not self._progress.console.is_terminal:
+        handlers = [] if self._progress.disable else logging.getLogger().handlers
+        with ExitStack() as stack:
+            for handler in handlers:
+                if type(handler) is logging.StreamHandler:
+                    stack.callback(handler.setLevel, handler.level)
+                    handler.setLevel(logging.WARNING)
+            stack.enter_context(self._progress)
             yield self
-            return
-        streams = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
-        levels = [handler.level for handler in streams]
-        for handler in streams:
-            handler.setLevel(logging.WARNING)
-        try:
-            with self._progress:
-                yield self
-        finally:
-            for handler, level in zip(streams, levels, strict=True):
-                handler.setLevel(level)
 
     def show(self, row: Mapping[str, float]) -> None:
         """Shows a row of the history."""
