@@ -74,8 +74,6 @@ def run(config: DictConfig) -> float:
                 again=functools.partial(_again, run_dir),
             )
         )
-    except JobError:
-        raise
     except Exception as error:
         known = isinstance(error, HydraException)
         raise JobError(str(error) if known else job.explain(error, run_dir.path)) from error
