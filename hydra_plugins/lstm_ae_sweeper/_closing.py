@@ -20,7 +20,6 @@ from lstm_ae import plots
 from lstm_ae.compare import load, output
 from lstm_ae.compare.ranking import rank
 from lstm_ae.experiment.overrides import lines
-from lstm_ae.metrics import text
 from lstm_ae.run_dir import CONFIG, RunDir
 
 log = logging.getLogger("lstm_ae.sweep")
@@ -85,9 +84,6 @@ def close_stages(
     shown["std"] = [entry["stage_two"]["std"] for entry in entries]
     shown["outcome"] = [entry["dropped"] or "winner" for entry in entries]
     _show_table(shown, f"Two stages, mean validation {settings['objective']}", max_rows=len(shown))
-    if test is not None:
-        log.info("Test metrics of the winner, retrained on all training data: %s",
-            ", ".join(f"{name} {text(value)}" for name, value in test.items()))  # fmt: skip
     _write_comparison(folder)
     _log_paths(folder)
 

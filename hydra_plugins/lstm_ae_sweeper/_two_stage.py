@@ -118,7 +118,7 @@ class TwoStage:
         means = {name: one["mean"] for name, one in tested.items()} or None
         closing.close_stages(sweep.folder, stages.in_order(combinations, higher), settings, means)
         for name, one in tested.items():
-            log.info("Test %s over %d seeds: %s", name, one["n"], results.said(one))
+            log.info("Test %s of the winner on all training data, %d seeds: %s", name, one["n"], results.said(one))
         if winner is None:
             failed.append("No combination has a finite score in every job. See two_stage.json for the reasons.")
         if failed:
