@@ -99,16 +99,16 @@ def figure(rows: int, columns: int, height: float, title: str, **options: Any) -
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
-def few_dates(ax: "Axes", time: np.ndarray) -> None:
-    """Has a narrow panel show so few dates that they do not overlap; other times stay as they are."""
+def few_dates(ax: "Axes", time: np.ndarray, most: int = 5) -> None:
+    """Has a panel show so few dates that they do not overlap; other times stay as they are."""
     if not np.issubdtype(time.dtype, np.datetime64):
         return
     from matplotlib import dates
 
     untyped: Any = dates
-    locator = untyped.AutoDateLocator(minticks=2, maxticks=5)
+    locator = untyped.AutoDateLocator(minticks=2, maxticks=most)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(untyped.AutoDateFormatter(locator))
+    ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
 
 
 def pair(ax: "Axes", time: np.ndarray, original: np.ndarray, made: np.ndarray, name: str, shift: int = 0) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_ae.anomaly.baselines import ForestWindows, MeanDistance, MovingVariance, Noise, PcaWindows, baselines
+from lstm_ae.anomaly.baselines import ForestWindows, MeanDistance, MovingVariance, PcaWindows, baselines
 
 WINDOW = 16
 
@@ -52,10 +52,6 @@ def test_the_moving_variance_looks_only_back():
     test = waves(1, steps=100)
     scorer = MovingVariance(WINDOW).fit(waves(0))
     np.testing.assert_allclose(scorer.score(test[:60]), scorer.score(test)[:60])
-
-
-def test_noise_differs_by_seed():
-    assert not np.array_equal(Noise(0).fit([1.0]).score(np.ones(9)), Noise(1).fit([1.0]).score(np.ones(9)))
 
 
 def test_a_constant_signal_is_scored():

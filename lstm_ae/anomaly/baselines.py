@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_ae import checks
 
 Floats = NDArray[np.float64]
+EXPLAINED = 0.9  # of the variance of training windows, by the components that are kept
 
 
 class Scorer:
@@ -66,11 +67,8 @@ class Scorer:
 class Noise(Scorer):
     """Random numbers: what a measure gives to no knowledge at all."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
     def _score(self, rows: Floats) -> Floats:
-        return np.random.default_rng(self.seed).random(len(rows))
+        return np.random.default_rng(0).random(len(rows))
 
 
 class MeanDistance(Scorer):
@@ -118,23 +116,13 @@ class _OfWindows(Scorer):
 
 
 class PcaWindows(_OfWindows):
-    """The squared error of windows from their principal components, those that explain `explained` of the variance.
-
-    Args:
-        window: Steps.
-        explained: The share of the training windows' variance that the components keep.
-    """
-
-    def __init__(self, window: int, explained: float = 0.9) -> None:
-        super().__init__(window)
-        checks.share("explained", explained)
-        self.explained = explained
+    """The squared error of windows from their principal components, those that explain 90 % of the variance."""
 
     def _learn(self, rows: Floats) -> None:
         windows = _flat(rows, self.window)
         self._centre = windows.mean(axis=0)
         variances, components = np.linalg.eigh(np.cov(windows.T, bias=True))  # the smallest first
-        kept = np.cumsum(variances[::-1]) <= self.explained * variances.sum()
+        kept = np.cumsum(variances[::-1]) <= EXPLAINED * variances.sum()
         self._components = components[:, ::-1][:, : int(kept.sum()) + 1]
 
     def _of_windows(self, windows: Floats) -> Floats:
@@ -143,42 +131,30 @@ class PcaWindows(_OfWindows):
 
 
 class ForestWindows(_OfWindows):
-    """Scikit-learn's IsolationForest on windows (Liu et al., ICDM 2008).
-
-    Args:
-        window: Steps.
-        trees: Of the forest.
-        seed: Of the forest.
-    """
-
-    def __init__(self, window: int, trees: int = 100, seed: int = 0) -> None:
-        super().__init__(window)
-        checks.at_least("trees", trees, 1)
-        self.trees, self.seed = trees, seed
+    """Scikit-learn's IsolationForest on windows (Liu et al., ICDM 2008)."""
 
     def _learn(self, rows: Floats) -> None:
         from sklearn.ensemble import IsolationForest
 
         windows = _flat(rows, self.window)
-        self._forest = IsolationForest(n_estimators=self.trees, random_state=self.seed).fit(windows)
+        self._forest = IsolationForest(random_state=0).fit(windows)
 
     def _of_windows(self, windows: Floats) -> Floats:
         return np.asarray(-self._forest.score_samples(windows))
 
 
-def baselines(window: int, seed: int = 0) -> dict[str, Scorer]:
+def baselines(window: int) -> dict[str, Scorer]:
     """Returns all baselines by name, not fitted yet.
 
     Args:
         window: Steps of those that look at windows.
-        seed: Of the noise and of the forest.
     """
     return {
-        "noise": Noise(seed),
+        "noise": Noise(),
         "mean_distance": MeanDistance(),
         "moving_variance": MovingVariance(window),
         "pca_windows": PcaWindows(window),
-        "isolation_forest": ForestWindows(window, seed=seed),
+        "isolation_forest": ForestWindows(window),
     }
 
 

@@ -1,7 +1,6 @@
 """Which feature an alarm is about, and since when."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,19 +8,11 @@ from numpy.typing import ArrayLike
 from lstm_ae.anomaly.events import Events, alarms
 
 
-@dataclass(frozen=True)
-class Onset:
-    """The feature to blame first for an alarm, and where its deviation begins."""
-
-    feature: int
-    step: int
-    shares: tuple[float, ...]  # of each feature in the alarm's score, adding up to 1
+GAP = 5  # steps at the usual level that a deviation may bridge
 
 
-def onset(
-    score_per_feature: ArrayLike, alarm: Sequence[int] | Events, usual: ArrayLike | None = None, *, gap: int = 5
-) -> Onset:
-    """Finds the feature to blame for an alarm and the first step of its deviation.
+def onset(score_per_feature: ArrayLike, alarm: Sequence[int] | Events, usual: ArrayLike) -> tuple[int, int]:
+    """Returns the feature to blame first for an alarm, and the first step of its deviation.
 
     The feature is the one with the largest sum of scores over the alarm. Its deviation begins at the start of the run
     of steps above its usual level that leads to its highest score in the alarm, which may lie before the alarm.
@@ -29,10 +20,7 @@ def onset(
     Args:
         score_per_feature: (steps, features), not negative, on one scale (divided by the error on validation data).
         alarm: Start and end (exclusive), in steps.
-        usual: (features,), the level that normal steps seldom exceed, such as a high quantile of validation scores;
-            without it, the median of the steps before the alarm (of all, where fewer than 100 come before it) plus
-            four times the distance from there to the upper quartile.
-        gap: Steps at the usual level that the run may bridge.
+        usual: (features,), the level that normal steps seldom exceed, such as a high quantile of validation scores.
 
     Raises:
         ValueError: The scores have another shape, or the alarm lies outside of them.
@@ -44,17 +32,11 @@ def onset(
             f"`alarm` must lie within the steps of `score_per_feature`, (steps, features), got {start}:{end} for shape "
             f"{scores.shape}. Pass scores and alarm of one series."
         )
-    total = scores[start:end].sum(axis=0)
-    feature = int(np.argmax(total))
-    if usual is None:
-        median, upper = np.quantile(scores[: start if start >= 100 else None, feature], [0.5, 0.75])
-        level = float(median + 4 * (upper - median))
-    else:
-        level = float(np.asarray(usual, dtype=float)[feature])
+    feature = int(np.argmax(scores[start:end].sum(axis=0)))
+    level = float(np.asarray(usual, dtype=float)[feature])
     peak = start + int(np.argmax(scores[start:end, feature]))
-    runs = alarms(scores[: peak + 1, feature], level, merge_within=gap)
-    begins = int(runs[-1, 0]) if len(runs) and runs[-1, 1] == peak + 1 else peak
-    return Onset(feature, begins, tuple((total / total.sum() if total.sum() > 0 else total).tolist()))
+    runs = alarms(scores[: peak + 1, feature], level, merge_within=GAP)
+    return feature, int(runs[-1, 0]) if len(runs) and runs[-1, 1] == peak + 1 else peak
 
 
 def nearest(normal: ArrayLike, window: ArrayLike) -> int:

@@ -93,11 +93,7 @@ class EventScores:
 
     precision: Interval  # the share of alarms that meet an event
     recall: Interval  # the share of events that an alarm meets
-    f1: float  # of the two; 0 where no alarm meets an event
     delay: float  # steps from an event's start to its first step in alarm, the median over events found; NaN: none
-    alarms: int
-    events: int
-    found: int
 
 
 def event_scores(alarms: Events, label_events: Events, *, minimum_length: int = 1) -> EventScores:
@@ -121,16 +117,7 @@ def event_scores(alarms: Events, label_events: Events, *, minimum_length: int = 
     known = found[:, :1] + minimum_length - 1
     delays = np.where(meets, np.maximum(known - labelled[None, :, 0], 0), np.inf).min(axis=0, initial=np.inf)[caught]
     precision, recall = _share(hit, "alarms"), _share(caught, "events")
-    total = precision.estimate + recall.estimate
-    return EventScores(
-        precision,
-        recall,
-        2 * precision.estimate * recall.estimate / total if total > 0 else 0.0,
-        float(np.median(delays)) if len(delays) else math.nan,
-        len(found),
-        len(labelled),
-        int(caught.sum()),
-    )
+    return EventScores(precision, recall, float(np.median(delays)) if len(delays) else math.nan)
 
 
 def event_interval(

@@ -210,8 +210,8 @@ def described(
     start, end = alarm
     begin = max(0, start - reach)
     own, scores = np.maximum(parts[begin:end], 0), parts[start:end].sum(axis=1)
-    found, peak = onset(own, (start - begin, end - begin), usual), int(scores.argmax())
-    steps = {"start": start, "end": end - 1, "peak": start + peak, "onset": begin + found.step}
+    (_, step), peak = onset(own, (start - begin, end - begin), usual), int(scores.argmax())
+    steps = {"start": start, "end": end - 1, "peak": start + peak, "onset": begin + step}
     return {**steps, "score": float(scores[peak]), "features": blamed(parts[start:end].sum(axis=0), names)}
 
 

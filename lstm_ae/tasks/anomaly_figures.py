@@ -43,13 +43,8 @@ def alarms(run_dir: Readable) -> "Figure | None":
     ax.set_ylim(bottom=0)
     ax.set(ylabel="score (usual: 1)", xlabel="time" if steps.dtype.kind == "M" else "row")
     ax.legend(fontsize=8, loc="upper left")
-    if steps.dtype.kind == "M":
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        ax.margins(x=0.01)
+    drawing.few_dates(ax, steps, most=8)
+    ax.margins(x=0.01)
     return figure
 
 
