@@ -401,4 +401,3 @@ def _completed(model: Any, rows: np.ndarray, targets: np.ndarray, counted: np.nd
         if known.any() and not known.all():
             completed[~known, column] = model.fit(rows[known], targets[known, column]).predict(rows[~known])
     return completed
-

@@ -40,7 +40,7 @@ def test_few_events_have_no_interval_and_say_why():
 
 
 def test_alarms_without_events_are_for_another_measure():
-    with pytest.raises(ValueError, match="got none. On normal data every alarm is false"):
+    with pytest.raises(ValueError, match=r"got none\. On normal data every alarm is false"):
         event_scores(np.array([[1, 2]]), np.zeros((0, 2), int))
     with pytest.raises(ValueError, match=r"`alarms` must be rows of start and end, got shape \(2,\)"):
         event_scores(np.array([1, 2]), np.array([[1, 2]]))

@@ -201,7 +201,9 @@ class TestOnAGpu:
     def test_a_job_without_memory_is_refused(self, command):
         done = command("--multirun", "seed=0,1", "hydra.sweeper.gpu_memory=0")
         assert done.returncode == 1
-        assert "`hydra.sweeper.gpu_memory` must be a finite number above 0, got 0.0. The default is 2 GiB." in done.stderr
+        assert (
+            "`hydra.sweeper.gpu_memory` must be a finite number above 0, got 0.0. The default is 2 GiB." in done.stderr
+        )
 
 
 def test_an_error_in_the_last_job_is_found_before_the_first_trains(command, tmp_path):

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from lstm_ae.anomaly.events import Events, alarms
 
-
 GAP = 5  # steps at the usual level that a deviation may bridge
 
 

@@ -1,4 +1,4 @@
-"""The data of the page: labels and colours of combinations, axes, effects, learning curves, and a record for each run."""
+"""The data of the page: labels and colours of combinations, axes, effects, learning curves, a record of each run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What tasks that predict steps share: their metrics, errors by horizon, and roll-outs of a model that predicts fewer."""
+"""What tasks that predict steps share: their metrics, errors by horizon, and roll-outs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

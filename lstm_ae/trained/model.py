@@ -14,8 +14,8 @@ from lstm_ae.data.rescaling import Scaled
 from lstm_ae.data.unseen import Schema, Sequences
 from lstm_ae.models import kernel
 from lstm_ae.tasks import detection
-from lstm_ae.tasks.overlapping import offset, over_usual, spread
 from lstm_ae.tasks.ahead import roll_out
+from lstm_ae.tasks.overlapping import offset, over_usual, spread
 from lstm_ae.trained.scoring import Scores, Stream, grid, rounded, summed
 from lstm_ae.types import Batch, Output, Task, answering, present
 
