@@ -114,12 +114,10 @@ def _fetch(raw: Path) -> str:
             log.info("Downloading MNIST from %s", source)
             try:
                 found = fetch(Path(temporary))
-                wrong = broken(found)
+                if wrong := broken(found):
+                    raise OSError(", ".join(f"{name} is {why}" for name, why in wrong.items()))
             except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 reasons.append(f"{source}: {str(error).strip().splitlines()[-1] if str(error).strip() else error!r}")
-                continue
-            if wrong:
-                reasons.append(f"{source}: " + ", ".join(f"{name} is {why}" for name, why in wrong.items()))
                 continue
             for name in FILES:
                 (found / name).replace(raw / name)
