@@ -55,9 +55,9 @@ class Signal:
 
     stream: Stream
     name: str
+    errors: np.ndarray  # of the steps before
+    values: np.ndarray
     keys: list[pd.DataFrame] = field(default_factory=list)  # of rows that have no score yet
-    errors: np.ndarray | None = None  # of the steps before
-    values: np.ndarray | None = None
     last_time: Any = None
     seen: int = 0  # rows
 
@@ -93,10 +93,11 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
 def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) -> Iterator[Block]:
     """Yields what is known after a chunk of a file."""
     schema, clock = trained.schema, trained.schema.clock(frame)
-    found = schema.series_of(frame)
+    found, nothing = schema.series_of(frame), np.empty((0, len(schema.feature_names)), dtype=np.float32)
     for place, (name, rows, values) in enumerate(zip(found.names, found.rows, found.values, strict=True)):
         if name not in signals:
-            signals[name] = Signal(trained.stream(None if found.series is None else found.series[place], name), name)
+            stream = trained.stream(None if found.series is None else found.series[place], name)
+            signals[name] = Signal(stream, name, nothing, nothing)
         signal = signals[name]
         if clock is not None:
             if signal.last_time is not None and clock[rows[0]] <= signal.last_time:
@@ -105,7 +106,7 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
             signal.last_time = clock[rows[-1]]
         signal.seen += len(values)
         signal.keys.append(_keys(trained, frame, rows))
-        signal.values = values.numpy() if signal.values is None else np.concatenate([signal.values, values.numpy()])
+        signal.values = np.concatenate([signal.values, values.numpy()])
         errors = signal.stream.extend(values).values
         if len(errors):
             yield _block(signal, errors, signal.stream.window)
@@ -114,12 +115,11 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
 def _block(signal: Signal, errors: np.ndarray, kept: int) -> Block:
     """Returns the steps that now have errors; the signal keeps `kept` steps of them for the next figure."""
     keys = pd.concat(signal.keys)
-    before = np.empty((0, errors.shape[1])) if signal.errors is None else signal.errors
-    values = np.empty((0, errors.shape[1])) if signal.values is None else signal.values
-    block = Block(keys.iloc[: len(errors)], np.concatenate([before, errors]), values, len(before), signal.name)
+    known, before = np.concatenate([signal.errors, errors]), len(signal.errors)
+    block = Block(keys.iloc[: len(errors)], known, signal.values, before, signal.name)
     dropped = max(0, len(block.errors) - kept)
     signal.keys = [keys.iloc[len(errors) :]]
-    signal.errors, signal.values = block.errors[dropped:], values[dropped:]
+    signal.errors, signal.values = block.errors[dropped:], block.values[dropped:]
     return block
 
 
