@@ -1,5 +1,6 @@
 """Run directories: atomic writes, and never two runs in one directory."""
 
+import errno
 import json
 import math
 import re
@@ -22,7 +23,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_dir, monkey
 
     def fail(path, content):
         path.write_bytes(content[:4])
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(files.DISK, "write", fail)
     with pytest.raises(OSError, match="disk full"):

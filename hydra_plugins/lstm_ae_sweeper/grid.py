@@ -1,7 +1,7 @@
 """The grid sweeper: checks all jobs before the first trains, skips finished ones, resumes others, and ranks all."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
@@ -86,7 +86,7 @@ class GridSweeper(Sweeper):
             return self._grid(combinations)
         from hydra_plugins.lstm_ae_sweeper._two_stage import TwoStage
 
-        return TwoStage(self._sweep, **self._two_stage).run(combinations)
+        return TwoStage(self._sweep, **cast(dict[str, Any], self._two_stage)).run(combinations)
 
     def _grid(self, combinations: list[Overrides]) -> list[float | None] | None:
         sweep = self._sweep

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content, code = "", 0
     try:
         if options.diff:
-            content = _rendered(difference(*options.diff, remarks), options, remarks)
+            content = _rendered(difference(options.diff[0], options.diff[1], remarks), options, remarks)
         else:
             content, code = _compare(options, remarks)
         if options.output:

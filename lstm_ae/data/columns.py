@@ -46,6 +46,7 @@ def matching(columns: Iterable[Any], features: Sequence[Any] | str, taken: Itera
     return list(dict.fromkeys(found))
 
 
+@np.errstate(over="ignore")  # what is too large for float32 becomes infinite, and is refused
 def numbers(column: pd.Series, name: Any, place: Place) -> np.ndarray:
     """Returns a column of numbers as float32, NaN where it is empty.
 
@@ -58,7 +59,7 @@ def numbers(column: pd.Series, name: Any, place: Place) -> np.ndarray:
         texts = column.astype(object)
         found = np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float32))
         wrong = np.isnan(found) & texts.notna().to_numpy()
-        wrong |= np.array([isinstance(one, bool) for one in texts])
+        wrong |= np.array([isinstance(one, bool) for one in texts], dtype=bool)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise ValueError(

@@ -87,7 +87,7 @@ def load_sp500(
             )
         test = day_of_step[starts] >= boundary
     return SequenceData(
-        values=torch.from_numpy(table.to_numpy(dtype=np.float32).reshape(-1, 1)),
+        values=torch.from_numpy(table.to_numpy(dtype=np.float32, copy=True).reshape(-1, 1)),
         starts=torch.from_numpy(starts),
         lengths=window,
         test=test,

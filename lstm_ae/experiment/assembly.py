@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lstm_ae import checks, splits
 from lstm_ae.checks import ConfigError, NotNegative, Seed, WholeNumber
@@ -157,13 +157,12 @@ def assemble(recipe: Recipe) -> Components:
 
 def _optimizing(
     recipe: Recipe, parameters: Iterable[Tensor], trainer: Trainer, train: SequenceSubset
-) -> tuple[Optimizer, LRScheduler]:
+) -> tuple[Optimizer, Any]:
     """Returns the optimizer of some parameters, and the scheduler of a whole training on a subset."""
     with without_compiler():
         optimizer: Optimizer = make("optimizer", recipe.optimizer, params=parameters)
         known = {"optimizer": optimizer, "total_steps": trainer.updates(train), "T_max": trainer.epochs}
-        scheduler: LRScheduler = make("scheduler", recipe.scheduler, **known)
-    return optimizer, scheduler
+        return optimizer, make("scheduler", recipe.scheduler, **known)
 
 
 def make(group: str, factory: Factory, **known: Any) -> Any:
