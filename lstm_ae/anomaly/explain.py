@@ -19,19 +19,25 @@ class Onset:
 
 
 def onset(
-    score_per_feature: ArrayLike, alarm: Sequence[int] | Events, usual: ArrayLike | None = None, *, gap: int = 5
+    score_per_feature: ArrayLike,
+    alarm: Sequence[int] | Events,
+    usual: ArrayLike | None = None,
+    *,
+    feature: int | None = None,
+    gap: int = 5,
 ) -> Onset:
     """Finds the feature to blame for an alarm and the first step of its deviation.
 
-    The feature is the one with the largest sum of scores over the alarm. Its deviation begins at the start of the run
-    of steps above its usual level that leads to its highest score in the alarm, which may lie before the alarm.
+    Its deviation begins at the start of the run of steps above its usual level that leads to its highest score in the
+    alarm, which may lie before the alarm.
 
     Args:
-        score_per_feature: (steps, features), not negative, on one scale (divided by the error on validation data).
+        score_per_feature: (steps, features), not negative; on one scale, where no feature is given.
         alarm: Start and end (exclusive), in steps.
         usual: (features,), the level that normal steps seldom exceed, such as a high quantile of validation scores;
             without it, the median of the steps before the alarm (of all, where fewer than 100 come before it) plus
             four times the distance from there to the upper quartile.
+        feature: The one to blame; without it, that with the largest sum of scores over the alarm.
         gap: Steps at the usual level that the run may bridge.
 
     Raises:
@@ -45,7 +51,7 @@ def onset(
             f"{scores.shape}. Pass scores and alarm of one series."
         )
     total = scores[start:end].sum(axis=0)
-    feature = int(np.argmax(total))
+    feature = int(np.argmax(total)) if feature is None else feature
     if usual is None:
         median, upper = np.quantile(scores[: start if start >= 100 else None, feature], [0.5, 0.75])
         level = float(median + 4 * (upper - median))
