@@ -25,6 +25,7 @@ from lstm_ae.printable import printable
 from lstm_ae.trained import Stream, Trained
 from lstm_ae.trained.alarms import Events, SequenceAlarms
 from lstm_ae.trained.files import chunks, loaded, located, parser, reported, whole_series, writing
+from lstm_ae.trained.scoring import StepScores
 
 WORST = 10  # steps that are shown
 FEATURES = 3  # of each, in the table and in the figure
@@ -37,6 +38,7 @@ class Block:
     Attributes:
         keys: Of each step `row`, and the series and time where the table has them.
         errors: (lead + steps, features); the first `lead` were scored before.
+        own: (steps, features), the errors of the steps themselves, see `lstm_ae.trained.scoring.StepScores`.
         values: (lead + steps + later, features), in their own units.
         lead: Steps before these, for the figure.
         series: The name of the series.
@@ -44,6 +46,7 @@ class Block:
 
     keys: pd.DataFrame
     errors: np.ndarray
+    own: np.ndarray
     values: np.ndarray
     lead: int = 0
     series: str = ""
@@ -79,15 +82,16 @@ def blocks(trained: Trained, path: Path) -> Iterator[Block]:
             scores = trained.score_samples(found)
             if scores.values is None:
                 raise ValueError("The task has one error a sequence, and a row cannot be scored. Use score_samples.")
-            for name, rows, errors, values in zip(found.names, found.rows, scores.values, found.values, strict=True):
-                yield Block(_keys(trained, frame, rows), errors, values.numpy(), series=name)
+            of_each = zip(found.names, found.rows, scores.values, scores.own, found.values, strict=True)
+            for name, rows, errors, own, values in of_each:
+                yield Block(_keys(trained, frame, rows), errors, own, values.numpy(), series=name)
         return
     signals: dict[str, Signal] = {}
     for frame in chunks(path, schema):
         yield from _windows(trained, frame, signals)
     for signal in signals.values():
         signal.stream.require(signal.seen)
-        yield _block(signal, signal.stream.finish().values, signal.stream.window)
+        yield _block(signal, signal.stream.finish())
 
 
 def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) -> Iterator[Block]:
@@ -107,17 +111,17 @@ def _windows(trained: Trained, frame: pd.DataFrame, signals: dict[str, Signal]) 
         signal.seen += len(values)
         signal.keys.append(_keys(trained, frame, rows))
         signal.values = np.concatenate([signal.values, values.numpy()])
-        errors = signal.stream.extend(values).values
-        if len(errors):
-            yield _block(signal, errors, signal.stream.window)
+        known = signal.stream.extend(values)
+        if len(known.values):
+            yield _block(signal, known)
 
 
-def _block(signal: Signal, errors: np.ndarray, kept: int) -> Block:
-    """Returns the steps that now have errors; the signal keeps `kept` steps of them for the next figure."""
-    keys = pd.concat(signal.keys)
-    known, before = np.concatenate([signal.errors, errors]), len(signal.errors)
-    block = Block(keys.iloc[: len(errors)], known, signal.values, before, signal.name)
-    dropped = max(0, len(block.errors) - kept)
+def _block(signal: Signal, known: StepScores) -> Block:
+    """Returns the steps that now have errors; the signal keeps a window of them for the next figure."""
+    keys, errors, before = pd.concat(signal.keys), known.values, len(signal.errors)
+    joined = np.concatenate([signal.errors, errors])
+    block = Block(keys.iloc[: len(errors)], joined, known.own, signal.values, before, signal.name)
+    dropped = max(0, len(block.errors) - signal.stream.window)
     signal.keys = [keys.iloc[len(errors) :]]
     signal.errors, signal.values = block.errors[dropped:], block.values[dropped:]
     return block
@@ -224,7 +228,7 @@ def score(arguments: Sequence[str] | None) -> None:
             for block in blocks(trained, options.file):
                 table = write(block, names, file, count == 0, options.every_feature, threshold, whole)
                 if events:
-                    events.add(block.series, block.keys, block.errors[block.lead :])
+                    events.add(block.series, block.keys, block.errors[block.lead :], block.own)
                 note(worst, block, table, names)
                 count += len(table)
         except ValueError as error:

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
-TIMES = ("seconds", "run")  # columns and keys that differ between two runs
+TIMES = ("seconds",)  # columns and keys that differ between two runs
 VARIES = ("environment.json", "checkpoint.pt", "multirun.yaml")  # in times, hosts and paths
 NO_RESULT = {".lock", "run.log", ".submitit"}
 
@@ -30,5 +31,10 @@ def content(path: Path) -> object:
         return {key: value for key, value in json.loads(found).items() if key not in TIMES}
     if path.suffix == ".csv":
         rows = csv.DictReader(io.StringIO(found.decode()))
-        return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+        return [_less_paths({key: value for key, value in row.items() if key not in TIMES}, path) for row in rows]
     return found
+
+
+def _less_paths(row: dict[str, str], table: Path) -> dict[str, str]:
+    """Returns a row whose run is named by its place below the folder of its table."""
+    return row | {"run": os.path.relpath(row["run"], table.parent)} if "run" in row else row

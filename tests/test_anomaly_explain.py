@@ -6,8 +6,10 @@ from scipy.signal import lfilter
 
 from lstm_ae.anomaly.events import alarms
 from lstm_ae.anomaly.explain import onset
+from lstm_ae.tasks.alarms import described
 
 STEPS, CHANNELS, START = 1000, 12, 600
+NAMES = [f"channel_{one}" for one in range(CHANNELS)]
 
 
 def planted(kind, seed):
@@ -35,9 +37,9 @@ def explained(kind, trials=100):
         inside = [one for one in found if one[1] > START]
         if not inside:
             continue
-        feature, step = onset(scores, inside[0], level)
-        right += feature == channel
-        late.append(step - START)
+        found = described(scores, scores, inside[0].tolist(), level, NAMES, reach=STEPS)
+        right += found["features"].startswith(f"{NAMES[channel]} ")
+        late.append(found["onset"] - START)
     return right / trials, late
 
 
@@ -55,11 +57,11 @@ def test_a_sudden_fault_is_dated_within_two_steps(kind):
 
 
 def test_the_onset_may_lie_before_the_alarm():
-    scores = np.zeros((300, 2))
-    scores[200:250, 1] = np.arange(1, 51)
-    assert onset(scores, (240, 250), usual=(0.0, 0.0)) == (1, 200)
+    errors = np.zeros(300)
+    errors[200:250] = np.arange(1, 51)
+    assert onset(errors, (240, 250), usual=0.0) == 200
 
 
 def test_an_alarm_outside_of_the_scores_is_refused():
-    with pytest.raises(ValueError, match=r"got 5:12 for shape \(10, 2\)"):
-        onset(np.zeros((10, 2)), (5, 12), (0.0, 0.0))
+    with pytest.raises(ValueError, match=r"got 5:12 for shape \(10,\)"):
+        onset(np.zeros(10), (5, 12), 0.0)

@@ -55,6 +55,8 @@ def opened(browser):
 def path(frame, tmp_path):
     for number in (0, 4):
         RunDir(tmp_path / str(number)).write_bytes("figures/loss.png", bytes.fromhex(PNG))
+    alarms = {"start": [10, 20], "score": [2.5, 11.512345], "features": ["<b>heat</b>", "flow"]}
+    RunDir(tmp_path / "4").write_table("alarms", alarms)
     for number, commit in ((0, "abc"), (6, "def")):
         RunDir(tmp_path / str(number)).write_json("environment.json", {"commit": commit, "host": "same"})
     write_run(tmp_path / "8", 0.001, lr=0.3, state="failed", error="No space left on device")
@@ -186,6 +188,8 @@ def test_the_figures_of_the_best_run_of_each_row_are_open_and_others_are_created
     eventually(page, "document.querySelectorAll('#figures details[open] img').length === 2")
     assert shown.first.get_attribute("alt") == "Figure loss of run 4: lr 0.01, hidden_size 8, seed 0"
     eventually(page, "document.querySelector('#figures img').naturalWidth === 1")
+    rows = page.locator("#figures details[open] tbody tr").all_inner_texts()
+    assert rows == ["20\t11.51\tflow", "10\t2.5\t<b>heat</b>"]
 
 
 def test_two_runs_are_compared(opened, path):

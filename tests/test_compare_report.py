@@ -11,6 +11,7 @@ import pytest
 
 from lstm_ae.compare import load, report, series
 from lstm_ae.compare.ranking import rank
+from lstm_ae.run_dir import RunDir
 from tests.run_dirs import write_run
 
 PAYLOAD = '</script><script>document.title="ran"</script><img src=x onerror=alert(1)>&\u2028'
@@ -91,7 +92,7 @@ def test_names_values_and_errors_are_escaped(tmp_path):
     write_run(tmp_path / "b", 0.2)
     _, page = written(load(tmp_path), tmp_path / "out", [PAYLOAD])
     assert "img" not in [tag for tag, _ in page.elements]
-    assert [tag for tag, _ in page.elements].count("script") == 4
+    assert [tag for tag, _ in page.elements].count("script") == 5
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert "\u2028" not in page.content["data"]
     failed = page.data()["runs"][-1]
@@ -150,6 +151,21 @@ def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):
     (report.Path(frame["run"][1]) / "figures").symlink_to(tmp_path / "outside")
     _, page = written(frame, tmp_path / "out")
     assert page.data("pictures") == {}
+
+
+def test_the_tables_of_a_run_are_in_the_page_those_with_the_highest_scores_first(frame, tmp_path, monkeypatch):
+    run = RunDir(frame["run"][0])
+    run.write("figures/loss.png", lambda file: file.write(PNG))
+    run.write_table("alarms", {"start": [10, 20, 30], "score": [2.5, 11.5, 9.5], "features": ["=a", "b", "c"]})
+    (run.path / "secret.csv").symlink_to(tmp_path / "secret.csv")
+    (tmp_path / "secret.csv").write_text("password\ns3cret\n")
+    monkeypatch.setattr(report, "TABLE_ROWS", 2)
+    text, page = written(frame, tmp_path / "out")
+    rows = [["20", "11.5", "b"], ["30", "9.5", "c"]]
+    columns = ["start", "score", "features"]
+    assert page.data("tables") == {"0": [{"name": "alarms.csv", "count": 3, "columns": columns, "rows": rows}]}
+    assert "s3cret" not in text
+    assert "secret.csv is a link" in text
 
 
 def test_an_environment_that_is_a_link_is_not_embedded(frame, tmp_path):

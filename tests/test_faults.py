@@ -105,9 +105,9 @@ def check_whole(found: dict[str, object], undisturbed: dict[str, object]) -> Non
 
 def check_table(rows: list[dict[str, str]], undisturbed: list[dict[str, str]]) -> None:
     """Checks that a sweep's table has the numbers of the undisturbed one, or none: of a job that has not ended."""
-    of_seed = {row["seed"]: row for row in undisturbed}
+    of_run = {row["run"]: row for row in undisturbed}
     for row in rows:  # a job that could not begin has none
-        whole = of_seed[row["seed"]]
+        whole = of_run[row["run"]]
         for key, value in row.items():
             absent = row["state"] != "finished" and value == ""
             assert absent or value == whole[key] or key in ("state", "error"), key

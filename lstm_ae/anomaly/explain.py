@@ -10,32 +10,30 @@ from lstm_ae.anomaly.events import Events, alarms
 GAP = 5  # steps at the usual level that a deviation may bridge
 
 
-def onset(score_per_feature: ArrayLike, alarm: Sequence[int] | Events, usual: ArrayLike) -> tuple[int, int]:
-    """Returns the feature to blame first for an alarm, and the first step of its deviation.
+def onset(errors: ArrayLike, alarm: Sequence[int] | Events, usual: float) -> int:
+    """Returns the first step of the deviation that an alarm is about.
 
-    The feature is the one with the largest sum of scores over the alarm. Its deviation begins at the start of the run
-    of steps above its usual level that leads to its highest score in the alarm, which may lie before the alarm.
+    It is the start of the run of steps above the usual level that leads to the highest error in the alarm, and may lie
+    before the alarm.
 
     Args:
-        score_per_feature: (steps, features), not negative, on one scale (divided by the error on validation data).
+        errors: (steps,), of the feature to blame.
         alarm: Start and end (exclusive), in steps.
-        usual: (features,), the level that normal steps seldom exceed, such as a high quantile of validation scores.
+        usual: The level that normal steps seldom exceed, such as a high quantile of validation errors.
 
     Raises:
-        ValueError: The scores have another shape, or the alarm lies outside of them.
+        ValueError: The errors have another shape, or the alarm lies outside of them.
     """
-    scores = np.nan_to_num(np.asarray(score_per_feature, dtype=float), nan=0.0)
+    known = np.nan_to_num(np.asarray(errors, dtype=float), nan=0.0)
     start, end = np.asarray(alarm).tolist()
-    if scores.ndim != 2 or not 0 <= start < end <= len(scores):
+    if known.ndim != 1 or not 0 <= start < end <= len(known):
         raise ValueError(
-            f"`alarm` must lie within the steps of `score_per_feature`, (steps, features), got {start}:{end} for shape "
-            f"{scores.shape}. Pass scores and alarm of one series."
+            f"`alarm` must lie within the steps of `errors`, (steps,), got {start}:{end} for shape {known.shape}. "
+            "Pass errors and alarm of one series."
         )
-    feature = int(np.argmax(scores[start:end].sum(axis=0)))
-    level = float(np.asarray(usual, dtype=float)[feature])
-    peak = start + int(np.argmax(scores[start:end, feature]))
-    runs = alarms(scores[: peak + 1, feature], level, merge_within=GAP)
-    return feature, int(runs[-1, 0]) if len(runs) and runs[-1, 1] == peak + 1 else peak
+    peak = start + int(np.argmax(known[start:end]))
+    runs = alarms(known[: peak + 1], usual, merge_within=GAP)
+    return int(runs[-1, 0]) if len(runs) and runs[-1, 1] == peak + 1 else peak
 
 
 def nearest(normal: ArrayLike, window: ArrayLike) -> int:

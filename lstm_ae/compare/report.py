@@ -24,12 +24,14 @@ from lstm_ae.compare.ranking import Ranking
 from lstm_ae.compare.reading import read_environment
 from lstm_ae.compare.series import page_data
 from lstm_ae.compare.table import short_names, text
-from lstm_ae.run_dir import RunDir
+from lstm_ae.files import DamagedError
+from lstm_ae.run_dir import HISTORY, RunDir
 
 SCRIPTS = ("start.js", "table.js", "plots.js", "settings.js", "runs.js")
 FIGURE_BYTES = 6_000_000  # limit on the figures of all runs together; base64 adds a third
 PNG = b"\x89PNG\r\n\x1a\n"
 MAX_ROWS = 30  # of the ranking; the table of runs has all
+TABLE_ROWS = 20  # of a run's own table
 
 
 def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
@@ -47,6 +49,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
     data, findings = page_data(ranking, problems)
     data |= {"environments": _environments(ranking, problems)}
     pictures, left_out = _pictures(ranking)
+    tables = {row: _tables(RunDir(str(ranking.frame["run"][int(row)])), problems) for row in pictures}
     scripts = [get_plotlyjs(), "\n".join(_file(name) for name in SCRIPTS)]
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     parts = {
@@ -61,6 +64,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
         "pictures": embedded(pictures),
+        "tables": embedded(tables),
         "plotly": scripts[0],
         "scripts": scripts[1],
     }
@@ -185,3 +189,22 @@ def _pictures(ranking: Ranking) -> tuple[dict[str, list[dict[str, str]]], int]:
         if found:
             pictures[str(row)] = found
     return pictures, left_out
+
+
+def _tables(run: RunDir, problems: list[str]) -> list[dict[str, Any]]:
+    """Returns the tables of a run, such as its alarms: the first rows; with a score, those with the highest."""
+    found = []
+    for path in sorted(run.path.glob("*.csv")):
+        if path.name == HISTORY:
+            continue
+        try:
+            table = pd.DataFrame(run.read_table(path.stem))
+        except DamagedError as error:
+            problems.append(str(error))
+            continue
+        if "score" in table:
+            order = pd.to_numeric(table["score"], errors="coerce").argsort(kind="stable")[::-1]
+            table = table.iloc[order]
+        rows = table.head(TABLE_ROWS).values.tolist()
+        found.append({"name": path.name, "count": len(table), "columns": list(table.columns), "rows": rows})
+    return found

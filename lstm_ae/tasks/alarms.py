@@ -111,10 +111,12 @@ class Found:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         data = self.data
-        for (first, _), parts, made in zip(self.scored.signals, self.scored.contributions, self.alarms, strict=True):
+        scored = self.scored
+        of_signals = zip(scored.signals, scored.contributions, scored.errors, self.alarms, strict=True)
+        for (first, _), parts, errors, made in of_signals:
             name = "" if data.series_of_step is None else data.series_names[data.series_of_step[first]]
             for alarm in made.tolist():
-                found = described(parts, alarm, self.scored.usual, data.feature_names, self.scored.reach)
+                found = described(parts, errors, alarm, scored.usual_errors, data.feature_names, scored.reach)
                 steps = {key: self._time(first + value) for key, value in found.items() if key in STEPS}
                 yield {"series": name, **found, **steps}
 
@@ -196,23 +198,25 @@ def _mean(values: list[float]) -> float | None:
 
 
 def described(
-    parts: np.ndarray, alarm: Sequence[int], usual: np.ndarray, names: Sequence[str], reach: int
+    parts: np.ndarray, errors: np.ndarray, alarm: Sequence[int], usual: np.ndarray, names: Sequence[str], reach: int
 ) -> dict[str, Any]:
     """Returns what is known of an alarm: its steps, its score, and the features to blame with their shares of it.
 
     Args:
         parts: (steps, features), whose sum is the score.
+        errors: (steps, features), of the steps themselves, whatever else their scores are made of.
         alarm: Its first step, and the one after its last.
-        usual: (features,), what the parts of normal steps seldom exceed.
+        usual: (features,), what the errors of normal steps seldom exceed.
         names: Of the features.
         reach: Steps before the alarm in which its onset is sought.
     """
     start, end = alarm
     begin = max(0, start - reach)
-    own, scores = np.maximum(parts[begin:end], 0), parts[start:end].sum(axis=1)
-    (_, step), peak = onset(own, (start - begin, end - begin), usual), int(scores.argmax())
-    steps = {"start": start, "end": end - 1, "peak": start + peak, "onset": begin + step}
-    return {**steps, "score": float(scores[peak]), "features": blamed(parts[start:end].sum(axis=0), names)}
+    blame, scores = parts[start:end].sum(axis=0), parts[start:end].sum(axis=1)
+    feature, peak = int(blame.argmax()), int(scores.argmax())
+    since = onset(errors[begin:end, feature], (start - begin, end - begin), float(usual[feature]))
+    steps = {"start": start, "end": end - 1, "peak": start + peak, "onset": begin + since}
+    return {**steps, "score": float(scores[peak]), "features": blamed(blame, names)}
 
 
 def blamed(parts: np.ndarray, names: Sequence[str]) -> str:

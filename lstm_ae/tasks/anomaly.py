@@ -191,6 +191,7 @@ class Anomaly(Task):
             return self._report_sequences(SequenceScores(self, evaluated))
         scored = detection.Scored(self, evaluated, self.spread)
         fitted = self._fitted(scored, scored.step_seconds, self.alarm_rules) | {
+            "usual_errors": scored.usual_errors,
             "reach": np.array(scored.reach),
             "normal_windows": scored.normal_windows,
         }
@@ -218,7 +219,6 @@ class Anomaly(Task):
             "error_scale": scored.error_scale,
             "calibration": np.concatenate(scored.calibration),
             "calibration_lengths": np.array([len(one) for one in scored.calibration]),
-            "usual": scored.usual,
             "step_seconds": np.array(step_seconds or 0.0),
             "alarm_rules": np.array([rules[name] for name in detection.RULES]),
         }

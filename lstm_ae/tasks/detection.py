@@ -114,7 +114,8 @@ class Scored:
         calibration_labels: Their labels, where there are any.
         signals: First and last row of each series in the report; without test data, of each validation stretch.
         contributions: Of each of these, (steps, features): parts of the score.
-        usual: (features,), what the parts of validation steps seldom exceed.
+        errors: Of each of these, (steps, features): the errors of the steps themselves.
+        usual_errors: (features,), what those of validation steps seldom exceed.
         reach: Steps before an alarm in which its onset is sought.
         normal_windows: Some windows of training data, (windows, window, features), in their own units.
     """
@@ -129,17 +130,18 @@ class Scored:
         errors, of_windows = zip(*(self._errors(begin, end) for begin, end in calibrated), strict=True)
         usual = np.concatenate(of_windows).mean(axis=0)  # of all windows: those at the ends of stretches count as well
         self.error_scale = _scale(np.concatenate(errors), len(usual) * np.maximum(usual, SMALLEST_ERROR), combined)
-        scored = [self._parts(one) for one in errors]
-        self.calibration = [one.sum(axis=1) for one in scored]
+        self.calibration = [self._parts(one).sum(axis=1) for one in errors]
         flags = self.data.label_of_step
         self.calibration_labels = [] if flags is None else [flags[begin:end] for begin, end in calibrated]
         tested = evaluated.judged == "test"
         self.signals = self._whole() if tested else calibrated
-        known = np.concatenate(scored)
-        self.usual = np.quantile(known[np.isfinite(known).all(axis=1)], USUAL, axis=0)
+        known = np.concatenate(errors)[:, : len(usual)]
+        self.usual_errors = np.quantile(known[np.isfinite(known).all(axis=1)], USUAL, axis=0)
         self.reach = LOOK_BACK * self.data.window
         self.normal_windows = self._normal_windows(evaluated["train"].subset)
-        self.contributions = [self._parts(self._errors(*one)[0]) for one in self.signals] if tested else scored
+        judged = [self._errors(*one)[0] for one in self.signals] if tested else errors
+        self.contributions = [self._parts(one) for one in judged]
+        self.errors = [one[:, : len(usual)] for one in judged]
 
     def _parts(self, errors: np.ndarray) -> np.ndarray:
         """Returns the parts of the scores of steps, (steps, features); minus infinity where these have none."""

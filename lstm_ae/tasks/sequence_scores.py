@@ -10,7 +10,7 @@ from lstm_ae.anomaly import measures
 from lstm_ae.statistics import Interval
 from lstm_ae.tasks import samples
 from lstm_ae.tasks.alarms import blamed
-from lstm_ae.tasks.detection import SMALLEST_ERROR, USUAL
+from lstm_ae.tasks.detection import SMALLEST_ERROR
 from lstm_ae.tasks.measures import ends
 from lstm_ae.types import Batch, Evaluated, EvaluatedSubset, Output, Task
 
@@ -35,7 +35,6 @@ class SequenceScores:
     Attributes:
         error_scale: What the error of each feature is divided by: features x its mean on validation sequences.
         calibration: The score of each validation sequence, by itself.
-        usual: (features,), what the parts of validation sequences seldom exceed.
         contributions: Of each judged sequence, (sequences, features): parts of its score.
     """
 
@@ -44,9 +43,7 @@ class SequenceScores:
         self._train = evaluated["train"]
         validation = np.concatenate([mean_errors(task, *one) for one in _of(evaluated["validation"], "model")])
         self.error_scale = validation.shape[1] * np.maximum(validation.mean(axis=0), SMALLEST_ERROR)
-        parts = validation / self.error_scale
-        self.calibration = list(parts.sum(axis=1, keepdims=True))
-        self.usual = np.quantile(parts, USUAL, axis=0)
+        self.calibration = list((validation / self.error_scale).sum(axis=1, keepdims=True))
         judged = [mean_errors(task, *one) for one in _of(self._judged, "model")]
         self.contributions = np.concatenate(judged) / self.error_scale
         flags = self._judged.subset.data

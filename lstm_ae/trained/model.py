@@ -183,17 +183,22 @@ class Trained:
         found.require(schema.window or 1)
         single = [place for place, one in enumerate(found.values) if schema.window in (None, len(one))]
         errors = self._errors_of(found, single) if single else {}
+        own = dict(errors)
         for place in set(range(len(found))) - set(single):
             stream = self._stream(None if found.series is None else found.series[place], found.names[place])
-            known = stream.extend(found.values[place]).values
+            known = stream.extend(found.values[place])
             stream.require(len(found.values[place]))
-            errors[place] = np.concatenate([known, stream.finish().values])
+            rest = stream.finish()
+            errors[place] = np.concatenate([known.values, rest.values])
+            own[place] = np.concatenate([known.own, rest.own])
         ordered = [errors[place] for place in range(len(found))]
         if np.ndim(ordered[0]) == 0:
             return Scores(rounded(np.array(ordered, dtype=np.float64), self._step), names=tuple(found.names))
         sequences, steps, features, values = zip(*(summed(one, self._step) for one in ordered), strict=True)
         shaped: Callable[[Any], Any] = np.stack if found.is_array else list
-        return Scores(np.array(sequences), shaped(steps), np.stack(features), shaped(values), tuple(found.names))
+        of_steps = shaped([own[place] for place in range(len(found))])
+        names = tuple(found.names)
+        return Scores(np.array(sequences), shaped(steps), np.stack(features), shaped(values), of_steps, names)
 
     @property
     def alarm_rules(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ class Scores:
         steps: Of each time step, (sequences, time); None where the task has one error a sequence.
         features: Of each feature, (sequences, features).
         values: Of each step and feature, (sequences, time, features).
+        own: The errors of the steps themselves, where the values are made of those of windows as well; as `values`.
         names: What each sequence is called: its series, or its place.
     """
 
@@ -39,6 +40,7 @@ class Scores:
     steps: Any = None
     features: np.ndarray | None = None
     values: Any = None
+    own: Any = None
     names: tuple[str, ...] = ()
 
 
@@ -77,10 +79,12 @@ class StepScores:
     Attributes:
         first: The first of them, counted from 0.
         values: (steps, features).
+        own: (steps, features), of the steps themselves, where the values are made of the errors of windows as well.
     """
 
     first: int
     values: np.ndarray
+    own: np.ndarray
 
     @property
     def steps(self) -> np.ndarray:
@@ -122,6 +126,7 @@ class Stream:
         self._held: Tensor
         self._last: Tensor
         self._means: MeanOverWindows
+        self._none: np.ndarray
         self._begin()
 
     def update(self, row: Any) -> tuple[int, float] | None:
@@ -151,7 +156,7 @@ class Stream:
             for begin in range(0, complete, BATCH)
         ]
         self._held = held[max(0, complete) :].clone()
-        return self._scores(first, np.concatenate(found)) if found else StepScores(first, np.empty((0, count)))
+        return self._scores(first, np.concatenate([self._none, *found]))
 
     def finish(self) -> StepScores:
         """Returns the errors of the signal's last steps, of the windows that there are, and begins anew."""
@@ -178,11 +183,13 @@ class Stream:
         features = len(self._schema.feature_names)
         self._held = torch.empty(0, features)  # rows of windows that are not complete
         self._last = torch.full((1, features), torch.nan)  # the last row, filled in
-        twice = 1 if self._combined is None else 2
-        self._means = MeanOverWindows(self.window, twice * features, partial=self._combined is None)
+        errors = features * (1 if self._combined is None else 2)
+        self._means = MeanOverWindows(self.window, errors, partial=self._combined is None)
+        self._none = np.empty((0, errors))
 
     def _scores(self, first: int, errors: np.ndarray) -> StepScores:
-        return StepScores(first, rounded(errors if self._combined is None else self._combined(errors), self._step))
+        parts = errors if self._combined is None else self._combined(errors)
+        return StepScores(first, rounded(parts, self._step), errors[:, : parts.shape[1]])
 
     def _filled(self, values: Tensor) -> Tensor:
         """Returns rows whose holes have the value before, where training filled in so."""

@@ -1,6 +1,7 @@
 """Alarms of trained models: planted faults found, blamed and dated, and false alarms against the bound on them.
 
 python -m tests.benchmarks.anomaly                  faults in one of 12 channels, and false alarms on synthetic signals
+python -m tests.benchmarks.anomaly --spread both    the same with another task.spread
 python -m tests.benchmarks.anomaly --runs DIR...    false alarms of runs of experiment=anomaly before the first label
 """
 
@@ -57,13 +58,13 @@ def plant(values: np.ndarray, fault: str, channel: int, draw: np.random.Generato
 
 
 @functools.cache
-def machine(epochs: int = 40) -> Trained:
+def machine(spread: str, epochs: int = 40) -> Trained:
     """Returns a model of the machine without faults."""
     names = [f"channel_{one}" for one in range(CHANNELS)]
     frame = pd.DataFrame(channels(TRAINING, 0), columns=names)
     data = lstm_ae.SequenceData.from_frame(frame, window=WINDOW, test_share=0.05)
     model = functools.partial(BottleneckAutoencoder, hidden_size=48, latent_size=8)
-    task = functools.partial(Anomaly, rate=RATE, merge_within=6)
+    task = functools.partial(Anomaly, rate=RATE, spread=spread, merge_within=6)
     adam = functools.partial(torch.optim.Adam, lr=0.005)
     return lstm_ae.fit(data, model, task, epochs=epochs, optimizer=adam, run_dir=tempfile.mkdtemp()).trained
 
@@ -76,23 +77,24 @@ def found(trained: Trained, fault: str, seed: int) -> tuple[bool, int | None, in
     draw = np.random.default_rng([seed, FAULTS.index(fault)])
     values, channel = channels(ROWS, 1000 + seed), int(draw.integers(CHANNELS))
     plant(values, fault, channel, draw)
-    parts = trained.score_samples([values]).values[0]
+    scores = trained.score_samples([values])
+    parts, errors = scores.values[0], scores.own[0]
     raised = alarms(parts.sum(axis=1), trained.threshold(), **trained.alarm_rules)
     end = START + (1 if fault == "spike" else LENGTH)
     meets = raised[(raised[:, 0] < end) & (raised[:, 1] > START)]
     if not len(meets):
         return False, None, None
-    of = described(parts, meets[0].tolist(), trained.fitted["usual"], trained.schema.feature_names,
+    of = described(parts, errors, meets[0].tolist(), trained.fitted["usual_errors"], trained.schema.feature_names,
                    int(trained.fitted["reach"]))  # fmt: skip
     right = of["features"].split()[0] == f"channel_{channel}"
     return right, of["onset"] - START, max(0, of["start"] - START)
 
 
-def faults(trials: int) -> pd.DataFrame:
+def faults(trials: int, spread: str) -> pd.DataFrame:
     """Returns a row a kind of fault: the share found, the share blamed on the right channel, and the onsets."""
     rows = []
     for fault in FAULTS:
-        results = [found(machine(), fault, seed) for seed in range(trials)]
+        results = [found(machine(spread), fault, seed) for seed in range(trials)]
         right = proportion_interval(sum(one for one, _, _ in results), trials)
         off = np.array([one for _, one, _ in results if one is not None])
         delay = np.array([one for _, _, one in results if one is not None])
@@ -108,7 +110,7 @@ def calibrated(trained: Trained, rate: float) -> Threshold:
     return false_alarms(stretches, rate, **detection.rules(trained.fitted))
 
 
-def clean(seed: int, stretches: int = 100, rows: int = 1500) -> tuple[int, float, float]:
+def clean(seed: int, spread: str, stretches: int = 100, rows: int = 1500) -> tuple[int, float, float]:
     """Returns how many clean stretches are within the prediction bound, the rate on all, and the one asked for."""
 
     def signal(count: int, of: int) -> np.ndarray:
@@ -119,7 +121,7 @@ def clean(seed: int, stretches: int = 100, rows: int = 1500) -> tuple[int, float
     frame = pd.DataFrame({"value": signal(8000, 0)})
     data = lstm_ae.SequenceData.from_frame(frame, window=40, test_share=0.02)
     model = functools.partial(BottleneckAutoencoder, hidden_size=16, latent_size=3)
-    task = functools.partial(Anomaly, rate=RATE, merge_within=10)
+    task = functools.partial(Anomaly, rate=RATE, spread=spread, merge_within=10)
     trained = lstm_ae.fit(data, model, task, epochs=10, seed=seed, run_dir=tempfile.mkdtemp()).trained
     threshold = calibrated(trained, 1 / 500)
     steps = rows - 2 * (40 - 1)
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--spread", default="step", choices=["step", "window", "both"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("lstm_ae").setLevel(logging.ERROR)
@@ -168,9 +171,9 @@ def main() -> None:
     if options.runs:
         print(pd.DataFrame(map(before_the_first_label, options.runs)).to_string(index=False))
         return
-    print(faults(options.trials).round(3).to_string(index=False))
+    print(faults(options.trials, options.spread).round(3).to_string(index=False))
     for seed in range(options.seeds):
-        within, rate, asked = clean(seed)
+        within, rate, asked = clean(seed, options.spread)
         print(f"seed {seed}: {within} of 100 clean stretches within the bound; one alarm in {1 / max(rate, 1e-9):.0f} "
               f"steps, no more than one in {1 / asked:.0f} was asked for")  # fmt: skip
 

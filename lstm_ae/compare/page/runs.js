@@ -179,7 +179,21 @@ function drawDifference() {
   find("difference").tBodies[0].replaceChildren(...cells);
 }
 
-/** Creates the closed section with a run's figures; the images are created when it is opened. */
+/** Creates a run's own table, such as its alarms. */
+function ownTable({ name, count, columns, rows }) {
+  const row = (tag, texts) => element("tr", {}, ...texts.map((text) => element(tag, {}, formatCell(text))));
+  const shown = rows.length < count ? `${name}: ${rows.length} of ${count} rows` : name;
+  const table = element("table", {}, element("thead", {}, row("th", columns)));
+  table.append(element("tbody", {}, ...rows.map((texts) => row("td", texts))));
+  return element("div", { class: "table-box" }, element("p", { class: "quiet" }, shown), table);
+}
+
+/** The text of a cell; a number that is no whole one has four digits. */
+function formatCell(text) {
+  return /^-?\d*\.\d+(e-?\d+)?$/.test(text) ? formatValue(Number(text)) : text;
+}
+
+/** Creates the closed section with a run's figures and tables; they are created when it is opened. */
 function figureDetails(run) {
   const summary = element(
     "summary",
@@ -196,7 +210,7 @@ function figureDetails(run) {
         alt: `Figure ${name} of run ${run.name}: ${describe(run)}`,
       }),
     );
-    details.append(element("div", { class: "pictures" }, ...images));
+    details.append(...tables[run.id].map(ownTable), element("div", { class: "pictures" }, ...images));
   });
   return details;
 }
@@ -206,7 +220,7 @@ function startFigures() {
   const groups = new Set();
   const bestOfEach = withFigures.filter((run) => groups.size < groups.add(run.group).size);
   find("figures").append(...withFigures.map(figureDetails));
-  if (bestOfEach.length > 1 && bestOfEach.length <= MOST_OPEN) bestOfEach.forEach(openFigures);
+  if ((bestOfEach.length > 1 || data.runs.length === 1) && bestOfEach.length <= MOST_OPEN) bestOfEach.forEach(openFigures);
   const left = data.picturesLeftOut;
   const rest = left
     ? ` The figures of ${left} more are left out to keep this page small; see the runs' directories.`

@@ -3,6 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const tables = JSON.parse(document.getElementById("tables").textContent);
 const runs = new Map(data.runs.map((run) => [run.id, run]));
 const state = { shown: data.runs, selected: null, hovered: null };
 
