@@ -114,5 +114,4 @@ class Pool:
 
 def loss_weights(model: nn.Module) -> Mapping[str, float]:
     """Returns what a model's own losses count, by name; empty where it has none."""
-    weights: Mapping[str, float] = getattr(model, "loss_weights", {})
-    return weights
+    return getattr(model, "loss_weights", {})

@@ -184,8 +184,7 @@ def _window_starts(company_of_step: np.ndarray, day_of_step: np.ndarray, window:
     unbroken = day_of_step[ends] - day_of_step[starts] == window - 1
     same_company = company_of_step[ends] == company_of_step[starts]
     on_stride = day_of_step[starts] % stride == 0
-    kept: np.ndarray = starts[unbroken & same_company & on_stride]
-    return kept
+    return np.flatnonzero(unbroken & same_company & on_stride)
 
 
 def _notes(prices: pd.DataFrame, names: tuple[str, ...], used: np.ndarray, window: int) -> tuple[str, ...]:

@@ -63,8 +63,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds."""
-        metrics: dict[str, Any] = self._run_dir.read_json(METRICS)
-        return metrics
+        return self._run_dir.read_json(METRICS)
 
     @property
     def history(self) -> "pd.DataFrame":

@@ -33,8 +33,7 @@ def normal(batch: Batch, seed: int, training: bool) -> Float[Tensor, "batch time
     if training or batch.index is None:
         return torch.randn_like(batch.inputs)
     centred = 2 * uniform(batch, seed, training) - 1 + 2.0**-BITS  # never -1 or 1
-    drawn: Tensor = 2**0.5 * torch.erfinv(centred)
-    return drawn
+    return 2**0.5 * torch.erfinv(centred)
 
 
 def _mix(state: Tensor) -> Tensor:

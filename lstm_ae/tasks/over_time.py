@@ -47,5 +47,4 @@ def directions(found: "pd.DataFrame", block: int, name: str, less: str | None = 
 
 def _sums(found: "pd.DataFrame", *names: str) -> np.ndarray:
     """Returns the sums (names, times) of all that belongs to a time, the times in order."""
-    sums: np.ndarray = found.groupby("time")[list(names)].sum().to_numpy().T
-    return sums
+    return found.groupby("time")[list(names)].sum().to_numpy().T

@@ -21,8 +21,7 @@ def mean_errors(task: Task, batch: Batch, output: Output) -> np.ndarray:
     """Returns the mean error of each feature of each sequence over the steps that count, (batch, features)."""
     errors, counted = task.errors(batch, output), batch.target_observed
     steps = torch.tensor(float(errors.shape[1])) if counted is None else counted.sum(dim=1).clamp(min=1)
-    found: np.ndarray = (errors.sum(dim=1) / steps).double().numpy()
-    return found
+    return (errors.sum(dim=1) / steps).double().numpy()
 
 
 class SequenceScores:

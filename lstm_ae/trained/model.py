@@ -267,8 +267,7 @@ class Trained:
             return found if self._usual is None else spread(found), int(offset(batch, found)[0])
 
         def combined(found: np.ndarray) -> np.ndarray:
-            parts: np.ndarray = over_usual(torch.from_numpy(found), present(self._usual, "scales").double()).numpy()
-            return parts
+            return over_usual(torch.from_numpy(found), present(self._usual, "scales").double()).numpy()
 
         kept = None if self._usual is None else combined
         return Stream(self.schema, errors, self.schema.window or 0, self._step, called, kept)
