@@ -255,7 +255,7 @@ class TestDryRun:
         (["objective=accuracy"], "`objective` must be one of loss, reconstruction_mse, got 'accuracy'"),
         (
             ["dataset=sp500", "dataset.path=nowhere.csv"],
-            "`dataset.path` must name a CSV file, and there is none at nowhere.csv",
+            "`dataset.path` must name a file or a folder, and there is none at nowhere.csv",
         ),
         (
             ["dataset=sp500", "dataset.window=9000"],
