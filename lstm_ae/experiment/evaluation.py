@@ -48,7 +48,8 @@ class OutputsOfSubset:
             outputs = {name: answer(batch) for name, answer in self.answers.items()}
             for name, output in outputs.items():
                 pools[name].add(task.score(batch, output), output, len(batch))
-            kept.append((batch, {name: output.without_latent() for name, output in outputs.items()}))
+            # Without the latents, which are the largest.
+            kept.append((batch, {name: Output(one.reconstruction, one.prediction) for name, one in outputs.items()}))
         return kept, {name: pool.means(self._loss_weights) for name, pool in pools.items()}
 
 

@@ -34,10 +34,6 @@ class Output:
     latent: Float[Tensor, "batch ..."] | None = None
     losses: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
-    def without_latent(self) -> "Output":
-        """Returns what is kept of a whole subset."""
-        return Output(self.reconstruction, self.prediction)
-
     def on_cpu(self) -> "Output":
         """Returns the output with all its tensors on the CPU."""
         parts = (self.reconstruction, self.prediction, self.latent)
