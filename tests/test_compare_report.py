@@ -155,7 +155,7 @@ def test_links_and_files_that_are_not_png_are_ignored(frame, tmp_path):
 
 def test_the_tables_of_a_run_are_in_the_page_those_with_the_highest_scores_first(frame, tmp_path, monkeypatch):
     run = RunDir(frame["run"][0])
-    run.write("figures/loss.png", lambda file: file.write(PNG))
+    run.write_bytes("figures/loss.png", PNG)
     run.write_table("alarms", {"start": [10, 20, 30], "score": [2.5, 11.5, 9.5], "features": ["=a", "b", "c"]})
     (run.path / "secret.csv").symlink_to(tmp_path / "secret.csv")
     (tmp_path / "secret.csv").write_text("password\ns3cret\n")
