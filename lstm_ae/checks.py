@@ -248,11 +248,6 @@ def above(name: str, value: float, bound: float, cure: str) -> None:
     check(name, value, Annotated[float, Bounds(above=bound, cure=cure)])
 
 
-def share(name: str, value: float) -> None:
-    """Raises a ConfigError unless `value` lies strictly between 0 and 1."""
-    check(name, value, Share)
-
-
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises a ConfigError unless `value` is one of `choices`."""
     if value not in choices:

@@ -58,8 +58,7 @@ class Run:
     def time(self, row: int) -> np.ndarray:
         """Returns the time axis of a sample, targets included."""
         if "times" in self.samples:
-            times: np.ndarray = self.samples["times"][row]
-            return times
+            return np.asarray(self.samples["times"][row])
         longest = max(self.samples[name].shape[1] for name in ("inputs", "target") if name in self.samples)
         return np.arange(longest + 1)
 
@@ -83,10 +82,9 @@ def describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     settings = [f"{key} {value}" for key, value in model.items() if value not in (False, 0, None)]
     size = f"{metrics['parameters']:,} parameters"
     text = f"{name} ({', '.join(settings)}; {size})" if settings else f"{name} ({size})"
-    lr = (config.get("optimizer") or {}).get("lr")
-    clipping = (config.get("trainer") or {}).get("gradient_clipping")
-    text += "" if lr is None else f", lr {lr:g}"
-    text += "" if clipping is None else f", gradient clipping {clipping}"
+    for group, key in (("optimizer", "lr"), ("trainer", "gradient_clipping")):
+        value = (config.get(group) or {}).get(key)
+        text += "" if value is None else f", {key.replace('_', ' ')} {value:g}"
     return "\n".join(textwrap.wrap(text, 105))
 
 

@@ -143,7 +143,7 @@ def event_interval(
         ValueError: Scores or labels cannot be used.
     """
     checks.at_least("draws", draws, 1)
-    checks.share("confidence", confidence)
+    checks.check("confidence", confidence, checks.Share)
     scores, flags = checked(score, label)
     estimate = measure(scores, flags)
     labelled = events(flags)

@@ -50,7 +50,7 @@ class Threshold:
         if self.upper_bound is None:
             raise ValueError(f"`expected` needs a threshold of normal data, got one by {self.rule}. Use false_alarms.")
         checks.at_least("steps", steps, 1)
-        checks.share("confidence", confidence)
+        checks.check("confidence", confidence, checks.Share)
         shape, share = self.alarms / self.scatter + 1, self.steps / (self.steps + steps)
         return math.ceil(self.scatter * nbinom.ppf(confidence, shape, share))
 
@@ -124,7 +124,7 @@ def quantile(
     Raises:
         ValueError: `share` is not between 0 and 1, or there are no scores.
     """
-    checks.share("share", share)
+    checks.check("share", share, checks.Share)
     data = _Calibration(score_stretches, confidence, rules)
     return data.threshold(np.quantile(data.ordered, share, method="inverted_cdf"), f"quantile {share:g}", None)
 
@@ -211,7 +211,7 @@ class _Calibration:
     """Normal data, and what the alarms of a threshold on them say about its rate."""
 
     def __init__(self, score_stretches: Sequence[ArrayLike], confidence: float, rules: dict[str, Any]) -> None:
-        checks.share("confidence", confidence)
+        checks.check("confidence", confidence, checks.Share)
         self.confidence, self.rules = confidence, rules
         apart = np.full(max(rules.get("merge_within", 0), rules.get("cool_down", 0)) + 1, -np.inf)
         # Steps without a score between the stretches, so many that no rule reaches from one into the next.

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from lstm_ae import checks
-from lstm_ae.checks import Count
+from lstm_ae.checks import Count, Share
 from lstm_ae.data import columns
 from lstm_ae.data.cutting import cut, drawn, left_out, on_one_side, tested_rows
 from lstm_ae.data.missing import MISSING, filled
@@ -174,7 +174,7 @@ def from_arrays(
         >>> from_arrays([np.ones((3, 2)), np.ones((5, 2))], y=["up", "down"], test=np.array([False, True])).classes
         ('down', 'up')
     """
-    checks.share("test_share", test_share)
+    checks.check("test_share", test_share, Share)
     parts = [np.asarray(one, dtype=np.float32) for one in x]
     parts = [one[:, None] if one.ndim == 1 else one for one in parts]
     widths = {one.shape[1:] for one in parts}
@@ -204,7 +204,7 @@ def _check(
     window: int | None, stride: int, short_series: str, missing: str, test_share: float, test_by: str | None
 ) -> None:
     checks.check("stride", stride, Count)
-    checks.share("test_share", test_share)
+    checks.check("test_share", test_share, Share)
     checks.one_of("missing", missing, MISSING)
     checks.one_of("short_series", short_series, ("error", "drop"))
     if window is not None:

@@ -85,7 +85,7 @@ class Components:
         task: Gives the loss and the metrics.
         trainer: The epoch loop.
         training: The model with its initial weights, its optimizer and its scheduler.
-        sizes: What the model was given beyond its configuration.
+        sizes: What the model and the baselines are given if they name it: `features`, `time`, `classes`.
         seed: Of initial weights, the order of batches, dropout.
         notes: For the log.
     """
@@ -150,9 +150,8 @@ def assemble(recipe: Recipe) -> Components:
         more = [*more, *_warm(model, recipe.init_from)]
     model = trainer.place(model)
     training = Training(model, *_optimizing(recipe, model.parameters(), trainer, subsets["train"]))
-    given = {name: size for name, size in sizes.items() if name in open_parameters(recipe.model)}
     notes = (*data.notes, *notes, *more)
-    return Components(data, subsets, scaling, task, trainer, training, given, recipe.seed, notes)
+    return Components(data, subsets, scaling, task, trainer, training, sizes, recipe.seed, notes)
 
 
 def _optimizing(

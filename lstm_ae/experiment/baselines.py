@@ -44,8 +44,6 @@ def fitted_baselines(
         latent: The model's budget for one sequence; None: those that need one are left out.
         keep: Whether to keep them for the next job of this process, and to take those that are kept.
     """
-    first = train.batch(torch.arange(1)).inputs
-    sizes = {"time": first.shape[1], "features": first.shape[2], "classes": len(components.data.classes)}
     kept = _kept(_fingerprint(components, train, validation)) if keep else {}
     fitted = {}
     for name, factory in components.task.baselines.items():
@@ -56,7 +54,7 @@ def fitted_baselines(
         # The class itself and not its name: a notebook's cell may redefine it.
         key = (target_of(factory), pickle.dumps(given), latent if needs_latent else None, components.seed)
         if key not in kept:
-            baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **sizes)
+            baseline: Baseline = make(f"task.baselines.{name}", factory, latent=latent, **components.sizes)
             baseline.fit(train, validation, components.seed)
             kept[key] = baseline
         fitted[name] = kept[key]

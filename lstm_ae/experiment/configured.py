@@ -21,7 +21,7 @@ from lstm_ae.checks import ConfigError, Seed
 from lstm_ae.data.sequences import SequenceData
 from lstm_ae.experiment import job, keys, values
 from lstm_ae.experiment.assembly import Factory, Recipe, make
-from lstm_ae.experiment.overrides import lines, parse
+from lstm_ae.experiment.overrides import GROUPS, lines, parse
 from lstm_ae.run_dir import ENDED, STATUS, RunDir
 from lstm_ae.types import Task
 
@@ -32,7 +32,6 @@ KNOWN = {
     "optimizer": {"params"},
     "scheduler": {"optimizer", "total_steps", "T_max"},
 }
-GROUPS = ("split", "task", "model", "optimizer", "scheduler", "trainer")
 
 
 class JobError(HydraException):
@@ -114,7 +113,7 @@ def _recipe(config: DictConfig, resolved: Mapping[str, Any], single: bool) -> Re
     keys.check(config)
     checks.check("seed", config.seed, Seed)
     torch.manual_seed(config.seed)  # of modules that are nodes within the model's
-    factories = {group: _factory(group, config[group]) for group in GROUPS}
+    factories = {group: _factory(group, config[group]) for group in GROUPS if group != "dataset"}
     return Recipe(
         data=load(config),
         **factories,

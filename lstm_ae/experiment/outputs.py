@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lstm_ae.experiment.assembly import Components, Recipe
+from lstm_ae.experiment.assembly import Components, Recipe, open_parameters
 from lstm_ae.experiment.evaluation import measure
 from lstm_ae.experiment.values import named
 from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SAMPLES, SCALER, TASK, WEIGHTS, RunDir
@@ -41,7 +41,7 @@ def _described(recipe: Recipe, components: Components) -> dict[str, Any]:
         "format": MODEL_FORMAT,
         "class": named(recipe.model),
         "arguments": {key: value for key, value in recipe.config["model"].items() if not key.startswith("_")},
-        "sizes": dict(components.sizes),
+        "sizes": {name: size for name, size in components.sizes.items() if name in open_parameters(recipe.model)},
         "task": {"class": task.pop("_target_"), "arguments": task},
         "feature_names": list(data.feature_names),
         "unit": data.unit,
