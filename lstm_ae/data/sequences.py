@@ -378,10 +378,7 @@ def coarser(subset: SequenceSubset, factor: int) -> SequenceSubset:
     Raises:
         ValueError: the sequences are no images of single pixels, or `factor` does not divide their sides.
     """
-    return SequenceSubset(_coarser(subset.data, factor), subset.index, subset.scaling)
-
-
-def _coarser(data: SequenceData, factor: int) -> SequenceData:
+    data = subset.data
     if data.image_shape is None or data.features != 1 or any(side % factor for side in data.image_shape):
         raise ValueError(
             f"`curriculum` needs images a pixel a step whose sides are multiples of {factor}, got sequences of "
@@ -393,7 +390,8 @@ def _coarser(data: SequenceData, factor: int) -> SequenceData:
     rows, columns = (side // factor for side in data.image_shape)
     starts = torch.arange(len(data)) * length
     values = pooled.reshape(-1, 1)
-    return dataclasses.replace(data, values=values, starts=starts, lengths=length, image_shape=(rows, columns))
+    smaller = dataclasses.replace(data, values=values, starts=starts, lengths=length, image_shape=(rows, columns))
+    return SequenceSubset(smaller, subset.index, subset.scaling)
 
 
 def _windows(values: Tensor, length: int) -> Tensor:

@@ -119,8 +119,7 @@ def measure(components: Components) -> tuple[dict[str, Any], Report]:
         if name == evaluated.judged:
             metrics[name] = dict(judged["model"])
         elif not metrics[name]:  # what the trainer chose these weights by is not computed again
-            device = components.trainer.device
-            metrics[name] = evaluate(training.model.eval(), task, subset.to(device))
+            metrics[name] = evaluate(training.model.eval(), task, subset.to(components.trainer.device))
     report = task.report(evaluated)
     metrics[evaluated.judged] |= report.metrics
     metrics |= compared(evaluated, judged, task)
