@@ -50,6 +50,14 @@ def test_a_file_gives_what_its_frame_gives(write, monkeypatch, rows, separator):
     same(load_table(write(frame, sep=separator), **options), from_frame(frame, **options))
 
 
+def test_times_that_are_whole_in_one_stretch_and_not_in_the_next_are_kept(write, monkeypatch):
+    monkeypatch.setattr(files, "ROWS", 7)
+    at = pd.Series([*range(10), 10.5, 11.75], dtype=object)  # written as 0, not as 0.0
+    frame = pd.DataFrame({"at": at, "temp": np.arange(12.0)})
+    data = load_table(write(frame), time="at", window=3)
+    assert data.times.tolist() == at.tolist()
+
+
 def test_guesses_are_said_as_the_overrides_that_fix_them(write):
     path = write(machines().drop(columns="state"))
     data = load_table(path, window=8)

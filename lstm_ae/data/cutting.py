@@ -83,10 +83,19 @@ def on_one_side(
     tested: np.ndarray, starts: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the sequences whose rows are all tested or all not, and which of them are the test subset."""
-    test_before = np.concatenate([[0], np.cumsum(tested, dtype=np.int32)])
-    of_test = test_before[starts + lengths] - test_before[starts]
-    kept = (of_test == 0) | (of_test == lengths)
-    return starts[kept], lengths[kept], of_test[kept] > 0
+    count = _count(tested, starts, lengths)
+    test = count == lengths
+    kept = test | (count == 0)
+    return starts[kept], lengths[kept], test[kept]
+
+
+def _count(tested: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Returns how many rows of each sequence are tested."""
+    before = np.zeros(len(tested) + 1, dtype=np.int32)
+    np.cumsum(tested, out=before[1:])
+    count: np.ndarray = before[starts + lengths]
+    count -= before[starts]
+    return count
 
 
 def left_out(table: Rows, window: int | None) -> tuple[str, ...]:

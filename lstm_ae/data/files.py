@@ -128,7 +128,7 @@ def read(
         ValueError: a file lacks a column, has no rows, or a row that cannot be read.
     """
     places, rows = Places(), 0
-    found: dict[str, list[Any]] = {name: [] for name in [*texts, *([time] if time else []), *features]}
+    found: dict[str, np.ndarray | None] = dict.fromkeys([*texts, *([time] if time else []), *features])
     known: dict[str, dict[Any, int]] = {name: {} for name in texts}
     reader = None if time is None else TimeReader(time)
     for path in paths:
@@ -142,19 +142,18 @@ def read(
                 return places(begin + row)
 
             for name in texts:
-                found[name].append(_coded(chunk[name], known[name]))
+                found[name] = _appended(found[name], _coded(chunk[name], known[name]))
             if reader is not None and time is not None:
-                found[time].append(reader.read(chunk[time], place))
+                found[time] = _appended(found[time], reader.read(chunk[time], place))
             for name in features:
-                found[name].append(columns.numbers(chunk[name], name, place))
+                found[name] = _appended(found[name], columns.numbers(chunk[name], name, place))
             rows += len(chunk)
         if rows == places.begins[-1]:
             raise ValueError(f"`path` must name files with rows, and {path} has only a header. Leave it out.")
     places.notes = () if reader is None else reader.notes
-    made: dict[str, Any] = {}
-    for name in list(found):
-        values = np.concatenate(found.pop(name))  # one column after the other: the pieces of each are then free
-        made[name] = named(values, list(known[name])) if name in known else values
+    made: dict[str, Any] = dict(found)
+    for name in texts:
+        made[name] = named(made[name], list(known[name]))
     if file_column is not None:
         lengths = np.diff([*places.begins, rows])
         made[file_column] = named(np.repeat(np.arange(len(paths)), lengths), _stems(paths))
@@ -164,6 +163,16 @@ def read(
 def named(codes: np.ndarray, names: Sequence[Any]) -> pd.Categorical:
     """Returns a column of names from the place of each row's name among them, -1 where it has none."""
     return pd.Categorical.from_codes(codes.astype(np.int32), pd.Index(names, dtype=object))
+
+
+def _appended(column: np.ndarray | None, piece: np.ndarray) -> np.ndarray:
+    """Returns a column with a piece added in place: a list of all pieces would take as much memory again."""
+    dtype = piece.dtype if column is None else np.result_type(column, piece)
+    grown = np.empty(0, dtype) if column is None else column.astype(dtype, copy=False)
+    rows = len(grown)
+    grown.resize(rows + len(piece), refcheck=False)
+    grown[rows:] = piece
+    return grown
 
 
 def _coded(column: pd.Series, known: dict[Any, int]) -> np.ndarray:
