@@ -50,7 +50,7 @@ SECONDS = 60
 KNOWN = (JobError, ValueError, OSError, SystemExit)  # what the commands show in one line
 
 
-CURE = re.compile("(restore|remove|run) (it|them|the)|(use|name) another|no longer|dry_run=false", re.IGNORECASE)
+CURE = re.compile("(restore|remove|run|train|install|name|use) (it|a|an|another|the|status.json|allow)", re.IGNORECASE)
 
 
 def of_another_run(path):

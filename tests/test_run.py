@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from lstm_ae import interrupts
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
 from tests.test_experiment import read, results
@@ -119,13 +120,17 @@ def test_a_run_killed_in_mid_training_and_started_again_ends_like_an_undisturbed
     assert results(tmp_path / "run") == results(tmp_path / "undisturbed")
 
 
-def test_ctrl_c_ends_with_a_message_and_keeps_the_checkpoint(tmp_path):
+SIGNALS = [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_with_a_message_within_seconds_and_keeps_the_checkpoint(tmp_path, number):
     endless = (*LONG, "trainer.epochs=100000", f"hydra.run.dir={tmp_path}/run")
     process = start(*endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for_epoch(tmp_path / "run", 3, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60 if number == signal.SIGINT else interrupts.GRACE_SECONDS)
     finally:
         process.kill()
     assert process.returncode == 1
