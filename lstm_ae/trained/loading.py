@@ -76,7 +76,9 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
             "Train it again."
         ) from error
     except Exception as error:  # the file chooses the class and what it is given
-        raise ValueError(f"{run_dir / MODEL} names what cannot be built: {error}") from error
+        raise ValueError(
+            f"{run_dir / MODEL} names what cannot be built: {error} Restore it from a copy, or train it again."
+        ) from error
     fitted = run_dir.read_arrays(TASK) if (run_dir / TASK).exists() else {}
     return Trained(run_dir.path, model.to(device).eval(), task, schema, device, _typical_error(run_dir), fitted)
 
@@ -223,4 +225,6 @@ def _typical_error(run_dir: RunDir) -> float:
         loss = run_dir.read_json(METRICS)["validation"].get("loss")
     except MissingError:
         loss = None
+    except (KeyError, AttributeError):
+        raise DamagedError(run_dir / METRICS, "must hold the metrics of `validation`") from None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
