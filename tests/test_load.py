@@ -58,7 +58,8 @@ def test_every_job_is_accounted_for_and_the_sweep_itself_does_not_grow(tmp_path,
     folder, errors = tmp_path / "sweep", tmp_path / "errors"
     ends = [ENDS[trouble(seed, every)] for seed in range(jobs)]
     words = ["--multirun", *TINY, "trainer.epochs=1", "model._target_=tests.deadly.Troubled", f"+model.every={every}",
-             f"seed=range(0,{jobs})", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={folder}"]  # fmt: skip
+             f"seed=range(0,{jobs})", "hydra.launcher.n_jobs=2", "retry_failed=true",
+             f"hydra.sweep.dir={folder}"]  # fmt: skip
 
     code, shown, held = sweep(words, dict(os.environ), errors)
     assert code == 1
@@ -72,6 +73,8 @@ def test_every_job_is_accounted_for_and_the_sweep_itself_does_not_grow(tmp_path,
     assert re.search(
         ", ".join(rf"{count[state]} {state}" for state in sorted(count, key=count.get, reverse=True)), shown
     )
+    begun = {job: (folder / str(job) / "run.log").read_text().count("sequences of") for job in failed}
+    assert {begun[job] for job, end in failed.items() if end == ENDS["raises"]} == {1}  # also where a worker died later
     table = pd.read_csv(folder / "comparison.csv", index_col="seed")
     for job, (state, error, _) in enumerate(ends):
         assert table["state"][job] == state
@@ -81,7 +84,7 @@ def test_every_job_is_accounted_for_and_the_sweep_itself_does_not_grow(tmp_path,
     assert len(half) > jobs // 4
     assert max(half.values()) - half[min(half)] < MEMORY + 0.006 * len(half)
 
-    code, _, _ = sweep([*words, "retry_failed=true"], os.environ | {CURED: "1"}, errors)
+    code, _, _ = sweep(words, os.environ | {CURED: "1"}, errors)
     assert code == 1
     assert states(folder, jobs) == {job: state for job, (_, _, state) in enumerate(ends)}
     assert f"{[state for _, _, state in ends].count('failed')} of {jobs} jobs failed:" in errors.read_text()
