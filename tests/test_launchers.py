@@ -16,11 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lstm_ae.run_dir import RunDir
 from tests.conftest import SMALL
 from tests.outcome import outcome
-from tests.test_interrupts import alive
-from tests.zygote import ROOT
 
 BIN = Path(sys.executable).parent
 GRID = (*SMALL, "trainer.threads=1", "seed=0,1,2,3", "optimizer.lr=0.1,0.01")  # the last digit depends on the threads
@@ -64,28 +61,6 @@ def test_ray_starts_a_local_cluster(command, tmp_path, expected):
     done = command("--multirun", *GRID, "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "sweep") == expected
-
-
-@pytest.mark.slow
-def test_workers_of_a_ray_that_the_sweep_started_end_with_it_and_the_same_command_goes_on(tmp_path):
-    words = [sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "trainer.epochs=2000", "seed=0,1",
-             "hydra/launcher=cluster", f"hydra.sweep.dir={tmp_path}/sweep"]  # fmt: skip
-    jobs = [RunDir(tmp_path / "sweep" / str(job)) for job in range(2)]
-    first = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not all((job / "checkpoint.pt").exists() for job in jobs):
-        assert first.poll() is None
-        time.sleep(0.1)
-    workers = [job.status()["pid"] for job in jobs]
-    first.kill()
-    first.wait()
-    deadline = time.monotonic() + 60
-    while (left := [worker for worker in workers if alive(worker)]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not left
-    assert {job.status()["state"] for job in jobs} <= {"running", "interrupted"}
-    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert [job.status()["state"] for job in jobs] == ["finished"] * 2
 
 
 @contextlib.contextmanager
