@@ -10,6 +10,7 @@ import pty
 import random
 import re
 import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -33,6 +34,9 @@ from lstm_ae.compare import __main__ as command_line
 from lstm_ae.experiment.overrides import parse
 from lstm_ae.run_dir import RunDir
 from tests.conftest import ROOT, SMALL
+from tests.damage import DAMAGES
+from tests.faulty import TINY
+from tests.outcome import outcome
 from tests.run_dirs import write
 
 
@@ -402,6 +406,35 @@ class TestFailures:
         (folder / "1" / "history.csv").rmdir()
         assert run("fail_fast=true", "retry_failed=true").returncode == 0
         assert states(folder) == dict.fromkeys(range(3), "finished")
+
+
+@pytest.fixture(scope="module")
+def swept(command, tmp_path_factory):
+    """A sweep of three jobs that has ended, and the words after its command."""
+    folder, words = tmp_path_factory.mktemp("swept") / "sweep", ("--multirun", *TINY, "seed=0,1,2")
+    assert command(*words, f"hydra.sweep.dir={folder}").returncode == 0
+    return folder, words
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=() if name in ("empty", "pipe") else pytest.mark.slow) for name in DAMAGES]
+)
+def test_a_damaged_status_costs_one_job_at_most(command, swept, tmp_path, damage):
+    source, words = swept
+    folder, name = shutil.copytree(source, tmp_path / "sweep"), tmp_path / "sweep" / "1" / "status.json"
+    DAMAGES[damage](name)
+    done = command(*words, f"hydra.sweep.dir={folder}")
+    assert "Traceback" not in done.stderr
+    assert "Ranking:" in done.stdout
+    kept = {file: content for file, content in outcome(source).items() if not file.startswith("1/")}
+    found = outcome(folder)
+    if done.returncode == 0:
+        assert found == outcome(source)
+        return
+    assert "1 of 3 jobs failed:" in done.stderr
+    assert f"{name} is " in done.stderr
+    del kept["comparison.csv"]
+    assert {file: found[file] for file in kept} == kept
 
 
 def test_list_jobs_prints_the_jobs_and_their_directories_without_running_them(command, tmp_path):

@@ -1,9 +1,11 @@
 """A sweep's jobs, their outcomes, and the error of a failed sweep."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 
 from lstm_ae.experiment.overrides import Overrides, lines
 
@@ -39,6 +41,21 @@ class Outcome:
 
     score: float | None
     error: str | None = None
+
+
+class DropConfigs(Callback):
+    """Drops the configurations in a job's result: the sweep does not read them, and would hold 160 KB for each job."""
+
+    def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:
+        """Called in the job's process, before the result is sent."""
+        job_return.cfg = job_return.hydra_cfg = None
+
+
+def completed(score: float) -> JobReturn:
+    """Returns the result that a launcher gives for a job that has ended with a score."""
+    returned = JobReturn()
+    returned.status, returned.return_value = JobStatus.COMPLETED, score
+    return returned
 
 
 def failed(error: str) -> JobReturn:

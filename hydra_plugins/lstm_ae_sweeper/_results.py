@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome
-from lstm_ae.run_dir import CONFIG, METRICS, RunDir
+from hydra.core.utils import JobReturn
+
+from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, completed, failed
+from lstm_ae.run_dir import CONFIG, ENDED, METRICS, RunDir
 from lstm_ae.statistics import mean_interval
 
 NOT_STARTED = "not started"
@@ -21,6 +23,26 @@ def outcome(folder: Path, job: Job, objective: str) -> Outcome:
     """Returns the outcome of a job, from its files."""
     run = RunDir(folder / job.path)
     return Outcome(run.score(objective), run.status().get("error"))
+
+
+def ended_since(
+    folder: Path, jobs: Iterable[Job], before: Mapping[Job, str | None], objective: str
+) -> dict[Job, JobReturn]:
+    """Returns what a launcher would have returned of the jobs that have ended in the meantime, from their files.
+
+    Args:
+        folder: The sweep's directory.
+        jobs: Its jobs.
+        before: When each had ended before the launch.
+        objective: The validation metric.
+    """
+    found = {}
+    for job in jobs:
+        status = RunDir(folder / job.path).status()
+        if status.get("state") in {*ENDED, "failed"} and status.get("end") != before[job]:
+            given = outcome(folder, job, objective)
+            found[job] = failed(str(given.error)) if given.score is None else completed(given.score)
+    return found
 
 
 def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -21,7 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.lstm_ae_sweeper._compose import Composer
-from hydra_plugins.lstm_ae_sweeper._job import Job, Outcome, SweepError, failed
+from hydra_plugins.lstm_ae_sweeper._job import DropConfigs, Job, Outcome, SweepError, failed
 from lstm_ae import checks
 from lstm_ae.experiment import keys
 from lstm_ae.experiment.overrides import Overrides, lines, parse, split
@@ -54,7 +55,9 @@ class Sweep:
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
         self.objective = str(config.objective)
-        self._context = HydraContext(cast(ConfigLoader, Composer(context.config_loader)), context.callbacks)
+        callbacks = Callbacks()
+        callbacks.callbacks = [DropConfigs(), *context.callbacks.callbacks]  # the first is called last at a job's end
+        self._context = HydraContext(cast(ConfigLoader, Composer(context.config_loader)), callbacks)
         self._task_function = task_function
         self._gpu_memory = gpu_memory
         self._n_jobs = int(config.hydra.launcher.get("n_jobs", 1))
@@ -185,8 +188,9 @@ class Sweep:
     def launch(self, jobs: Sequence[Job], name: str = "jobs") -> list[JobReturn]:
         """Runs jobs with a progress display, and returns the launcher's results.
 
-        If a worker is killed, the jobs that have not ended are launched again. It is unknown which of the running jobs
-        was the cause, so a job that was running at two kills is run alone, and has failed if its worker is killed then.
+        If a worker is killed, the jobs that have not ended by then are launched again. It is unknown which of the
+        running jobs was the cause, so a job that was running at two kills is run alone, and has failed if its worker is
+        killed then.
 
         Args:
             jobs: The jobs to run; those that ended before return their score.
@@ -195,15 +199,19 @@ class Sweep:
         Raises:
             SweepError: the launcher failed although no worker was killed.
         """
+        from hydra_plugins.lstm_ae_sweeper import _results as results
         from hydra_plugins.lstm_ae_sweeper import _watch as watch
         from lstm_ae.run_dir import RunDir
 
         watch.log_held(self.folder, jobs)
+        before = {job: RunDir(self.folder / job.path).status().get("end") for job in jobs}
         with watch.Watch(self.folder, jobs, self.objective, name):
             launcher, returned = self._launcher(), dict[Job, JobReturn]()
             while pending := [job for job in jobs if job not in returned]:
-                results, stopped = self._launch(launcher, pending)
-                returned |= dict(zip(pending, results, strict=False))  # empty if the launcher failed
+                given, stopped = self._launch(launcher, pending)
+                returned |= dict(zip(pending, given, strict=False))  # empty if the launcher failed
+                if stopped:
+                    returned |= results.ended_since(self.folder, pending, before, self.objective)
                 for job in stopped:
                     run = RunDir(self.folder / job.path)
                     if run.status()["kills"] >= KILLS_BEFORE_SOLO_RUN:

@@ -220,7 +220,7 @@ def _ended_before(job: Job, recipe: Recipe, code: str) -> float:
     before = run_dir.read_json(ENVIRONMENT).get("code")
     if before is not None and before != code:
         log.warning("The code has changed since: these are the old code's numbers. Name another directory to run it.")
-    added = recipe.evaluate_test and not run_dir.read_json(METRICS)["test"]
+    added = recipe.evaluate_test and not run_dir.read_json(METRICS).get("test")
     if added:
         reuse.add_test(run_dir, recipe)
     if added or job.figures:

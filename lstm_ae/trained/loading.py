@@ -20,6 +20,10 @@ from lstm_ae.types import Task
 
 TRUSTED = ("lstm_ae.models", "lstm_ae.tasks", "torch.nn")
 LATEST = "latest"
+TYPES: Mapping[str, Any] = {
+    "class": str, "arguments": dict, "sizes": dict, "task": dict, "feature_names": list, "unit": str, "classes": list,
+    "series_names": list, "layout": dict, "length": int, "window": int | None, "missing": str,
+}  # fmt: skip
 
 
 def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str] = ()) -> Trained:
@@ -49,6 +53,7 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
     run_dir = RunDir(_latest() if str(run) == LATEST else run)
     described = _described(run_dir)
     try:
+        _check(run_dir / MODEL, described)
         model = _model(run_dir, described, allow)
         task = _task(described, allow)
         is_numbered = described["layout"].get("numbered")  # rows of a wide table without names of their own
@@ -65,10 +70,14 @@ def load_run(run: str | Path = LATEST, device: str = "cpu", allow: Sequence[str]
         )
     except DamagedError:
         raise
-    except (KeyError, OSError, TypeError, AttributeError) as error:
+    except (KeyError, OSError) as error:
         raise ValueError(
             f"`run` must be the directory of a finished run, and in {run_dir.path} something is missing: {error}. "
             "Train it again."
+        ) from error
+    except Exception as error:  # the file chooses the class and what it is given
+        raise ValueError(
+            f"{run_dir / MODEL} names what cannot be built: {error} Restore it from a copy, or train it again."
         ) from error
     fitted = run_dir.read_arrays(TASK) if (run_dir / TASK).exists() else {}
     return Trained(run_dir.path, model.to(device).eval(), task, schema, device, _typical_error(run_dir), fitted)
@@ -106,6 +115,23 @@ def _described(run_dir: RunDir) -> dict[str, Any]:
     return described
 
 
+def _check(path: Path, described: Mapping[str, Any]) -> None:
+    """Checks the types and sizes in model.json.
+
+    Raises:
+        DamagedError: something is not what a run writes there.
+        KeyError: something is missing.
+    """
+    for name in TYPES.keys() & described.keys():
+        value = described[name]
+        texts = value if isinstance(value, list) else []
+        if not isinstance(value, TYPES[name]) or not all(isinstance(one, str) for one in texts):
+            raise DamagedError(path, f"must not hold {value!r} as `{name}`")
+    for size, names in (("features", described["feature_names"]), ("classes", described["classes"])):
+        if described["sizes"].get(size, len(names)) != len(names):
+            raise DamagedError(path, f"must hold as many names as {size}, {described['sizes'][size]}, got {names}")
+
+
 def _model(run_dir: RunDir, described: Mapping[str, Any], allow: Sequence[str]) -> nn.Module:
     factory = _imported(described["class"], allow)
     arguments = {name: _built(value, allow) for name, value in described["arguments"].items()}
@@ -117,7 +143,7 @@ def _model(run_dir: RunDir, described: Mapping[str, Any], allow: Sequence[str]) 
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(
-            f"The weights of {run_dir.path} do not fit {described['class']}, which has changed since: {reason} "
+            f"the weights do not fit {described['class']}, which has changed since: {reason} "
             "Use the code of the run, or train it again."
         ) from error
     return model
@@ -164,14 +190,14 @@ def _imported(target: str, allow: Sequence[str]) -> Any:
 
     if not allowed(module):
         raise ValueError(
-            f"The run was trained with {target}, and a module is imported only where you name it. "
+            f"the run was trained with {target}, and a module is imported only where you name it. "
             f"Use allow=[{module!r}] if you trust it."
         )
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"The run was trained with {target}, which cannot be imported: {error}. Put its folder on Python's path."
+            f"the run was trained with {target}, which cannot be imported: {error}. Put its folder on Python's path."
         ) from error
     if not (inspect.isclass(found) or inspect.isroutine(found)) or not allowed(found.__module__):
         raise ValueError(f"{target} must be a class or a function of the module {module}, got {found!r}.")
@@ -199,4 +225,6 @@ def _typical_error(run_dir: RunDir) -> float:
         loss = run_dir.read_json(METRICS)["validation"].get("loss")
     except MissingError:
         loss = None
+    except (KeyError, AttributeError):
+        raise DamagedError(run_dir / METRICS, "must hold the metrics of `validation`") from None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
