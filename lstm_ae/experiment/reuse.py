@@ -41,7 +41,7 @@ def take_up(components: Components, source: RunDir) -> None:
     training.best_weights = read_weights(source)
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    training.best_epoch = source.read_json(METRICS)["best_epoch"]
+    training.best_epoch = source.best_epoch()
 
 
 def add_test(run_dir: RunDir, recipe: Recipe) -> None:

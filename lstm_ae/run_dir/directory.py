@@ -77,6 +77,17 @@ class RunDir:
         except (LookupError, TypeError, AttributeError, ValueError):
             raise contents.damaged(self / METRICS, f"must hold a number or null as `validation.{objective}`") from None
 
+    def best_epoch(self) -> int:
+        """Returns the epoch whose weights a finished run keeps.
+
+        Raises:
+            DamagedError: metrics.json has none.
+        """
+        epoch = self.read_json(METRICS).get("best_epoch")
+        if not isinstance(epoch, int):
+            raise contents.damaged(self / METRICS, "must hold `best_epoch`, a whole number")
+        return epoch
+
     def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
         """Checks that the directory does not contain a run of another configuration.
 

@@ -225,6 +225,4 @@ def _typical_error(run_dir: RunDir) -> float:
         loss = run_dir.read_json(METRICS)["validation"].get("loss")
     except MissingError:
         loss = None
-    except (KeyError, AttributeError):
-        raise DamagedError(run_dir / METRICS, "must hold the metrics of `validation`") from None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
