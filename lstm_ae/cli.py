@@ -172,8 +172,10 @@ def _keys() -> list[str]:
 
     choices = [word for word in sys.argv[1:] if re.fullmatch(r"[a-z_]+=\w+", word)]
     GlobalHydra.instance().clear()
+    own = re.search(r"(?:--config-dir|-cd)[= ](\S+)", " ".join(sys.argv[1:]))
+    path = [f"hydra.searchpath=[file://{Path(own[1]).absolute()}]"] if own else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for given in (choices, []):
+        for given in ([*path, *choices], path, []):
             try:
                 return dotted(compose("config", overrides=given))
             except Exception:  # one of the choices is what is wrong

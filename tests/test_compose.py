@@ -4,6 +4,7 @@ import itertools
 import pickle
 
 import pytest
+from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException
 from hydra.types import HydraContext, RunMode
@@ -47,7 +48,7 @@ def test_every_job_of_a_preset_is_what_hydra_composes(loader, sweep):
     params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
     if sweep == "search":  # it has ranges instead of lists
         params = {"optimizer.lr": "0.002,0.1", "model.hidden_size": "4,7"}
-    started = Sweep(HydraContext(loader, None), None, config, gpu_memory=2)
+    started = Sweep(HydraContext(loader, Callbacks()), None, config, gpu_memory=2)
     jobs = started.combinations(params, [], [], [f"sweep={sweep}"])
     for number, job in enumerate({tuple(lines(job)) for job in (jobs[0], jobs[len(jobs) // 2], jobs[-1])}):
         assert_composed_alike(loader, config, [*job, f"hydra.sweep.subdir={number}"])

@@ -23,6 +23,7 @@ import types
 import pandas as pd
 import pytest
 from filelock import FileLock
+from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext
 
@@ -195,7 +196,7 @@ class TestOnAGpu:
         monkeypatch.setattr(_check, "examine", examine)
         monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi")
         config = composed("hydra.launcher.n_jobs=8", f"hydra.sweep.dir={tmp_path}/sweep")
-        context = HydraContext(GlobalHydra.instance().config_loader(), None)
+        context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks())
         jobs = [Job(str(number), parse(f"seed={number}")) for number in range(4)]
         sweep = _sweep.Sweep(context, None, config, gpu_memory=2.0)
         sweep.mistakes(jobs, jobs)

@@ -15,8 +15,14 @@ def load(*dirs: str | Path) -> Any:
     `validation.*`, `test.*`, `skill.*`, `parameters`, `epochs` and `seconds`. Unreadable files are logged.
 
     Args:
-        dirs: Runs, sweeps, folders of sweeps.
+        dirs: Runs, sweeps, folders of sweeps, each by itself: `load("first", "second")`.
+
+    Raises:
+        ValueError: one of them does not exist.
     """
+    for one in dirs:
+        if not Path(one).exists():
+            raise ValueError(f"`dirs` must be runs or folders of runs, and {one} does not exist. Name another.")
     from lstm_ae.compare import table  # importing pandas takes half a second, which `--help` should not pay
 
     problems: list[str] = []

@@ -48,7 +48,8 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
         lines.append(f"{source}: {counts}{scale}. {common}{blocks.note}".strip())
         for key, one in found.items():
             rows += [row | {"setting": key, "source": source} for row in _rows(one, log)]
-            lines.append(f"  {key}: {'; '.join(_findings(key, one, log, said=bool(common)))}.")
+            said = _findings(key, one, log, said=bool(common)) or ["no two of its values share their other settings"]
+            lines.append(f"  {key}: {'; '.join(said)}.")
     return pd.DataFrame(rows, columns=COLUMNS), lines
 
 

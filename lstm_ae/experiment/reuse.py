@@ -58,7 +58,7 @@ def add_test(run_dir: RunDir, recipe: Recipe) -> None:
     components = assemble(recipe)
     take_up(components, run_dir)
     reported = {metric.name for metric in components.task.reported}
-    validation = run_dir.read_json(METRICS)["validation"]
+    validation = run_dir.validation()
     components.training.best_metrics = {name: one for name, one in validation.items() if name not in reported}
     metrics, report = measure(components)
     with run_dir.rewriting([METRICS, SAMPLES, TASK, *(f"{name}.csv" for name in report.tables)]):

@@ -77,6 +77,17 @@ class RunDir:
         except (LookupError, TypeError, AttributeError, ValueError):
             raise contents.damaged(self / METRICS, f"must hold a number or null as `validation.{objective}`") from None
 
+    def validation(self) -> dict[str, Any]:
+        """Returns the validation metrics of a run that has ended.
+
+        Raises:
+            DamagedError: metrics.json has none.
+        """
+        found = self.read_json(METRICS).get("validation")
+        if not isinstance(found, dict):
+            raise contents.damaged(self / METRICS, "must hold `validation`, an object")
+        return found
+
     def best_epoch(self) -> int:
         """Returns the epoch whose weights a finished run keeps.
 

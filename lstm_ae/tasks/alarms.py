@@ -230,6 +230,15 @@ def blamed(parts: np.ndarray, names: Sequence[str]) -> str:
     return ", ".join(f"{names[one]} {shares[one]:.0%}" for one in np.argsort(-shares, kind="stable")[:BLAMED])
 
 
+def counted(table: Mapping[str, list[Any]]) -> str:
+    """Returns in words how many alarms a table holds, and which is the highest."""
+    scores = table["score"]
+    if not scores:
+        return "No alarms."
+    top = int(np.argmax(scores))
+    return f"Alarms (alarms.csv): {len(scores)}, the highest at {table['peak'][top]}: {table['features'][top]}."
+
+
 def said(compared: Mapping[str, list[Any]], measure: str) -> str:
     """Returns in words how the model's score compares with simple ones; first where one of them is better.
 

@@ -197,6 +197,7 @@ class Anomaly(Task):
         }
         found = alarms.Found(scored, detection.threshold(fitted), self.alarm_rules)
         tables, compared = {"alarms": found.table()}, found.compared() if found.labelled else {}
+        log.info("%s", alarms.counted(tables["alarms"]))
         if compared:
             tables["scores_compared"] = compared
             log.info("%s", alarms.said(compared, "vus_pr"))

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lstm_ae.statistics import Interval
-from lstm_ae.types import Metric, Output
+from lstm_ae.types import Batch, Metric, Output, Score
 
 RECONSTRUCTION_MSE = Metric("reconstruction_mse", "squared scaled value")
 
@@ -47,6 +47,12 @@ def reconstruction(output: Output, target: Tensor, counted: Tensor | None) -> di
     if output.reconstruction is None:
         return {}
     return {"reconstruction": mse(output.reconstruction, target, counted, "reconstruction")}
+
+
+def reconstruction_score(batch: Batch, output: Output) -> Score:
+    """Returns the score of a task whose only question is the reconstruction."""
+    terms = reconstruction(output, batch.targets, batch.target_observed)
+    return Score(terms, {f"{name}_mse": detached(term) for name, term in terms.items()})
 
 
 def squared_errors(made: Tensor | None, target: Tensor, counted: Tensor | None) -> Tensor:

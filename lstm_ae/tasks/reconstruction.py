@@ -20,8 +20,7 @@ class Reconstructing(Task):
 
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the term and the metric of one batch, of the values that count."""
-        terms = measures.reconstruction(output, batch.targets, batch.target_observed)
-        return Score(terms, {f"{name}_mse": measures.detached(term) for name, term in terms.items()})
+        return measures.reconstruction_score(batch, output)
 
     def errors(self, batch: Batch, output: Output) -> Tensor:
         """Returns the squared error of each value, 0 for those that do not count."""

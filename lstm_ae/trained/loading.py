@@ -14,7 +14,7 @@ from torch import nn
 from lstm_ae.data.rescaling import Rescaling
 from lstm_ae.data.unseen import Schema
 from lstm_ae.files import DamagedError, MissingError
-from lstm_ae.run_dir import METRICS, MODEL, MODEL_FORMAT, SCALER, TASK, WEIGHTS, RunDir, find_finished
+from lstm_ae.run_dir import MODEL, MODEL_FORMAT, SCALER, TASK, WEIGHTS, RunDir, find_finished
 from lstm_ae.trained.model import Trained
 from lstm_ae.types import Task
 
@@ -222,7 +222,7 @@ def _built(value: Any, allow: Sequence[str]) -> Any:
 def _typical_error(run_dir: RunDir) -> float:
     """Returns the run's validation loss; 1 where it has none."""
     try:
-        loss = run_dir.read_json(METRICS)["validation"].get("loss")
+        loss = run_dir.validation().get("loss")
     except MissingError:
         loss = None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
