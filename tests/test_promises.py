@@ -32,7 +32,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture
 def finished(undisturbed, run_in, tmp_path):
-    """A copy of it; the run with another seed beside it is the source of files that were mixed up."""
+    """A copy of it; next to it is a run with another seed, whose files are put in place of its own."""
     if not undisturbed.exists():
         run_in(undisturbed, *TINY)
         run_in(undisturbed.with_name("another"), *TINY, "seed=1")

@@ -142,7 +142,7 @@ def test_a_signal_ends_with_a_message_within_seconds_and_keeps_the_checkpoint(tm
     finally:
         process.kill()
     used = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-    assert children() - before - used < interrupts.GRACE_SECONDS  # of its own: the machine may be busy
+    assert children() - before - used < interrupts.GRACE_SECONDS  # processor time: the machine may be busy
     assert process.returncode == 1
     assert "Interrupted. The checkpoint is kept; this goes on from it:" in stderr
     assert "Traceback" not in stderr

@@ -50,7 +50,7 @@ def mean_best_epoch(folder: Path, jobs: Iterable[str]) -> int:
     best = []
     for run in (RunDir(folder / path) for path in jobs):
         coarse = sum(count for _, count in run.read_json(CONFIG)["trainer"]["curriculum"] or [])
-        best.append(run.best_epoch() - coarse)
+        best.append(run.read_metric("best_epoch", int) - coarse)
     return max(1, round(statistics.fmean(best)))
 
 

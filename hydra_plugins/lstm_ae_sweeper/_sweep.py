@@ -188,9 +188,8 @@ class Sweep:
     def launch(self, jobs: Sequence[Job], name: str = "jobs") -> list[JobReturn]:
         """Runs jobs with a progress display, and returns the launcher's results.
 
-        If a worker is killed, the jobs that have not ended by then are launched again. It is unknown which of the
-        running jobs was the cause, so a job that was running at two kills is run alone, and has failed if its worker is
-        killed then.
+        If a worker is killed, the jobs that have not ended by then are launched again. Any of the running jobs may have
+        been the cause: a job that was running at two kills is run alone. If its worker is killed again, it has failed.
 
         Args:
             jobs: The jobs to run; those that ended before return their score.

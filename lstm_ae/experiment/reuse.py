@@ -41,7 +41,7 @@ def take_up(components: Components, source: RunDir) -> None:
     training.best_weights = read_weights(source)
     columns = source.read_history()
     training.history = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    training.best_epoch = source.best_epoch()
+    training.best_epoch = source.read_metric("best_epoch", int)
 
 
 def add_test(run_dir: RunDir, recipe: Recipe) -> None:
@@ -58,7 +58,7 @@ def add_test(run_dir: RunDir, recipe: Recipe) -> None:
     components = assemble(recipe)
     take_up(components, run_dir)
     reported = {metric.name for metric in components.task.reported}
-    validation = run_dir.validation()
+    validation = run_dir.read_metric("validation", dict)
     components.training.best_metrics = {name: one for name, one in validation.items() if name not in reported}
     metrics, report = measure(components)
     with run_dir.rewriting([METRICS, SAMPLES, TASK, *(f"{name}.csv" for name in report.tables)]):

@@ -77,27 +77,20 @@ class RunDir:
         except (LookupError, TypeError, AttributeError, ValueError):
             raise contents.damaged(self / METRICS, f"must hold a number or null as `validation.{objective}`") from None
 
-    def validation(self) -> dict[str, Any]:
-        """Returns the validation metrics of a run that has ended.
+    def read_metric(self, name: str, kind: type) -> Any:
+        """Returns one entry of metrics.json.
+
+        Args:
+            name: The entry, such as `validation` or `best_epoch`.
+            kind: Its type.
 
         Raises:
-            DamagedError: metrics.json has none.
+            DamagedError: it is missing, or has another type.
         """
-        found = self.read_json(METRICS).get("validation")
-        if not isinstance(found, dict):
-            raise contents.damaged(self / METRICS, "must hold `validation`, an object")
+        found = self.read_json(METRICS).get(name)
+        if not isinstance(found, kind):
+            raise contents.damaged(self / METRICS, f"must hold `{name}`, of the type {kind.__name__}")
         return found
-
-    def best_epoch(self) -> int:
-        """Returns the epoch whose weights a finished run keeps.
-
-        Raises:
-            DamagedError: metrics.json has none.
-        """
-        epoch = self.read_json(METRICS).get("best_epoch")
-        if not isinstance(epoch, int):
-            raise contents.damaged(self / METRICS, "must hold `best_epoch`, a whole number")
-        return epoch
 
     def claim(self, config: Mapping[str, Any], key: str = "hydra.run.dir") -> None:
         """Checks that the directory does not contain a run of another configuration.

@@ -204,7 +204,7 @@ def described(
 
     Args:
         parts: (steps, features), whose sum is the score.
-        errors: (steps, features), of the steps themselves, whatever else their scores are made of.
+        errors: (steps, features), of the steps themselves; a score may also hold those of windows.
         alarm: Its first step, and the one after its last.
         usual: (features,), what the errors of normal steps seldom exceed.
         names: Of the features.

@@ -222,7 +222,7 @@ def _built(value: Any, allow: Sequence[str]) -> Any:
 def _typical_error(run_dir: RunDir) -> float:
     """Returns the run's validation loss; 1 where it has none."""
     try:
-        loss = run_dir.validation().get("loss")
+        loss = run_dir.read_metric("validation", dict).get("loss")
     except MissingError:
         loss = None
     return float(loss) if isinstance(loss, int | float) and math.isfinite(loss) and loss > 0 else 1.0
