@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 9.0  # inches
+TITLE = 105  # letters of a line
 MOST_FEATURES = 6  # in a figure of sequences
 MOST_SAMPLES = 64  # in a figure, a panel each
 SAMPLED = ("inputs", "series", "names", "series_names")
@@ -85,7 +86,7 @@ def describe(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     for group, key in (("optimizer", "lr"), ("trainer", "gradient_clipping")):
         value = (config.get(group) or {}).get(key)
         text += "" if value is None else f", {key.replace('_', ' ')} {value:g}"
-    return "\n".join(textwrap.wrap(text, 105))
+    return text
 
 
 def figure(rows: int, columns: int, height: float, title: str, **options: Any) -> tuple["Figure", Any]:
@@ -93,7 +94,8 @@ def figure(rows: int, columns: int, height: float, title: str, **options: Any) -
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(WIDTH, height), layout="constrained")
-    made.suptitle(title, fontsize=11)
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, TITLE)]
+    made.suptitle("\n".join(lines), fontsize=11)
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -193,7 +195,7 @@ def curves(run_dir: Readable) -> "Figure":
         logarithmic = name == "loss" and positive
         if logarithmic:
             ax.set_yscale("log")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set(xlabel="epoch", ylabel=f"{name} (logarithmic)" if logarithmic else name)
         ax.legend(fontsize=8)
     return made

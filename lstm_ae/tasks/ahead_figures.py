@@ -26,7 +26,7 @@ def draw_prediction(run_dir: drawing.Readable) -> "Figure":
                 label = f"{name.removesuffix('_mse')}, {part}"
                 losses.plot(run.history["epoch"], run.history[f"{part}.{name}"], style, color=colour, label=label)
     losses.set(yscale="log", xlabel="epoch", ylabel="mean squared error, scaled values")
-    losses.xaxis.get_major_locator().set_params(integer=True)
+    losses.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     arrays = run.samples
     places = np.arange(len(arrays["last_names"]))
     last.plot(places, arrays["last_target"], "o", color=drawing.ORIGINAL, label="target")
@@ -97,5 +97,5 @@ def _by_horizon(
         label = name.removesuffix("_mse").replace("_", "-")
         errors.plot(steps, [float(value) for value in columns[name]], color=colour, label=label)
     errors.set(xlabel=horizon, ylabel="MSE, scaled")
-    errors.xaxis.get_major_locator().set_params(integer=True)
+    errors.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     errors.legend(fontsize=8)
