@@ -194,6 +194,8 @@ class Trainer:
             here = plan[epoch - 1] if epoch <= len(plan) else whole
             learnt_from, judged_on = (subset.to(self.device) for subset in here)
             torch.manual_seed(epoch_seed(seed, epoch))
+            if 1 < epoch <= len(plan) + 1:
+                _lengthen(training.model, here[0].data.length / plan[epoch - 2][0].data.length)
             grown = min(1.0, epoch / warm_up) if warm_up else 1.0
             learnt = self._epoch(training, task, learnt_from, {name: grown * one for name, one in weights.items()})
             judged = evaluate(training.model.eval(), task, judged_on)
@@ -244,6 +246,12 @@ class Trainer:
         since_best = epoch - max(training.best_epoch, self.first_epochs)
         out_of_patience = self.patience is not None and since_best >= self.patience
         return training.diverged or training.stopped is not None or epoch >= self.epochs or out_of_patience
+
+
+def _lengthen(model: nn.Module, factor: float) -> None:
+    """Tells the model that sequences are `factor` times as long from here on."""
+    if factor != 1 and hasattr(model, "lengthen"):
+        model.lengthen(factor)
 
 
 def _keep_if_best(

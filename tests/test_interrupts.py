@@ -98,12 +98,21 @@ def alive(pid: int) -> bool:
         return False
 
 
+JOBLIB, RAY = "hydra.launcher.n_jobs=2", "hydra/launcher=cluster"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_the_sweeps_own_process_killed_leaves_no_worker_and_the_same_command_at_once_goes_on(tmp_path, number):
+@pytest.mark.parametrize(
+    ("launcher", "number"),
+    [(JOBLIB, signal.SIGKILL), (JOBLIB, signal.SIGTERM), (JOBLIB, signal.SIGINT), (RAY, signal.SIGKILL)],
+    ids=["joblib, KILL", "joblib, TERM", "joblib, INT", "a local Ray, KILL"],
+)
+def test_the_sweeps_own_process_killed_leaves_no_worker_and_the_same_command_at_once_goes_on(
+    tmp_path, launcher, number
+):
     words = [
         sys.executable, str(ROOT / "run.py"), "--multirun", *SMALL, "seed=0,1", "trainer.epochs=400",
-        "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path / 'sweep'}",
+        launcher, f"hydra.sweep.dir={tmp_path / 'sweep'}",
     ]  # fmt: skip
     heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background ignores
     first = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heard)

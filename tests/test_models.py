@@ -18,7 +18,7 @@ from lstm_ae.models import (
     VariationalAutoencoder,
 )
 from lstm_ae.models.kernel import LSTM
-from lstm_ae.models.layers import last_and_max, run, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import last_and_max, lengthen_memories, run, set_chrono_bias, set_forget_bias
 from lstm_ae.types import Batch, Output, answering
 
 VARIANTS = {
@@ -39,12 +39,12 @@ CLASSIFIERS = {
     "v4": lambda features: TwinClassifier(features, head_layers=2, **SIZES),
     "v3_experimental": lambda features: StateClassifier(features, encoders=1, **SIZES),
     "v4_experimental": lambda features: StateClassifier(features, encoders=2, **SIZES),
-    "pooled": lambda features: PooledClassifier(features, time=7, **SIZES),
+    "pooled": lambda features: PooledClassifier(features, **SIZES),
     "pooled, mean": lambda features: PooledClassifier(
-        features, time=7, pooling="mean", input_noise=0.5, input_offset=0.5, **SIZES
+        features, pooling="mean", input_noise=0.5, input_offset=0.5, **SIZES
     ),
     "pooled, one direction": lambda features: PooledClassifier(
-        features, time=7, bidirectional=False, pooling="both", dropout=0.1, chrono=True, **SIZES
+        features, bidirectional=False, pooling="both", dropout=0.1, memory=7, **SIZES
     ),
 }
 PREDICTORS = {
@@ -159,6 +159,22 @@ def test_chrono_biases_span_memories_up_to_the_longest():
     assert 750 < memories.max() <= 783
     assert torch.equal(lstm.bias_ih_l0[:400], -forget)
     assert not lstm.bias_hh_l0[:800].any()
+
+
+def test_lengthened_memories_forget_and_add_a_factor_less_in_each_step():
+    lstm = nn.LSTM(1, 50, batch_first=True, bidirectional=True)
+    set_chrono_bias(lstm, longest=200)
+    before = {name: bias.detach().clone() for name, bias in lstm.named_parameters()}
+    lengthen_memories(lstm, 4)
+    for name, bias in lstm.named_parameters():
+        added, kept = bias[:50].sigmoid(), bias[50:100].sigmoid()
+        if name.startswith("bias_ih"):
+            memory = before[name][50:100].exp()  # 1 / (1 - kept) - 1
+            assert torch.allclose(1 / (1 - kept) - 1, 4 * memory, rtol=1e-3)
+            assert torch.allclose(1 / added - 1, 4 * memory, rtol=1e-3)
+            assert torch.equal(bias[100:], before[name][100:])
+        else:
+            assert torch.equal(bias, before[name])
 
 
 @pytest.mark.parametrize("features", [1, 28])

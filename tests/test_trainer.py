@@ -87,6 +87,45 @@ def test_resumed_training_is_bit_identical_to_undisturbed(scheduler, tmp_path):
     assert resumed.best_epoch == undisturbed.best_epoch
 
 
+def lesson(length):
+    data = load_toy(sequences=60, length=length, seed=0, test_share=0.2)
+    scaling = data.fit_scaling(np.arange(40))
+    return SequenceSubset(data, np.arange(40), scaling), SequenceSubset(data, np.arange(40, 60), scaling)
+
+
+class Lengthened(BottleneckAutoencoder):
+    """Counts what it is told, and changes by it."""
+
+    def lengthen(self, factor):
+        self.told = [*getattr(self, "told", []), factor]
+        with torch.no_grad():
+            next(self.parameters()).mul_(factor)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_a_model_is_told_where_the_sequences_of_a_curriculum_become_longer_resumed_or_not(stopped_after):
+    def begin():
+        training = start()
+        training.model.__class__ = Lengthened
+        return training
+
+    def rows(training):
+        lessons = [(*lesson(36), 2), (*lesson(72), 1)]
+        trainer = Trainer(epochs=2, batch_size=16, curriculum=[[4, 2], [2, 1]])
+        return trainer.train(training, Reconstruction(), *lesson(144), seed=5, lessons=lessons)
+
+    undisturbed, stopped, resumed = begin(), begin(), begin()
+    assert len(list(rows(undisturbed))) == 5
+    assert undisturbed.model.told == [2, 2]
+    running = rows(stopped)
+    for _ in range(stopped_after):
+        next(running)
+    resumed.load_state_dict(copy.deepcopy(stopped.state_dict()))
+    list(rows(resumed))
+    assert without_time(resumed.history) == without_time(undisturbed.history)
+    assert same(resumed.model.state_dict(), undisturbed.model.state_dict())
+
+
 def test_three_epochs_follow_the_recorded_history():
     """A refactor leaves this unchanged; 1e-4 is what another processor's arithmetic may add."""
     torch.manual_seed(0)

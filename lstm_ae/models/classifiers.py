@@ -8,10 +8,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lstm_ae import checks
-from lstm_ae.checks import Dropped, NotNegative, Units
+from lstm_ae.checks import Count, Dropped, NotNegative, Units
 from lstm_ae.models.autoencoder import Autoencoder
 from lstm_ae.models.kernel import LSTM
-from lstm_ae.models.layers import Lengths, last_and_max, last_step, run, set_chrono_bias, set_forget_bias
+from lstm_ae.models.layers import (
+    Lengths,
+    last_and_max,
+    last_step,
+    lengthen_memories,
+    run,
+    set_chrono_bias,
+    set_forget_bias,
+)
 from lstm_ae.types import Output, present
 
 
@@ -132,7 +140,6 @@ class PooledClassifier(nn.Module):
     Args:
         features: Values a time step.
         classes: How many.
-        time: Time steps a sequence.
         hidden_size: Units of the encoder, in each direction.
         bidirectional: Whether the encoder also reads backwards.
         pooling: What the classifier sees: the `last` state, the `max` or the `mean` over time of each unit, or `both`
@@ -141,8 +148,8 @@ class PooledClassifier(nn.Module):
         input_noise: Standard deviation of normal noise on the scaled inputs while training, against overfitting; none
             is added to missing values.
         input_offset: The same of noise that is the same at all steps of a sequence: another sensor, or another session.
-        chrono: Whether the gates begin with memories as long as the sequence, see `set_chrono_bias`; else the forget
-            gates begin at 1.
+        memory: The longest memory, in steps, with which the gates begin (chrono initialisation), see `set_chrono_bias`;
+            None, and the forget gates begin at 1.
         reconstruct: Whether a decoder LSTM(hidden -> features) reconstructs from the encoder's states, as in
             `Autoencoder`.
     """
@@ -154,14 +161,13 @@ class PooledClassifier(nn.Module):
         self,
         features: int,
         classes: int,
-        time: int,
         hidden_size: Units,
         bidirectional: bool = True,
         pooling: Literal["last", "max", "mean", "both"] = "max",
         dropout: Dropped = 0.0,
         input_noise: NotNegative = 0.0,
         input_offset: NotNegative = 0.0,
-        chrono: bool = False,
+        memory: Count | None = None,
         reconstruct: bool = True,
     ) -> None:
         super().__init__()
@@ -172,10 +178,14 @@ class PooledClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(pooled_size, classes)
         self.decoder = LSTM(width, features, batch_first=True) if reconstruct else None
-        if chrono:
-            set_chrono_bias(self.encoder, time)
-        else:
+        if memory is None:
             set_forget_bias(self.encoder, 1.0)
+        else:
+            set_chrono_bias(self.encoder, memory)
+
+    def lengthen(self, factor: float) -> None:
+        """Fits the encoder to sequences `factor` times as long, see `lengthen_memories`."""
+        lengthen_memories(self.encoder, factor)
 
     def forward(
         self,
