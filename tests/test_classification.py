@@ -1,5 +1,6 @@
 """Classification: the loss is what its name says."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from lstm_ae.data.frames import from_arrays
 from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.pooling import Pool
 from lstm_ae.tasks import Classification
-from lstm_ae.tasks.classification import balanced_accuracy, macro_f1
+from lstm_ae.tasks.classification import balanced_accuracy, macro_f1, shifted
 from lstm_ae.types import Batch, Output, total
 
 
@@ -122,6 +123,41 @@ def test_balanced_class_weights_are_scikit_learns_and_weigh_the_loss_only():
     ours, unweighted = (one.score(batch, output).metrics["classification_loss"] for one in (task, plain))
     assert ours == unweighted
     assert torch.equal(task.errors(batch, output), plain.errors(batch, output))
+
+
+def test_images_are_moved_while_training_only_by_every_step_up_to_the_most():
+    torch.manual_seed(0)
+    image = torch.zeros(7, 6)
+    image[3, 2] = 1
+    batch = Batch(image.expand(500, 7, 6), labels=torch.zeros(500, dtype=torch.long))
+    task = Classification(0.5, shift=2)
+    assert task.prepare(batch, training=False) is batch
+    moved = task.prepare(batch, training=True)
+    assert moved.targets is moved.inputs
+    assert torch.equal(moved.inputs.sum(dim=(1, 2)), torch.ones(500))
+    seen = {divmod(int(place), 6) for place in moved.inputs.flatten(1).argmax(dim=1)}
+    assert seen == {(row, column) for row in range(1, 6) for column in range(5)}
+
+
+def test_the_border_of_a_moved_image_is_repeated():
+    torch.manual_seed(0)
+    image = torch.arange(12.0).view(1, 3, 4)
+    for one in shifted(image.expand(20, 3, 4), 1):
+        down, right = ((one[1, 1] - image[0, 1, 1]) / 4).round(), (one[1, 1] - image[0, 1, 1] + 1) % 4 - 1
+        rows = (torch.arange(3) + int(down)).clamp(0, 2)
+        columns = (torch.arange(4) + int(right)).clamp(0, 3)
+        assert torch.equal(one, image[0, rows][:, columns])
+
+
+@pytest.mark.parametrize(
+    ("shape", "shift"), [(None, 1), ((5, 2), 2), ((2, 5), 1)], ids=["no images", "too far", "another shape"]
+)
+def test_only_images_of_a_row_a_step_can_be_moved(shape, shift):
+    data = from_arrays(np.random.default_rng(0).random((9, 5, 2), dtype=np.float32), np.arange(9) % 3)
+    data = dataclasses.replace(data, image_shape=shape)
+    with pytest.raises(ValueError, match=r"`shift` needs images of a row a time step .* got . for sequences of 5"):
+        Classification(0, shift=shift).check(data, {})
+    Classification(0, shift=1).check(dataclasses.replace(data, image_shape=(5, 2)), {})
 
 
 def test_a_class_that_training_does_not_show_is_named():

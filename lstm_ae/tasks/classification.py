@@ -1,17 +1,18 @@
 """Reconstruct, and name the class."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from lstm_ae import checks, drawing, statistics
 from lstm_ae.baselines import LogisticRegression, MostFrequentClass
-from lstm_ae.checks import Dominance
+from lstm_ae.checks import Dominance, WholeNumber
 from lstm_ae.tasks import measures
 from lstm_ae.types import (
     Baselines,
@@ -71,6 +72,18 @@ def macro_f1(labels: Int[Tensor, " sequences"], predicted: Int[Tensor, " sequenc
     return (2 * counts.diagonal() / size)[size > 0].mean().item()
 
 
+def shifted(images: Float[Tensor, "batch rows columns"], most: int) -> Float[Tensor, "batch rows columns"]:
+    """Returns each image moved by up to `most` rows and columns, drawn anew for each; its border is repeated."""
+    padded = F.pad(images.unsqueeze(1), (most, most, most, most), mode="replicate").squeeze(1)
+    batch, *shape = images.shape
+    rows, columns = (
+        torch.randint(2 * most + 1, (batch, 1), device=images.device) + torch.arange(size, device=images.device)
+        for size in shape
+    )
+    each = torch.arange(batch, device=images.device)
+    return padded[each[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
 class Classification(Task):
     """Reconstruct, and name the class: d * reconstruction + (1 - d) * cross-entropy.
 
@@ -79,6 +92,7 @@ class Classification(Task):
         class_weights: `balanced`: in the loss, each training sequence weighs in inverse proportion to the size of its
             class (as scikit-learn's `class_weight="balanced"`), so that rare classes count as much as frequent ones;
             None: all weigh 1. Metrics and `errors` are not weighted.
+        shift: Rows and columns by which an image, a row a time step, is moved at most while training, at random.
         baselines: What a model must beat, by name; None: logistic regression, and the most frequent class.
 
     Example:
@@ -105,9 +119,10 @@ class Classification(Task):
         self,
         reconstruction_dominance: Dominance = 0.5,
         class_weights: Literal["balanced"] | None = None,
+        shift: WholeNumber = 0,
         baselines: Baselines | None = None,
     ) -> None:
-        self.class_weights = class_weights
+        self.class_weights, self.shift = class_weights, shift
         self._weights: Tensor | None = None  # of the classes, once the training subset is known
         self.factors = {"reconstruction": reconstruction_dominance, "classification": 1 - reconstruction_dominance}
         self.baselines = self.baselines if baselines is None else baselines
@@ -118,6 +133,11 @@ class Classification(Task):
             raise ValueError(
                 "The task needs classes, and the dataset has none. Use dataset.label=COLUMN of your own table, "
                 "dataset=mnist_rows or dataset=digits, or task=reconstruction."
+            )
+        if self.shift and (data.image_shape != (data.length, data.features) or self.shift >= min(data.image_shape)):
+            raise ValueError(
+                f"`shift` needs images of a row a time step that are larger, got {self.shift} for sequences of "
+                f"{data.length} steps with {data.features} values. Use task.shift=0 or dataset=mnist_rows."
             )
         counts = {name: np.bincount(data.labels[torch.from_numpy(subset.index)].numpy(), minlength=len(data.classes))
                   for name, subset in subsets.items()}  # fmt: skip
@@ -131,6 +151,11 @@ class Classification(Task):
         if self.class_weights is not None:
             train = torch.from_numpy(counts["train"])
             self._weights = (len(subsets["train"]) / (train > 0).sum() / train.clamp(min=1)).float()
+
+    def prepare(self, batch: Batch, training: bool) -> Batch:
+        """Returns the batch, its images moved while training."""
+        moved = training and self.shift
+        return dataclasses.replace(batch, inputs=shifted(batch.inputs, self.shift)) if moved else batch
 
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the terms and the metrics of one batch."""
