@@ -109,8 +109,8 @@ def show_result(metrics: Mapping[str, Any], primary_metric: str, path: Path, con
         *copies,
         f"Run directory: {path}",
         *figures,
-        f"Next: change a value ({command('optimizer.lr=0.003')}), "
-        f"or compare some ({command('--multirun', 'optimizer.lr=0.01,0.001')})",
+        f"Next: change a value ({again('optimizer.lr=0.003')}), "
+        f"or compare some ({again('optimizer.lr=0.01,0.001', '--multirun')})",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False) if console.is_terminal else log.info(line)
 
@@ -119,6 +119,13 @@ def command(*overrides: str) -> str:
     """Returns a shell command that runs the program with these overrides."""
     program = ["lstm-ae"] if Path(sys.argv[0]).name.startswith("lstm-ae") else ["python", "run.py"]
     return shlex.join([*program, *overrides])
+
+
+def again(override: str, *flags: str) -> str:
+    """Returns the shell command that was given, in a new directory and with another value for a key."""
+    given = sys.argv[1:] if Path(sys.argv[0]).name.startswith(("lstm-ae", "run.py")) else []
+    replaced = (override.partition("=")[0], "hydra.run.dir", "dry_run")
+    return command(*flags, *(word for word in given if word.partition("=")[0] not in replaced), override)
 
 
 def quoted(value: str) -> str:

@@ -2,12 +2,13 @@
 
 import io
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from lstm_ae.terminal import EpochDisplay, show_result
+from lstm_ae.terminal import EpochDisplay, again, show_result
 
 ROW = {"epoch": 2, "lr": 0.01, "train.loss": 0.5, "validation.loss": 0.25, "seconds": 1.5}
 METRICS = {
@@ -72,3 +73,16 @@ def test_the_result_is_shown_with_its_baseline_the_path_and_what_to_type_next(ca
     ):
         assert part in text
     assert terminal or "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "next_word"),
+    [
+        (["run.py", "optimizer.lr=1", "model=bottleneck", "hydra.run.dir=here"], "python run.py model=bottleneck o"),
+        (["bin/lstm-ae", "--config-dir", "my conf", "dry_run=true"], "lstm-ae --config-dir 'my conf' o"),
+        (["notebook.py", "--mine"], "python run.py o"),
+    ],
+)
+def test_what_to_type_next_keeps_what_was_given(monkeypatch, given, next_word):
+    monkeypatch.setattr(sys, "argv", given)
+    assert again("optimizer.lr=0.003") == f"{next_word}ptimizer.lr=0.003"

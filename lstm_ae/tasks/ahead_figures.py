@@ -24,7 +24,9 @@ def draw_prediction(run_dir: drawing.Readable) -> "Figure":
         for part, style in (("train", "-"), ("validation", "--")):
             if f"{part}.{name}" in run.history:
                 label = f"{name.removesuffix('_mse')}, {part}"
-                losses.plot(run.history["epoch"], run.history[f"{part}.{name}"], style, color=colour, label=label)
+                losses.plot(
+                    run.history["epoch"], run.history[f"{part}.{name}"], style, marker=".", color=colour, label=label
+                )
     losses.set(yscale="log", xlabel="epoch", ylabel="mean squared error, scaled values")
     losses.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     arrays = run.samples
