@@ -250,8 +250,9 @@ class Trainer:
 
 def _lengthen(model: nn.Module, factor: float) -> None:
     """Tells the model that sequences are `factor` times as long from here on."""
-    if factor != 1 and hasattr(model, "lengthen"):
-        model.lengthen(factor)
+    lengthen = getattr(model, "lengthen", None)
+    if factor != 1 and callable(lengthen):
+        lengthen(factor)
 
 
 def _keep_if_best(
