@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for run_dir in map(RunDir, options.runs):
         try:
             if not (run_dir / SAMPLES).exists():
-                raise ValueError(f"`RUN` must be the directory of a finished run, and {run_dir.path} has no {SAMPLES}.")
+                raise ValueError(
+                    f"`RUN` must be the directory of a finished run, and {run_dir.path} has no {SAMPLES}. "
+                    "Restore it from a copy, or train it again."
+                )
             names, problems = drawn(run_dir, figures_of(run_dir, options.allow))
         except (ValueError, OSError, RunDirError) as error:
             names, problems = [], [str(error)]

@@ -328,6 +328,10 @@ def test_a_directory_without_a_model_says_why(run, tmp_path):
     shutil.copy(run.path / "model.pt", tmp_path)
     with pytest.raises(ValueError, match=r"of an older version, without model.json: train it again"):
         lstm_ae.load_run(tmp_path)
+    shutil.copytree(run.path, tmp_path / "copy")
+    (tmp_path / "copy" / "model.pt").unlink()
+    with pytest.raises(ValueError, match=r"there is no model.pt: restore it from a copy, or train it again"):
+        lstm_ae.load_run(tmp_path / "copy")
 
 
 def test_latest_is_the_run_that_finished_last(run, tmp_path, monkeypatch):

@@ -96,11 +96,14 @@ def _described(run_dir: RunDir) -> dict[str, Any]:
     Raises:
         ValueError: there is none, or it is of another format.
     """
-    if not (run_dir / MODEL).exists() or not (run_dir / WEIGHTS).exists():
+    missing = [name for name in (MODEL, WEIGHTS) if not (run_dir / name).exists()]
+    if missing:
         state = run_dir.status().get("state")
-        why = f"that one is {state}" if state not in (None, "finished") else f"there is no {MODEL}"
-        if (run_dir / WEIGHTS).exists():
+        why = f"there is no {missing[0]}: restore it from a copy, or train it again"
+        if missing == [MODEL]:
             why = f"that one is of an older version, without {MODEL}: train it again"
+        elif state not in (None, "finished"):
+            why = f"that one is {state}: run it again to finish it"
         raise ValueError(f"`run` must be the directory of a finished run, got {run_dir.path}: {why}.")
     described: dict[str, Any] = run_dir.read_json(MODEL)
     version = described.get("format", 0)
