@@ -165,7 +165,10 @@ def test_the_error_of_a_prediction_is_known_at_once_and_depends_on_earlier_rows_
     stream = trained.stream()
     found = [stream.update(row) for row in rows[:60]]
     assert found[:7] == [None] * 7
-    assert found[7:] == [(step, whole[step]) for step in range(7, 60)]
+    steps, scores = zip(*found[7:], strict=True)
+    assert steps == tuple(range(7, 60))
+    # On some processors the last digit of PyTorch's output layer depends on how many rows it gets.
+    assert scores == pytest.approx(whole[7:60], rel=1e-6)
     kept = RunDir(trained.path).read_arrays("samples.npz")["signal_score"]
     assert np.maximum(kept, 0) == pytest.approx(whole, rel=1e-3, abs=1e-5)
     assert predicting.metrics["baseline"]["persistence"]["prediction_mse"] > 0
