@@ -156,6 +156,17 @@ def predicting(table, tmp_path_factory):
     return lstm_ae.fit(data, model, task, epochs=2, run_dir=tmp_path_factory.mktemp("run"))
 
 
+def rows_do_not_matter():
+    """Whether PyTorch's output layer answers the same on this processor whatever other rows it gets: not on all."""
+    layer, states = torch.nn.Linear(4, 3), torch.randn(120, 8, 4)
+    whole = layer(states)
+    return all(
+        torch.equal(whole[at : at + 1], layer(states[at : at + 1]))
+        and torch.equal(whole[at : at + 1, -1], layer(states[at : at + 1, -1]))
+        for at in range(len(states))
+    )
+
+
 def test_the_error_of_a_prediction_is_known_at_once_and_depends_on_earlier_rows_only(predicting, table):
     trained = predicting.trained
     rows = pd.read_csv(table)[["heat", "flow", "noise"]].to_numpy(np.float32)
@@ -167,7 +178,8 @@ def test_the_error_of_a_prediction_is_known_at_once_and_depends_on_earlier_rows_
     assert found[:7] == [None] * 7
     steps, scores = zip(*found[7:], strict=True)
     assert steps == tuple(range(7, 60))
-    # On some processors the last digit of PyTorch's output layer depends on how many rows it gets.
+    if rows_do_not_matter():
+        assert scores == tuple(whole[7:60])
     assert scores == pytest.approx(whole[7:60], rel=1e-6)
     kept = RunDir(trained.path).read_arrays("samples.npz")["signal_score"]
     assert np.maximum(kept, 0) == pytest.approx(whole, rel=1e-3, abs=1e-5)

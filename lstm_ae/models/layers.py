@@ -96,9 +96,9 @@ def lengthen_memories(lstm: nn.LSTM, factor: float) -> None:
 
     The input gates' bias falls and the forget gates' rises by log(factor): where the forget gate is near 1, a step then
     forgets, and adds, about 1 / factor as much. A trained layer so reads longer sequences nearly as it read the shorter
-    ones: pixels of images twice as fine, with `factor` 4, begin at a loss of 1.7 in place of 8.
+    ones: in one training, images twice as fine (`factor` 4) began at a loss of 1.7 in place of 8.
 
-    Source: the argument of Tallec and Ollivier 2018, https://arxiv.org/abs/1804.11188, section 2.
+    Source: the argument of Tallec and Ollivier 2018, https://arxiv.org/abs/1804.11188
     """
     hidden = lstm.hidden_size
     with torch.no_grad():
