@@ -13,7 +13,7 @@ from lstm_ae.data.frames import from_arrays
 from lstm_ae.data.sequences import SequenceSubset
 from lstm_ae.pooling import Pool
 from lstm_ae.tasks import Classification
-from lstm_ae.tasks.classification import balanced_accuracy, macro_f1, shifted
+from lstm_ae.tasks.classification import balanced_accuracy, macro_f1, moved
 from lstm_ae.types import Batch, Output, total
 
 
@@ -125,39 +125,73 @@ def test_balanced_class_weights_are_scikit_learns_and_weigh_the_loss_only():
     assert torch.equal(task.errors(batch, output), plain.errors(batch, output))
 
 
-def test_images_are_moved_while_training_only_by_every_step_up_to_the_most():
-    torch.manual_seed(0)
-    image = torch.zeros(7, 6)
-    image[3, 2] = 1
-    batch = Batch(image.expand(500, 7, 6), labels=torch.zeros(500, dtype=torch.long))
+def test_images_are_moved_while_training_only_and_are_their_own_targets():
+    batch = Batch(torch.rand(3, 7, 6), labels=torch.zeros(3, dtype=torch.long))
     task = Classification(0.5, shift=2)
     assert task.prepare(batch, training=False) is batch
-    moved = task.prepare(batch, training=True)
-    assert moved.targets is moved.inputs
-    assert torch.equal(moved.inputs.sum(dim=(1, 2)), torch.ones(500))
-    seen = {divmod(int(place), 6) for place in moved.inputs.flatten(1).argmax(dim=1)}
-    assert seen == {(row, column) for row in range(1, 6) for column in range(5)}
+    assert Classification(0.5).prepare(batch, training=True) is batch
+    made = task.prepare(batch, training=True)
+    assert made.targets is made.inputs
+    assert not torch.allclose(made.inputs, batch.inputs)
 
 
-def test_the_border_of_a_moved_image_is_repeated():
+@pytest.fixture
+def drawn(monkeypatch):
+    """Makes every draw the largest, 1, or the smallest, -1."""
+    return lambda end: monkeypatch.setattr(torch, "rand", lambda *size, device: torch.full(size, (end + 1) / 2))
+
+
+@pytest.mark.parametrize("end", [1, -1])
+def test_the_border_of_a_moved_image_is_repeated(drawn, end):
+    image = torch.rand(5, 4)
+    drawn(end)
+    rows, columns = ((torch.arange(size) + 2 * end).clamp(0, size - 1) for size in image.shape)
+    assert torch.allclose(moved(image[None], 2, 0, 0)[0], image[rows][:, columns], atol=1e-6)
+
+
+def test_an_image_is_turned_by_degrees_about_its_centre(drawn):
+    image = torch.rand(5, 9)
+    drawn(1)
+    assert torch.allclose(moved(image[None], 0, 180, 0)[0], image.flip(0, 1), atol=1e-5)
+    turned = moved(image[None], 0, 90, 0)[0]
+    assert torch.allclose(turned[:, 2:7], image[:, 2:7].rot90(), atol=1e-5)
+    drawn(-1)
+    assert torch.allclose(moved(turned[None], 0, 90, 0)[0][:, 2:7], image[:, 2:7], atol=1e-5)
+
+
+def test_height_and_width_grow_and_shrink(drawn):
+    image = torch.zeros(9, 9)
+    image[3:6, 3:6] = 1
+    for end, size in ((1, 9 / 1.5**2), (-1, 9 / 0.5**2)):  # pixels that are on: their distances are divided
+        drawn(end)
+        assert moved(image[None], 0, 0, 0.5)[0].sum() == pytest.approx(size, rel=0.05)
+
+
+def test_moves_are_drawn_anew_for_each_image_up_to_the_most():
     torch.manual_seed(0)
-    image = torch.arange(12.0).view(1, 3, 4)
-    for one in shifted(image.expand(20, 3, 4), 1):
-        down, right = ((one[1, 1] - image[0, 1, 1]) / 4).round(), (one[1, 1] - image[0, 1, 1] + 1) % 4 - 1
-        rows = (torch.arange(3) + int(down)).clamp(0, 2)
-        columns = (torch.arange(4) + int(right)).clamp(0, 3)
-        assert torch.equal(one, image[0, rows][:, columns])
+    image = torch.zeros(500, 11, 11)
+    image[:, 5, 5] = 1
+    made = moved(image, 2, 0, 0)
+    for axis in (1, 2):
+        place = (made.sum(dim=3 - axis) * torch.arange(11)).sum(dim=1) - 5
+        assert place.abs().max() == pytest.approx(2, abs=0.05)
+        assert place.mean() == pytest.approx(0, abs=0.2)
 
 
-@pytest.mark.parametrize(
-    ("shape", "shift"), [(None, 1), ((5, 2), 2), ((2, 5), 1)], ids=["no images", "too far", "another shape"]
-)
-def test_only_images_of_a_row_a_step_can_be_moved(shape, shift):
+@pytest.mark.parametrize("name", ["shift", "rotation", "zoom"])
+@pytest.mark.parametrize("shape", [None, (2, 5)], ids=["no images", "another shape"])
+def test_only_images_of_a_row_a_step_can_be_moved(shape, name):
     data = from_arrays(np.random.default_rng(0).random((9, 5, 2), dtype=np.float32), np.arange(9) % 3)
     data = dataclasses.replace(data, image_shape=shape)
-    with pytest.raises(ValueError, match=r"`shift` needs images of a row a time step .* got . for sequences of 5"):
-        Classification(0, shift=shift).check(data, {})
-    Classification(0, shift=1).check(dataclasses.replace(data, image_shape=(5, 2)), {})
+    with pytest.raises(ValueError, match=rf"`{name}` needs images of a row a time step, got 0.1 for sequences of 5"):
+        Classification(0, **{name: 0.1}).check(data, {})
+    Classification(0, **{name: 0.1}).check(dataclasses.replace(data, image_shape=(5, 2)), {})
+
+
+def test_an_image_cannot_be_moved_out_of_itself():
+    data = from_arrays(np.random.default_rng(0).random((9, 5, 2), dtype=np.float32), np.arange(9) % 3)
+    with pytest.raises(ValueError, match=r"`shift` must be less than the image's 5 x 2 pixels, got 2"):
+        Classification(0, shift=2).check(dataclasses.replace(data, image_shape=(5, 2)), {})
 
 
 def test_a_class_that_training_does_not_show_is_named():

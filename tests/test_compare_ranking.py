@@ -9,7 +9,7 @@ from lstm_ae.compare import load, table
 from lstm_ae.compare.ranking import rank
 from lstm_ae.compare.reference import REFERENCE
 from lstm_ae.run_dir import RunDir
-from tests.run_dirs import METRICS, write
+from tests.run_dirs import METRICS, write, write_run
 
 METRIC = "validation.loss"
 
@@ -180,6 +180,17 @@ def test_choosing_by_a_test_metric_is_warned_of(tmp_path):
     warning = "Choosing by the test part uses it up"
     assert warning in " ".join(rank(load(tmp_path), "test.loss").notes)
     assert warning not in notes(tmp_path)
+
+
+def test_a_setting_of_the_task_is_said_to_change_the_loss(tmp_path):
+    for job in range(2):
+        write_run(tmp_path / str(job), 0.1 + job, task={"reconstruction_dominance": 0.1 + job})
+    warning = (
+        "task.reconstruction_dominance may change what the loss is. "
+        "Rank by a metric that stays the same, such as validation.accuracy."
+    )
+    assert warning in rank(load(tmp_path), METRIC).notes
+    assert warning not in rank(load(tmp_path), "validation.accuracy").notes
 
 
 def test_a_ranking_of_no_runs_is_refused():

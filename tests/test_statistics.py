@@ -12,10 +12,8 @@ from scipy import stats
 
 from lstm_ae import statistics
 from tests.simulations import statistics as simulations
-from tests.simulations.statistics import BLOCKS, GROUPS, KINDS, OVERLAP, PROCESSES, STATISTICS
+from tests.simulations.statistics import BLOCKS, GROUPS, KINDS, LOSS, OVERLAP, PROCESSES, RATE, STATISTICS
 
-RATE = 0.06  # of false verdicts, at most
-LOSS = 0.05  # of power, at most
 COVERAGE = (0.92, 0.97)
 SHARING_HEAVY = pytest.mark.xfail(
     strict=True, reason="out of reach: a heavy-tailed part that all blocks share looks like a true difference"

@@ -112,7 +112,7 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
     position = position.fillna(pd.Series(place[place.index < 0].to_numpy(), frame.index.difference(part.index)))
     table = table.reset_index(drop=True)
     columns = _informative(table, part, keys, metric)
-    first = _order_notes(table, metric, repeats, higher)
+    first = _order_notes(table, metric, keys, repeats, higher)
     return Ranking(frame, metric, higher, keys, repeats, score, position.astype(int), table, complete, blocks, columns,
                    first + (notes if len(table) > 1 else []))  # fmt: skip
 
@@ -236,13 +236,20 @@ def short_run_names(runs: Sequence[str]) -> list[str]:
     return [os.path.relpath(run, common) if common else os.path.normpath(run) for run in runs]
 
 
-def _order_notes(table: pd.DataFrame, metric: str, repeats: Sequence[str], higher: bool) -> list[str]:
+def _order_notes(
+    table: pd.DataFrame, metric: str, keys: Sequence[str], repeats: Sequence[str], higher: bool
+) -> list[str]:
     """Returns how the table is ordered, and whether its rows may be compared."""
     mixed = [key for key in (*KIND, SPLIT) if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
     over = f", mean over {' and '.join(key for key in repeats if key != SPLIT_SEED)}" if repeats else ""
     warning = f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."
+    part, _, name = metric.partition(".")
+    varied = [key for key in keys if key.startswith("task.") and key not in KIND] if name == "loss" else []
+    instead = next((f", such as {key}" for key in table if key.startswith(f"{part}.") and key != metric), "")
+    question = f"{' and '.join(varied)} may change what the loss is. Rank by a metric that stays the same{instead}."
     return [
         *([warning] * bool(mixed)),
+        *([question] * bool(varied)),
         f"Ranked by {metric}{over}, {'highest' if higher else 'lowest'} first.",
         *([USES_UP] * metric.startswith("test.")),
     ]  # fmt: skip

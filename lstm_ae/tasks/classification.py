@@ -1,6 +1,7 @@
 """Reconstruct, and name the class."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from lstm_ae import checks, drawing, statistics
 from lstm_ae.baselines import LogisticRegression, MostFrequentClass
-from lstm_ae.checks import Dominance, WholeNumber
+from lstm_ae.checks import Dominance, Dropped, NotNegative
 from lstm_ae.tasks import measures
 from lstm_ae.types import (
     Baselines,
@@ -72,16 +73,28 @@ def macro_f1(labels: Int[Tensor, " sequences"], predicted: Int[Tensor, " sequenc
     return (2 * counts.diagonal() / size)[size > 0].mean().item()
 
 
-def shifted(images: Float[Tensor, "batch rows columns"], most: int) -> Float[Tensor, "batch rows columns"]:
-    """Returns each image moved by up to `most` rows and columns, drawn anew for each; its border is repeated."""
-    padded = F.pad(images.unsqueeze(1), (most, most, most, most), mode="replicate").squeeze(1)
-    batch, *shape = images.shape
-    rows, columns = (
-        torch.randint(2 * most + 1, (batch, 1), device=images.device) + torch.arange(size, device=images.device)
-        for size in shape
-    )
-    each = torch.arange(batch, device=images.device)
-    return padded[each[:, None, None], rows[:, :, None], columns[:, None, :]]
+def moved(
+    images: Float[Tensor, "batch rows columns"], shift: float, rotation: float, zoom: float
+) -> Float[Tensor, "batch rows columns"]:
+    """Returns each image turned, stretched and moved at random, drawn anew for each; its border is repeated.
+
+    Args:
+        images: The images.
+        shift: Rows and columns by which they are moved at most.
+        rotation: Degrees by which they are turned at most.
+        zoom: Share of their height and of their width by which these grow or shrink at most.
+    """
+    batch, rows, columns = images.shape
+
+    def drawn(most: float) -> Float[Tensor, " batch"]:
+        return most * (2 * torch.rand(batch, device=images.device) - 1)
+
+    angle, wide, high = drawn(math.radians(rotation)), 1 + drawn(zoom), 1 + drawn(zoom)
+    across = (wide * angle.cos(), -high * angle.sin() * rows / columns, drawn(2 * shift / columns))
+    down = (wide * angle.sin() * columns / rows, high * angle.cos(), drawn(2 * shift / rows))
+    source = torch.stack([torch.stack(across, dim=1), torch.stack(down, dim=1)], dim=1)  # of each output pixel
+    grid = F.affine_grid(source, [batch, 1, rows, columns], align_corners=False)
+    return F.grid_sample(images.unsqueeze(1), grid, padding_mode="border", align_corners=False).squeeze(1)
 
 
 class Classification(Task):
@@ -93,6 +106,8 @@ class Classification(Task):
             class (as scikit-learn's `class_weight="balanced"`), so that rare classes count as much as frequent ones;
             None: all weigh 1. Metrics and `errors` are not weighted.
         shift: Rows and columns by which an image, a row a time step, is moved at most while training, at random.
+        rotation: Degrees by which it is turned at most.
+        zoom: Share of its height and of its width by which these grow or shrink at most.
         baselines: What a model must beat, by name; None: logistic regression, and the most frequent class.
 
     Example:
@@ -119,10 +134,13 @@ class Classification(Task):
         self,
         reconstruction_dominance: Dominance = 0.5,
         class_weights: Literal["balanced"] | None = None,
-        shift: WholeNumber = 0,
+        shift: NotNegative = 0.0,
+        rotation: NotNegative = 0.0,
+        zoom: Dropped = 0.0,
         baselines: Baselines | None = None,
     ) -> None:
-        self.class_weights, self.shift = class_weights, shift
+        self.class_weights = class_weights
+        self.moves = {"shift": shift, "rotation": rotation, "zoom": zoom}
         self._weights: Tensor | None = None  # of the classes, once the training subset is known
         self.factors = {"reconstruction": reconstruction_dominance, "classification": 1 - reconstruction_dominance}
         self.baselines = self.baselines if baselines is None else baselines
@@ -134,10 +152,16 @@ class Classification(Task):
                 "The task needs classes, and the dataset has none. Use dataset.label=COLUMN of your own table, "
                 "dataset=mnist_rows or dataset=digits, or task=reconstruction."
             )
-        if self.shift and (data.image_shape != (data.length, data.features) or self.shift >= min(data.image_shape)):
+        used = [name for name, most in self.moves.items() if most]
+        if used and data.image_shape != (data.length, data.features):
             raise ValueError(
-                f"`shift` needs images of a row a time step that are larger, got {self.shift} for sequences of "
-                f"{data.length} steps with {data.features} values. Use task.shift=0 or dataset=mnist_rows."
+                f"`{used[0]}` needs images of a row a time step, got {self.moves[used[0]]} for sequences of "
+                f"{data.length} steps with {data.features} values. Use task.{used[0]}=0 or dataset=mnist_rows."
+            )
+        if self.moves["shift"] >= min(data.length, data.features) and used:
+            raise ValueError(
+                f"`shift` must be less than the image's {data.length} x {data.features} pixels, "
+                f"got {self.moves['shift']}. Use a smaller one, such as task.shift=1."
             )
         counts = {name: np.bincount(data.labels[torch.from_numpy(subset.index)].numpy(), minlength=len(data.classes))
                   for name, subset in subsets.items()}  # fmt: skip
@@ -154,8 +178,9 @@ class Classification(Task):
 
     def prepare(self, batch: Batch, training: bool) -> Batch:
         """Returns the batch, its images moved while training."""
-        moved = training and self.shift
-        return dataclasses.replace(batch, inputs=shifted(batch.inputs, self.shift)) if moved else batch
+        if not (training and any(self.moves.values())):
+            return batch
+        return dataclasses.replace(batch, inputs=moved(batch.inputs, **self.moves))
 
     def score(self, batch: Batch, output: Output) -> Score:
         """Returns the terms and the metrics of one batch."""

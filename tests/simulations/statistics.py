@@ -20,6 +20,8 @@ OVERLAP = 1 / 4  # of five folds, and of holdouts of a fifth
 KINDS = ("normal", "heavy", "accuracy of 100", "accuracy of 360", "accuracy of 6000")
 ACCURACIES = (0.5, 0.8, 0.9, 0.97, 0.99, 0.999)
 GAP = 3.0  # standard deviations of the noise
+RATE = 0.06  # of false verdicts, at most
+LOSS = 0.05  # of power, at most
 
 
 def random(*key: object) -> np.random.Generator:
