@@ -55,6 +55,7 @@ ROWS = (
     Row("toy: reconstruction", "experiment=toy_reconstruction", "test.reconstruction_mse", "toy_reconstruction"),
     Row("MNIST rows: reconstruction", "experiment=mnist_reconstruction", "test.reconstruction_mse",
         "mnist_reconstruction"),
+    Row("MNIST rows: through 64 numbers", "experiment=mnist_bottleneck", "test.reconstruction_mse", "mnist_bottleneck"),
     *(Row(f"MNIST rows: the report's {variant}", f"experiment=origin_mnist model={variant}", "test.accuracy",
           f"origin_mnist_{variant}", f"mnist_rows_{variant}") for variant in ("v1", "v2", "v3", "v4")),
     Row("MNIST rows: ours", "experiment=mnist_classification", "test.accuracy", "mnist_classification"),
