@@ -15,6 +15,10 @@ POWER = 0.8
 #: A pair's standard error is at least this share of the one from its own differences: the least that keeps the error
 #: rate of 20 groups below 0.06 under heavy tails (docs/statistics.md), at a loss of power of up to 0.04.
 OWN_SHARE = 0.7
+#: Where blocks share training data, the variance grows with the logarithm of the residuals' kurtosis, by this over the
+#: blocks, from so many standard errors above the one of a normal sample: what keeps the error rate of heavy-tailed
+#: scores nearest to 0.06 at a loss of power of at most 0.05 (docs/statistics.md).
+TAIL_GROWTH, TAIL_BEGINS = 20.0, 0.4
 
 Table = NDArray[np.float64]  # (groups, blocks)
 
@@ -93,7 +97,7 @@ def verdicts(
     among the groups (Tukey 1949, https://doi.org/10.2307/3001913). Three things are added to the textbook:
 
     - Blocks that share training data: the variance of a mean is 1/n + overlap, not 1/n. As the shared part does not
-      average out, the overlap is enlarged where the residuals have heavy tails.
+      average out, this is enlarged where the residuals have heavy tails.
     - Heavy tails and unequal variances: the standard error of a pair is at least 0.7 of the one from its own
       differences, so that one bad block makes no verdict.
     - Discrete scores: the variance is at least that of rounding to the resolution, and scores without any spread are
@@ -190,15 +194,17 @@ def standard_errors(
     of_reference = np.take_along_axis(table, np.asarray(reference)[..., None, None], axis=-2)  # (..., 1, blocks)
     own = (table - of_reference).var(axis=-1, ddof=1) / 2
     variance = np.maximum(pooled[..., None], OWN_SHARE**2 * own)
-    of_pair = 2 * (1 / blocks + overlap * _tail_factor(residuals, degrees))
+    of_pair = 2 * (1 / blocks + overlap) * np.where(overlap > 0, _tail_factor(residuals, degrees), 1.0)
     return np.sqrt(variance * of_pair[..., None]), np.asarray(np.sqrt(pooled * of_pair))
 
 
 def _tail_factor(residuals: Table, degrees: int) -> NDArray[np.float64]:
-    """Returns 1, and more where the residuals' kurtosis is above a normal sample's by more than its standard error."""
+    """Returns 1, and more where the residuals' kurtosis is above a normal sample's."""
     square, fourth = (residuals**2).mean(axis=(-2, -1)), (residuals**4).mean(axis=(-2, -1))
-    kurtosis = fourth / np.where(square > 0, square, math.inf) ** 2
-    return np.asarray(1 + np.maximum(0, kurtosis - 3 - math.sqrt(24 / degrees)))
+    normal = 3 * degrees / (degrees + 2)  # the expected kurtosis of so many degrees of freedom
+    excess = np.log(np.where(square > 0, fourth / np.where(square > 0, square, 1.0) ** 2 / normal, 1.0))
+    error = math.sqrt(24 / degrees) / 3
+    return np.asarray(1 + TAIL_GROWTH / residuals.shape[-1] * np.maximum(0, excess - TAIL_BEGINS * error))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:
