@@ -53,6 +53,7 @@ ROWS = (
     Row("digits: the default", "experiment=digits_reconstruction", "test.reconstruction_mse", "digits_reconstruction"),
     Row("toy: the report's best", "experiment=origin_toy", "validation.loss", "origin_toy/3", "toy_0.1_16_5"),
     Row("toy: reconstruction", "experiment=toy_reconstruction", "test.reconstruction_mse", "toy_reconstruction"),
+    Row("toy: through 32 numbers", "experiment=toy_bottleneck", "test.reconstruction_mse", "toy_bottleneck"),
     Row("MNIST rows: reconstruction", "experiment=mnist_reconstruction", "test.reconstruction_mse",
         "mnist_reconstruction"),
     Row("MNIST rows: through 64 numbers", "experiment=mnist_bottleneck", "test.reconstruction_mse", "mnist_bottleneck"),
