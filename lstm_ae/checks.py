@@ -99,6 +99,7 @@ Seed = Annotated[int, Bounds(at_least=0, at_most=SEED_BOUND - 1, cure="Use {name
 Share = Annotated[float, Bounds(above=0, below=1, cure="Use a share such as {name}=0.2.")]
 Dominance = Annotated[float, Bounds(at_least=0, at_most=1, cure="Use {name}=0.5 for equal weights.")]
 Dropped = Annotated[float, Bounds(at_least=0, below=1, cure="Use {name}=0 for none.")]
+Degrees = Annotated[float, Bounds(at_least=0, at_most=180)]
 Layers = Annotated[int, Bounds(at_least=1, at_most=64)]
 NotNegative = Annotated[float, Bounds(at_least=0)]
 

@@ -188,6 +188,11 @@ def test_only_images_of_a_row_a_step_can_be_moved(shape, name):
     Classification(0, **{name: 0.1}).check(dataclasses.replace(data, image_shape=(5, 2)), {})
 
 
+def test_an_image_is_turned_by_at_most_half_a_turn():
+    with pytest.raises(ValueError, match=r"`rotation` must be .* 180, got 181"):
+        Classification(0, rotation=181)
+
+
 def test_an_image_cannot_be_moved_out_of_itself():
     data = from_arrays(np.random.default_rng(0).random((9, 5, 2), dtype=np.float32), np.arange(9) % 3)
     with pytest.raises(ValueError, match=r"`shift` must be less than the image's 5 x 2 pixels, got 2"):

@@ -70,6 +70,18 @@ def test_p_values_and_intervals_are_those_of_the_statistics():
         assert row["p"] == pytest.approx(value.p, nan_ok=True)
 
 
+def test_intervals_of_accuracies_stay_between_0_and_1():
+    scores = {(0, 0): 0.9, (0, 1): 1.0, (0, 2): 0.98, (1, 0): 0.5, (1, 1): 0.12, (1, 2): 0.1}
+    rows = [{"model.a": a, "seed": seed, "validation.accuracy": score} for (a, seed), score in scores.items()]
+    frame = runs(rows, higher="accuracy", proportions="accuracy", **{"subsets.validation.sequences": 200})
+    table = effects(rank(frame, "validation.accuracy"))[0].set_index("value")
+    free = effects(rank(frame.assign(proportions=""), "validation.accuracy"))[0].set_index("value")
+    assert free["high"][0] > 1
+    assert free["low"][1] < 0
+    assert (table["high"][0], table["low"][1]) == (1, 0)
+    assert table["low"][0] == free["low"][0]
+
+
 @pytest.mark.slow
 def test_settings_without_effect_rarely_give_a_finding():
     """Four settings of two values: p values hold for all of them together (20 % of trials before)."""

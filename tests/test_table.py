@@ -287,14 +287,14 @@ def edited(row, column, value):
         (None, {"features": []}, "`features` must name a column, got none"),
         (None, {"label": "stat"}, "`label` must name a column of the table, got 'stat'. Did you mean 'state'?"),
         (None, {"window": 62}, "`window` must fit into every series, got 62, and 'm0' has 60 rows, from line 2 of "
-                               "machines.csv on. Use window=60, or short_series=drop"),
+                               "machines.csv on. Use dataset.window=60, or dataset.short_series=drop"),
         (None, {"window": 99}, "`window` must fit into a series, got 99, and the longest has 75 rows"),
         (None, {"layout": "tall"}, "`layout` must be one of long, wide, got 'tall'"),
         (None, {"missing": "drop"}, "`missing` must be one of error, mask, interpolate, forward, got 'drop'"),
         (None, {"unseen": 1}, "`unseen` must be at least 2, got 1"),
         (edited(7, "temp", "hot"), {}, "line 9 of machines.csv of 'temp' holds 'hot'. Leave the column out, or mend"),
         (edited(7, "temp", np.inf), {}, "line 9 of machines.csv of 'temp' is infinite (1 rows are)"),
-        (edited(7, "temp", np.nan), {}, "line 9 of machines.csv of 'temp' is missing (1 rows are). Use missing=mask"),
+        (edited(7, "temp", np.nan), {}, "'temp' has no value at line 9 of machines.csv (1 rows). Use dataset.missing"),
         (edited(7, "machine", None), {}, "`series` must name the series of every row, and line 9 of machines.csv"),
         (edited(7, "timestamp", "2024-01-01"), {}, "and line 9 of machines.csv repeats 2024-01-01 00:00:00 in "
                                                    "'timestamp', after line 2 of machines.csv. Keep one row"),

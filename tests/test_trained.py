@@ -388,6 +388,8 @@ def test_tables_that_do_not_fit_are_refused(windows, change, message):
 def test_what_a_model_does_not_do_is_said(trained, classified, ragged):
     with pytest.raises(ValueError, match=r"this one produces only a reconstruction. Train with task=forecast"):
         trained.forecast(waves(), 3)
+    with pytest.raises(ValueError, match="`steps` must be at least 1, got 0"):
+        trained.forecast(waves(), 0)
     with pytest.raises(ValueError, match="`predict_proba` needs a model with classes"):
         trained.predict_proba(waves())
     with pytest.raises(ValueError, match="predictions are missing"):

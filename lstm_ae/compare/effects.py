@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,8 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
         common = f"Nothing was tested: {reasons.pop()}. " if len(reasons) == 1 and "" not in reasons else ""
         lines.append(f"{source}: {counts}{scale}. {common}{blocks.note}".strip())
         for key, one in found.items():
+            if blocks.resolution is not None:
+                one = replace(one, values=tuple(_within_proportions(value) for value in one.values))
             rows += [row | {"setting": key, "source": source} for row in _rows(one, log)]
             said = _findings(key, one, log, said=bool(common)) or ["no two of its values share their other settings"]
             lines.append(f"  {key}: {'; '.join(said)}.")
@@ -72,6 +75,13 @@ def _rows(one: Effect, log: bool) -> list[dict[str, object]]:
 
 def _mean(value: ValueEffect, log: bool) -> Interval:
     return value.geometric if log else value.mean
+
+
+def _within_proportions(value: ValueEffect) -> ValueEffect:
+    """Returns a value with the intervals of its means cut to between 0 and 1."""
+    cut = {name: replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0))
+           for name, one in (("mean", value.mean), ("geometric", value.geometric))}  # fmt: skip
+    return replace(value, **cut)
 
 
 def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:

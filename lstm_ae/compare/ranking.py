@@ -112,7 +112,7 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
     position = position.fillna(pd.Series(place[place.index < 0].to_numpy(), frame.index.difference(part.index)))
     table = table.reset_index(drop=True)
     columns = _informative(table, part, keys, metric)
-    first = _order_notes(table, metric, keys, repeats, higher)
+    first = _order_notes(table, frame, metric, keys, repeats)
     return Ranking(frame, metric, higher, keys, repeats, score, position.astype(int), table, complete, blocks, columns,
                    first + (notes if len(table) > 1 else []))  # fmt: skip
 
@@ -156,7 +156,7 @@ def _tested(found: Verdicts, blocks: Blocks) -> list[str]:
     return [
         "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %. With "
         f"these {found.blocks} {blocks.unit}, a difference of {text(found.detectable)} from the best is found with a "
-        "probability of 0.8; smaller ones mostly go unnoticed.",
+        "probability of 0.8, a smaller one less often.",
         blocks.note,
     ]
 
@@ -237,7 +237,7 @@ def short_run_names(runs: Sequence[str]) -> list[str]:
 
 
 def _order_notes(
-    table: pd.DataFrame, metric: str, keys: Sequence[str], repeats: Sequence[str], higher: bool
+    table: pd.DataFrame, frame: pd.DataFrame, metric: str, keys: Sequence[str], repeats: Sequence[str]
 ) -> list[str]:
     """Returns how the table is ordered, and whether its rows may be compared."""
     mixed = [key for key in (*KIND, SPLIT) if key in table and table.loc[table[metric].notna(), key].nunique() > 1]
@@ -245,8 +245,11 @@ def _order_notes(
     warning = f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."
     part, _, name = metric.partition(".")
     varied = [key for key in keys if key.startswith("task.") and key not in KIND] if name == "loss" else []
-    instead = next((f", such as {key}" for key in table if key.startswith(f"{part}.") and key != metric), "")
+    others = [key for key in table if key.startswith(f"{part}.") and key != metric]
+    others = [key for key in others if higher_is_better(frame, key)] or others  # an accuracy is not a part of the loss
+    instead = f", such as {others[0]}" if others else ""
     question = f"{' and '.join(varied)} may change what the loss is. Rank by a metric that stays the same{instead}."
+    higher = higher_is_better(frame, metric)
     return [
         *([warning] * bool(mixed)),
         *([question] * bool(varied)),

@@ -81,6 +81,8 @@ def table() -> str:
     ]
     for row in ROWS:
         runs = [RunDir(run).read_json(METRICS) for run in runs_of(REFERENCE / "ours" / row.ours)]
+        if not runs:  # it is still to be made
+            continue
         published = "" if row.published is None else _show(_published(row), row.metric)
         show = functools.partial(_show, metric=row.metric)
         ours = _over_seeds([_pick(metrics, row.metric) for metrics in runs], runs, show)

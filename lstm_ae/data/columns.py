@@ -111,8 +111,8 @@ def check_filled(values: np.ndarray, names: Sequence[Any], place: Place, missing
         if missing == "error" and holes.any():
             row = int(np.flatnonzero(holes)[0])
             raise ValueError(
-                f"`features` must be there in every row, and {place(row)} of {name!r} is missing "
-                f"({int(holes.sum())} rows are). Use missing=mask, interpolate or forward, or mend the data."
+                f"`features` must be there in every row, and {name!r} has no value at {place(row)} "
+                f"({int(holes.sum())} rows). Use dataset.missing=mask, interpolate or forward, or mend the data."
             )
         lowest = np.nanmin(known)
         if len(known) > 1 and lowest == np.nanmax(known):

@@ -17,7 +17,7 @@ def cut(table: Rows, window: int | None, stride: int, short_series: str) -> tupl
         if len(table.begins) < 2:
             raise ValueError(
                 f"`window` must be given where all {len(table.values)} rows are one series: without, they are one "
-                "sequence. Use window=48, or name the column of the series."
+                "sequence. Use dataset.window=48, or name the column of the series."
             )
         return table.begins, table.ends - table.begins
     lengths = table.ends - table.begins
@@ -28,7 +28,7 @@ def cut(table: Rows, window: int | None, stride: int, short_series: str) -> tupl
         raise ValueError(
             f"`window` must fit into every series, got {window}, and {table.series_names[shortest]!r} has "
             f"{lengths[shortest]} rows, from {table.named(int(table.begins[shortest]))} on. "
-            f"Use window={lengths[shortest]}, or short_series=drop to leave short series out."
+            f"Use dataset.window={lengths[shortest]}, or dataset.short_series=drop to leave short series out."
         )
     stretches = zip(table.begins.tolist(), table.ends.tolist(), strict=True)
     starts = np.concatenate([np.arange(begin, end - window + 1, stride) for begin, end in stretches])

@@ -249,7 +249,7 @@ class SequenceData:
         wrong, what = (infinite, "infinite") if infinite.any() else (self.values.isnan(), "missing (NaN)")
         if what == "infinite" or self.missing == "error":
             row, feature = (int(one) for one in wrong.nonzero()[0])
-            cure = "Mend the data" if what == "infinite" else "Use missing=mask, or mend the data"
+            cure = "Mend the data" if what == "infinite" else "Use dataset.missing=mask, or mend the data"
             raise ValueError(
                 f"`values` must be finite, and {self.place(row)} of feature {self.feature_names[feature]!r} is {what} "
                 f"({int(wrong.sum())} values are). {cure}."

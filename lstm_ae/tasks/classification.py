@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lstm_ae import checks, drawing, statistics
 from lstm_ae.baselines import LogisticRegression, MostFrequentClass
-from lstm_ae.checks import Dominance, Dropped, NotNegative
+from lstm_ae.checks import Degrees, Dominance, Dropped, NotNegative
 from lstm_ae.tasks import measures
 from lstm_ae.types import (
     Baselines,
@@ -135,7 +135,7 @@ class Classification(Task):
         reconstruction_dominance: Dominance = 0.5,
         class_weights: Literal["balanced"] | None = None,
         shift: NotNegative = 0.0,
-        rotation: NotNegative = 0.0,
+        rotation: Degrees = 0.0,
         zoom: Dropped = 0.0,
         baselines: Baselines | None = None,
     ) -> None:

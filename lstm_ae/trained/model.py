@@ -137,11 +137,13 @@ class Trained:
         Raises:
             ValueError: `x` does not fit, or the model predicts no steps.
         """
-        if steps < 1 or not self.produces & {"next_step", "next_sequence", "horizon"}:
+        if steps < 1:
+            raise ValueError(f"`steps` must be at least 1, got {steps}. Use steps=1.")
+        if not self.produces & {"next_step", "next_sequence", "horizon"}:
             made = ", ".join(sorted(self.produces)) or "only a reconstruction"
             raise ValueError(
-                f"`forecast` needs `steps` of at least 1, got {steps}, and a model that predicts steps, and this one "
-                f"produces {made}. Train with task=forecast model=forecaster."
+                f"`forecast` needs a model that predicts steps, and this one produces {made}. "
+                "Train with task=forecast model=forecaster."
             )
         found = self.schema.series_of(self.schema.long(x)) if hasattr(x, "columns") else self.schema.read(x)
         found.require(self.reads or 1)
