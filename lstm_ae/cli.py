@@ -155,7 +155,7 @@ def _mistyped_key(error: ConfigCompositionException) -> str | None:
     if found is None:
         return None
     key = found[1]
-    keys = _keys()
+    keys = [one for one in _keys() if not one.endswith("._target_")]
     same_end = [one for one in keys if one.rpartition(".")[2] == key.rpartition(".")[2]]
     near = same_end or difflib.get_close_matches(key, keys, n=1)
     if not near and "." in key:

@@ -154,9 +154,9 @@ def _tested(found: Verdicts, blocks: Blocks) -> list[str]:
         more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
         return [f"Nothing was tested: {found.reason}.{more}", *([blocks.note] if blocks.note else [])]
     return [
-        "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %. With "
-        f"these {found.blocks} {blocks.unit}, a difference of {text(found.detectable)} from the best is found with a "
-        "probability of 0.8, a smaller one less often.",
+        "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %, where "
+        f"all rows are about equally noisy. With these {found.blocks} {blocks.unit}, a difference of "
+        f"{text(found.detectable)} from the best is found with a probability of 0.8, a smaller one less often.",
         blocks.note,
     ]
 
