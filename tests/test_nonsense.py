@@ -197,6 +197,7 @@ def test_a_sweep_names_the_keys_before_the_first_job_trains(command, tmp_path):
     done = command(*words)
     assert done.returncode == 1
     assert "No job was started because some cannot run" in done.stderr
-    assert done.stderr.count("`trainer.curriculum` must be of type") == 2
+    assert done.stderr.count("`trainer.curriculum` must be of type") == 1
+    assert re.search(r"job 0 \(.*\) and 1 more: `trainer.curriculum`", done.stderr)
     assert done.stderr.count("`trainer.threads` must be at most") == 1
     assert not (tmp_path / "sweep").exists()

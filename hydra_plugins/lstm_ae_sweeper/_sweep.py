@@ -133,9 +133,13 @@ class Sweep:
             log.info("%s: %s", self.folder / job.path, job)
 
     def refuse(self, errors: Mapping[Job, str]) -> None:
-        """Raises a SweepError that names the jobs that cannot run, if there are any."""
-        if errors:
-            lines = [f"  job {job.path} ({job}): {error}" for job, error in errors.items()]
+        """Raises a SweepError with each reason why jobs cannot run and the first of these jobs, if there are any."""
+        same: dict[str, list[Job]] = {}
+        for job, error in errors.items():
+            same.setdefault(error, []).append(job)
+        if same:
+            lines = [f"  job {jobs[0].path} ({jobs[0]}){f' and {len(jobs) - 1} more' if jobs[1:] else ''}: {error}"
+                     for error, jobs in same.items()]  # fmt: skip
             raise SweepError("No job was started because some cannot run:\n" + "\n".join(lines))
 
     def mistakes(self, jobs: Sequence[Job], known: Sequence[Job]) -> dict[Job, str]:
