@@ -59,7 +59,7 @@ def write(ranking: Ranking, folder: Path, problems: Sequence[str] = ()) -> Path:
         "summary": html.escape(summary(ranking, data)),
         "problems": _listed(list(dict.fromkeys(problems))),
         "ranking": _table(ranking),
-        "notes": "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in _notes(ranking)),
+        "notes": "".join(f'<p class="quiet">{_marked(note)}</p>' for note in _notes(ranking)),
         "findings": _findings(findings),
         "style": _file("page.css"),
         "data": embedded(data | {"picturesLeftOut": left_out}),
@@ -113,6 +113,11 @@ def _table(ranking: Ranking) -> str:
     return str(shown.to_html(index=False, border=0, table_id="ranking"))
 
 
+def _marked(line: str) -> str:
+    """Returns a line as HTML, with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(line))
+
+
 def _notes(ranking: Ranking) -> list[str]:
     more = len(ranking.table) - MAX_ROWS
     return [*([f"... and {more} more rows; the table below has every run."] if more > 0 else []), *ranking.notes]
@@ -144,7 +149,7 @@ def _findings(lines: Sequence[str]) -> str:
     if not any(line.startswith(" ") for line in lines):
         return ""
     items = "".join(
-        f"<li>{html.escape(line.strip())}</li>" if line.startswith(" ") else f"</ul><p>{html.escape(line)}</p><ul>"
+        f"<li>{_marked(line.strip())}</li>" if line.startswith(" ") else f"</ul><p>{_marked(line)}</p><ul>"
         for line in lines
     )
     body = f"{items.removeprefix('</ul>')}</ul>"
