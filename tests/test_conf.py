@@ -49,6 +49,7 @@ NEEDS = {
     "task=last_day": [*PRICES, "model=predictor_v1"],
     **{f"model={name}": IMAGES for name in ("v1", "v2", "v3", "v4", "v3_experimental", "v4_experimental")},
     "model=pooled_classifier": IMAGES,
+    "model=pooled_rows": [*IMAGES, "task.reconstruction_dominance=0"],
     "model=pooled_pixels": [*IMAGES, "task.reconstruction_dominance=0"],
     "model=predictor_v1": [*PRICES, "task=last_day"],
     **{
