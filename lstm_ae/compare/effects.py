@@ -79,9 +79,10 @@ def _mean(value: ValueEffect, log: bool) -> Interval:
 
 def _within_proportions(value: ValueEffect) -> ValueEffect:
     """Returns a value with the intervals of its means cut to between 0 and 1."""
-    cut = {name: replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0))
-           for name, one in (("mean", value.mean), ("geometric", value.geometric))}  # fmt: skip
-    return replace(value, **cut)
+    mean, geometric = (
+        replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0)) for one in (value.mean, value.geometric)
+    )
+    return replace(value, mean=mean, geometric=geometric)
 
 
 def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:

@@ -245,7 +245,7 @@ def _order_notes(
     warning = f"Runs differ in {' and '.join(mixed)}: their scores may not be comparable. Select some with --where."
     part, _, name = metric.partition(".")
     varied = [key for key in keys if key.startswith("task.") and key not in KIND] if name == "loss" else []
-    others = [key for key in table if key.startswith(f"{part}.") and key != metric]
+    others = [key for key in map(str, table) if key.startswith(f"{part}.") and key != metric]
     others = [key for key in others if higher_is_better(frame, key)] or others  # an accuracy is not a part of the loss
     instead = f", such as {others[0]}" if others else ""
     question = f"{' and '.join(varied)} may change what the loss is. Rank by a metric that stays the same{instead}."
