@@ -17,7 +17,7 @@ from tests.simulations.statistics import BLOCKS, GROUPS, KINDS, LOSS, OVERLAP, P
 
 COVERAGE = (0.92, 0.97)
 SHARING_HEAVY = pytest.mark.xfail(
-    strict=True, reason="up to 0.08: a heavy-tailed part that all blocks share looks like a true difference"
+    strict=True, reason="up to 0.066: a heavy-tailed part that all blocks share looks like a true difference"
 )
 CELLS = [(groups, blocks) for groups in GROUPS for blocks in BLOCKS]
 

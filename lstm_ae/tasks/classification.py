@@ -158,7 +158,7 @@ class Classification(Task):
                 f"`{used[0]}` needs images of a row a time step, got {self.moves[used[0]]} for sequences of "
                 f"{data.length} steps with {data.features} values. Use task.{used[0]}=0 or dataset=mnist_rows."
             )
-        if self.moves["shift"] >= min(data.length, data.features) and used:
+        if self.moves["shift"] >= min(data.length, data.features):
             raise ValueError(
                 f"`shift` must be less than the image's {data.length} x {data.features} pixels, "
                 f"got {self.moves['shift']}. Use a smaller one, such as task.shift=1."
