@@ -210,7 +210,7 @@ def test_the_page_and_its_runs_have_the_ranking_with_its_notes_and_an_incomplete
     assert [cells[0], *(word for word in cells if word in ("best", "worse", "incomplete"))] == [
         "0.2", "best", "worse", "incomplete",
     ]  # fmt: skip
-    assert "is found with a probability of 0.8" in text
+    assert "is found with a probability of at least 0.8" in text
     assert [(group["rank"], group["verdict"]) for group in page.data()["groups"]] == [
         (1, "best"), (2, "worse"), (None, "incomplete"),
     ]  # fmt: skip

@@ -156,7 +156,7 @@ def _tested(found: Verdicts, blocks: Blocks) -> list[str]:
     return [
         "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %, where "
         f"all rows are about equally noisy. With these {found.blocks} {blocks.unit}, a difference of "
-        f"{text(found.detectable)} from the best is found with a probability of 0.8, a smaller one less often.",
+        f"{text(found.detectable)} from the best is found with a probability of at least 0.8.",
         blocks.note,
     ]
 

@@ -16,9 +16,9 @@ POWER = 0.8
 #: rate of 20 groups below 0.06 under heavy tails (docs/statistics.md), at a loss of power of up to 0.04.
 OWN_SHARE = 0.7
 #: Where blocks share training data, the variance grows with the logarithm of the residuals' kurtosis, by this over the
-#: blocks, from so many standard errors above the one of a normal sample: what keeps the error rate of heavy-tailed
-#: scores nearest to 0.06 at a loss of power of at most 0.05 (docs/statistics.md).
-TAIL_GROWTH, TAIL_BEGINS = 20.0, 0.4
+#: squared number of blocks, from so many standard errors above the one of a normal sample: the least that keeps the
+#: error rate of heavy-tailed scores below 0.06 (docs/statistics.md).
+TAIL_GROWTH, TAIL_BEGINS = 200.0, 0.25
 
 Table = NDArray[np.float64]  # (groups, blocks)
 
@@ -33,7 +33,6 @@ class Verdict:
         blocks: The number of blocks that count and that it has.
         difference: Its mean less the best group's, over the blocks both have; NaN where there is no best.
         error: The standard error of the difference; NaN where it was not tested, infinite where nothing is known.
-        family: The number of groups that were tested, and the degrees of freedom.
     """
 
     word: str
@@ -41,26 +40,6 @@ class Verdict:
     blocks: int
     difference: float
     error: float
-    family: tuple[int, int]
-
-    @property
-    def low(self) -> float:
-        """The lower end of the difference's interval; the intervals of a table hold together, at 95 %."""
-        return self.difference - _critical(self.family) * self.error
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
-        return self.difference + _critical(self.family) * self.error
-
-    @cached_property
-    def p(self) -> float:
-        """The p value of the difference, adjusted for all pairs of groups; computed on first use (about 15 ms)."""
-        from scipy.stats import studentized_range
-
-        if math.isnan(self.error):
-            return math.nan
-        return float(studentized_range.sf(math.sqrt(2) * abs(self.difference) / self.error, *self.family))
 
 
 @dataclass(frozen=True)
@@ -73,8 +52,9 @@ class Verdicts:
         best: The position of the best complete group, None where there is none.
         blocks: The number of blocks that were compared.
         counted: Of each block given, whether it was compared.
-        detectable: The smallest true difference from the best that a single comparison would have found with a
-            probability of 0.8; NaN where nothing was tested.
+        degrees: The degrees of freedom of the standard errors; 0 where nothing was tested.
+        detectable: The smallest true difference from the best that would have been found with a probability of at
+            least 0.8, whatever the other groups are; NaN where nothing was tested.
         reason: Why nothing was tested, where it was not.
     """
 
@@ -83,18 +63,38 @@ class Verdicts:
     best: int | None
     blocks: int
     counted: tuple[bool, ...]
+    degrees: int
     detectable: float
     reason: str
+
+    @cached_property
+    def p(self) -> tuple[float, ...]:
+        """The p value of each group's difference, adjusted for the whole table: below 0.05 where it is `worse`.
+
+        NaN where it was not tested. Computed on first use (about 10 ms for each group).
+        """
+        from scipy.stats import studentized_range
+
+        ratios = [abs(group.difference) / group.error for group in self.groups]
+        tested = sorted((i for i, ratio in enumerate(ratios) if not math.isnan(ratio)), key=lambda i: -ratios[i])
+        found, largest = [math.nan] * len(ratios), 0.0
+        for left, i in zip(range(len(tested) + 1, 1, -1), tested, strict=True):
+            largest = max(largest, float(studentized_range.sf(math.sqrt(2) * ratios[i], left, self.degrees)))
+            found[i] = largest
+        return tuple(found)
 
 
 def verdicts(
     scores: ArrayLike, *, higher_is_better: bool, overlap: float = 0.0, resolution: float | None = None
 ) -> Verdicts:
-    """Compares each group with the best one by Tukey's test in a randomised block design.
+    """Compares each group with the best one by Tukey's test in a randomised block design, step by step.
 
     The noise is estimated from all groups together, after each group's and each block's mean were taken out, so that
     three blocks suffice where there are several groups. The studentized range allows for the best having been chosen
-    among the groups (Tukey 1949, https://doi.org/10.2307/3001913). Three things are added to the textbook:
+    among the groups (Tukey 1949, https://doi.org/10.2307/3001913). Once some groups are found to be worse, the others
+    are a smaller table, which is tested again with the range of fewer groups, until nothing is added (a step-down
+    procedure; Hochberg and Tamhane 1987, https://doi.org/10.1002/9780470316672). Three things are added to the
+    textbook:
 
     - Blocks that share training data: the variance of a mean is 1/n + overlap, not 1/n. As the shared part does not
       average out, this is enlarged where the residuals have heavy tails.
@@ -146,29 +146,51 @@ def verdicts(
     best = order[0] if complete.any() else None
     differences = np.full(len(table), math.nan) if best is None else _means(table - table[best], there & there[best])
 
-    errors, typical, family, reason = np.full(len(table), math.nan), math.inf, (0, 0), ""
+    errors, typical, degrees, reason = np.full(len(table), math.nan), math.inf, 0, ""
+    worse, tested, detectable = np.zeros(len(table), dtype=bool), int(complete.sum()), math.nan
     if blocks < FEWEST_BLOCKS:
         reason = too_few(blocks)
-    elif best is None or complete.sum() < 2:
+    elif best is None or tested < 2:
         reason = "fewer than two groups have a score in every block"
     else:
-        family = (int(complete.sum()), int(complete.sum() - 1) * (blocks - 1))
-        reference = int(complete[:best].sum())
+        degrees, reference = (tested - 1) * (blocks - 1), int(complete[:best].sum())
         errors[complete], of_pair = standard_errors(table[complete], reference, overlap, resolution)
-        typical = float(of_pair)
+        worse[complete] = told_apart(differences[complete], errors[complete], degrees)
         errors[best] = math.nan
-        reason = "" if math.isfinite(typical) else "the scores have no spread: nothing is known of their noise"
-    worse = np.abs(differences) > _critical(family) * errors
+        typical = float(of_pair)
+        if math.isfinite(typical):
+            detectable = found_difference(critical_range(tested, degrees) / math.sqrt(2), degrees) * typical
+        else:
+            reason = "the scores have no spread: nothing is known of their noise"
     words = np.select(
         [complete & (blocks < FEWEST_BLOCKS), np.arange(len(table)) == best, worse, complete, diverged],
         ["too few blocks", "best", "worse", "not told apart", "diverged"],
         "incomplete",
     ).tolist()
-    counts = there.sum(axis=1).tolist()
-    columns = (words, means.tolist(), counts, differences.tolist(), errors.tolist())
-    groups = tuple(Verdict(*row, family) for row in zip(*columns, strict=True))
-    detectable = found_difference(_critical(family), family[1]) * typical if math.isfinite(typical) else math.nan
-    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), detectable, reason)
+    columns = (words, means.tolist(), there.sum(axis=1).tolist(), differences.tolist(), errors.tolist())
+    groups = tuple(Verdict(*row) for row in zip(*columns, strict=True))
+    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), degrees, detectable, reason)
+
+
+def told_apart(differences: ArrayLike, errors: ArrayLike, degrees: int) -> NDArray[np.bool_]:
+    """Returns which groups are found to be worse than the best, (..., groups), by the steps of `verdicts`.
+
+    Args:
+        differences: (..., groups), from the best group, whose own is 0.
+        errors: (..., groups), their standard errors.
+        degrees: Of freedom.
+    """
+    ranges = math.sqrt(2) * np.abs(np.asarray(differences)) / np.asarray(errors)
+    found = np.zeros(ranges.shape, dtype=bool)
+    while True:
+        left = np.maximum(2, ranges.shape[-1] - found.sum(axis=-1, keepdims=True))
+        critical = np.zeros(left.shape)
+        for groups in np.unique(left).tolist():
+            critical[left == groups] = critical_range(groups, degrees)
+        more = found | (ranges > critical)
+        if (more == found).all():
+            return found
+        found = more
 
 
 def standard_errors(
@@ -204,7 +226,7 @@ def _tail_factor(residuals: Table, degrees: int) -> NDArray[np.float64]:
     normal = 3 * degrees / (degrees + 2)  # the expected kurtosis of so many degrees of freedom
     excess = np.log(np.where(square > 0, fourth / np.where(square > 0, square, 1.0) ** 2 / normal, 1.0))
     error = math.sqrt(24 / degrees) / 3
-    return np.asarray(1 + TAIL_GROWTH / residuals.shape[-1] * np.maximum(0, excess - TAIL_BEGINS * error))
+    return np.asarray(1 + TAIL_GROWTH / residuals.shape[-1] ** 2 * np.maximum(0, excess - TAIL_BEGINS * error))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -223,11 +245,6 @@ def too_few(blocks: int) -> str:
     more = FEWEST_BLOCKS - blocks
     have = "1 block (seed or fold) is" if blocks == 1 else f"{blocks} blocks (seeds or folds) are"
     return f"{have} too few for a test: {more} more {'is' if more == 1 else 'are'} needed"
-
-
-def _critical(family: tuple[int, int]) -> float:
-    """Returns the number of standard errors that a difference must exceed, NaN where nothing was tested."""
-    return critical_range(*family) / math.sqrt(2) if family[0] else math.nan
 
 
 @lru_cache(maxsize=1024)

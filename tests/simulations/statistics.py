@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from lstm_ae import statistics
-from lstm_ae.statistics.verdicts import critical_range, standard_errors
+from lstm_ae.statistics.verdicts import critical_range, standard_errors, told_apart
 
 GROUPS, BLOCKS = (2, 5, 20), (3, 5, 10)
 OVERLAP = 1 / 4  # of five folds, and of holdouts of a fifth
@@ -63,8 +63,7 @@ def judged(scores: np.ndarray, kind: str, overlap: float) -> np.ndarray:
     """Which groups of which table are called worse, (trials, groups): what `verdicts` says, for many tables at once."""
     means = scores.mean(axis=2)
     errors, _ = standard_errors(scores, means.argmin(axis=1), overlap, resolution(kind))
-    critical = critical_range(scores.shape[1], (scores.shape[1] - 1) * (scores.shape[2] - 1))
-    return np.sqrt(2) * (means - means.min(axis=1, keepdims=True)) > critical * errors
+    return told_apart(means - means.min(axis=1, keepdims=True), errors, (scores.shape[1] - 1) * (scores.shape[2] - 1))
 
 
 def resolution(kind: str) -> float | None:
@@ -91,19 +90,35 @@ def false_worse(kind: str, groups: int, blocks: int, overlap: float, trials: int
     return float(worse.any(axis=1).mean())
 
 
-def power(kind: str, groups: int, blocks: int, overlap: float, trials: int, gap: float = GAP) -> tuple[float, float]:
-    """The share of worse groups that are found where all but one are worse: by this module, and by Tukey's test.
+def false_among_best(kind: str, groups: int, blocks: int, overlap: float, trials: int, best: int) -> float:
+    """The same for some of the `best` groups, where the others are worse: by 1, 3 or 10 deviations, the worst rate."""
+    scores = tables(kind, groups, blocks, overlap, trials, random("best", kind, groups, blocks, overlap))
+    rates = [judged(lowered(scores, kind, gap, best), kind, overlap)[:, :best].any(axis=1).mean() for gap in (1, 3, 10)]
+    return float(max(rates))
+
+
+def power(
+    kind: str, groups: int, blocks: int, overlap: float, trials: int, gap: float = GAP, best: int = 1
+) -> tuple[float, float]:
+    """The share of worse groups that are found where all but the `best` are worse: by this module, and by Tukey's test.
 
     The gap is in standard deviations; of an accuracy, of the binomial ones.
     """
     scores = tables(kind, groups, blocks, overlap, trials, random("gap", kind, groups, blocks, overlap))
+    scores = lowered(scores, kind, gap, best)
+    return float(judged(scores, kind, overlap)[:, best:].mean()), float(tukey(scores, overlap)[:, best:].mean())
+
+
+def lowered(scores: np.ndarray, kind: str, gap: float, best: int) -> np.ndarray:
+    """The tables with all but the first `best` groups made worse."""
+    made = scores.copy()
     if kind.startswith("accuracy"):
         n = sequences(kind)
         p = scores.mean(axis=(1, 2), keepdims=True)
-        scores[:, 1:] += np.rint(gap * np.sqrt(p * (1 - p) * n)) / n
+        made[:, best:] += np.rint(gap * np.sqrt(p * (1 - p) * n)) / n
     else:
-        scores[:, 1:] += gap
-    return float(judged(scores, kind, overlap)[:, 1:].mean()), float(tukey(scores, overlap)[:, 1:].mean())
+        made[:, best:] += gap
+    return made
 
 
 def ridge(groups: int, blocks: int, trials: int, folds: bool, corrected: bool = True, noise: str = "normal") -> float:
@@ -302,7 +317,13 @@ def main(trials: int) -> None:
         rows += [[f"{kind}, Tukey", *(false_worse(kind, *shape, overlap, trials, textbook=True) for shape in SHAPES)]
                  for kind in ("heavy", kinds[-1])]  # fmt: skip
         markdown(f"False `worse` in a table of equal groups, {title}", ["groups x blocks", *SHAPE_NAMES], rows)
+        shapes, names = SHAPES[len(BLOCKS):], SHAPE_NAMES[len(BLOCKS):]  # of more than two groups  # fmt: skip
+        rows = [[f"{kind}, {best} best", *(false_among_best(kind, *shape, overlap, trials, best) for shape in shapes)]
+                for kind in KINDS for best in (2, 4)]  # fmt: skip
+        markdown(f"False `worse` among the best groups where the others are worse, {title}",
+                 ["groups x blocks", *names], rows)  # fmt: skip
         found = {kind: [power(kind, *shape, overlap, trials) for shape in SHAPES] for kind in KINDS}
+        found["normal, one worse"] = [power("normal", *shape, overlap, trials, best=shape[0] - 1) for shape in SHAPES]
         rows = [[name, *(pair[i] for pair in pairs)] for kind, pairs in found.items()
                 for i, name in enumerate((kind, f"{kind}, Tukey"))]  # fmt: skip
         markdown(f"Share of groups worse by 3 standard deviations that are found, {title}",
