@@ -178,6 +178,31 @@ def test_worse_groups_of_a_grid_are_found_and_the_notes_say_what_could_be():
     assert "is found with a probability of at least 0.8" in notes
 
 
+def test_errors_that_span_decades_are_compared_by_their_logarithms_and_accuracies_are_not():
+    rng = np.random.default_rng(3)
+    errors = np.array([[1e-4], [2e-3], [3e-2], [3e-2]]) * np.exp(0.3 * rng.normal(size=(4, 5)))
+    assert list(words(scored(errors)).values()) == ["best", "worse", "worse", "worse"]
+    said = " ".join(rank(scored(errors), METRIC).notes)
+    assert "each row against the best, by logarithms, as scores span more than a factor of ten; " in said
+    assert "seeds, a factor of " in said
+    accuracies = scored(1 - errors / errors.max(), "validation.accuracy", higher="accuracy", proportions="accuracy",
+                        **{"subsets.validation.sequences": 100})  # fmt: skip
+    accuracies["validation.accuracy"] += 0.001
+    said = " ".join(rank(accuracies, "validation.accuracy").notes)
+    assert "each row against the best; " in said
+    assert "seeds, a difference of " in said
+
+
+def test_a_row_that_hides_the_differences_of_others_is_named():
+    scores = np.random.default_rng(4).normal(size=(5, 5)) + np.array([[0], [0], [9], [9], [9]])
+    assert "Much noisier" not in " ".join(rank(scored(scores), METRIC).notes)
+    scores[4] = 9 + 40 * (scores[4] - 9)
+    noisy = scored(scores)
+    assert "Much noisier than the others, and so hiding their differences: a=4. " in " ".join(rank(noisy, METRIC).notes)
+    assert set(words(noisy).values()) == {"best", "not told apart"}
+    assert list(words(noisy[noisy["model.a"] < 4]).values()) == ["best", "not told apart", "worse", "worse"]
+
+
 def test_folds_of_companies_on_the_same_days_make_no_blocks():
     """Two forecasts of one market: what differs is the market's luck, the same in every fold."""
     scores = np.array([[1.0, 1.1, 0.9, 1.2, 1.0], [1.3, 1.42, 1.18, 1.5, 1.31]])

@@ -67,7 +67,9 @@ def test_once_a_group_is_worse_the_rest_are_tested_as_a_smaller_table():
 def test_the_p_values_are_below_the_level_where_the_word_is_worse():
     rng = np.random.default_rng(3)
     for _ in range(20):
-        found = verdicts(rng.normal(size=(6, 4)) + 2 * rng.random((6, 1)), overlap=1 / 4)
+        sign = 1 if rng.random() < 0.5 else -1
+        scores = rng.normal(size=(6, 4)) + 2 * rng.random((6, 1))
+        found = verdicts(sign * scores, overlap=1 / 4, higher_is_better=sign < 0)
         assert [p < statistics.LEVEL for p in found.p] == [group.word == "worse" for group in found.groups]
 
 
@@ -94,6 +96,35 @@ def test_a_difference_without_spread_is_not_significant():
     assert [group.word for group in found.groups] == ["best", "not told apart"]
     assert found.p[1] == 1
     assert found.reason == "the scores have no spread: nothing is known of their noise"
+
+
+def test_of_errors_that_span_decades_the_logarithms_are_tested():
+    scores = 10.0 ** np.array([[-4, -4.2, -3.9, -4.1], [-3, -3.2, -2.8, -3.1], [-1, -2, -1.5, -0.5]])
+    assert words(scores) == ["best", "not told apart", "not told apart"]
+    found = verdicts(scores, log=True)
+    logs = verdicts(np.log(scores))
+    assert [group.word for group in found.groups] == ["best", "worse", "worse"]
+    assert str([group.difference for group in found.groups]) == str([group.difference for group in logs.groups])
+    assert (found.p[1:], found.detectable) == (logs.p[1:], logs.detectable)
+    assert [group.mean for group in found.groups] == pytest.approx(scores.mean(axis=1))
+    with pytest.raises(ValueError, match=r"`log` takes positive scores, got -4.2\. Use log=False\."):
+        verdicts(np.log10(scores), log=True)
+
+
+@pytest.mark.parametrize(("wild", "higher_is_better", "best"), [(0.001, False, 0), (0.5, True, 1)])
+def test_a_group_whose_logarithms_are_better_than_the_bests_is_not_worse(wild, higher_is_better, best):
+    scores = np.array([[1.0, 1.1, 0.9, 1.0, 1.0, 1.1, 1.0, 0.9], [wild] * 7 + [100.0]])
+    assert abs(verdicts(np.log(scores), higher_is_better=higher_is_better).best - best) == 1
+    found = verdicts(scores, log=True, higher_is_better=higher_is_better)
+    assert (found.best, found.groups[1 - best].word, found.p[1 - best]) == (best, "not told apart", 1)
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("normal", 0.01), ("heavy", 0.06)])
+def test_a_group_that_is_much_noisier_is_named(kind, rate):
+    tables = simulations.tables(kind, 5, 5, 0, 300, simulations.random("noisy", kind))
+    assert np.mean([bool(verdicts(scores).noisy) for scores in tables]) <= rate
+    tables[:, 2] = 20 * tables[:, 2]
+    assert np.mean([verdicts(scores).noisy == (2,) for scores in tables]) > 0.9
 
 
 @pytest.mark.parametrize(("gap", "word"), [(1, "not told apart"), (10, "worse")])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.compare.reading import SUBSETS
-from lstm_ae.compare.table import groups, text
+from lstm_ae.compare.table import groups, scores, spans_decades, text
 from lstm_ae.statistics import fold_overlap, holdout_overlap, walk_forward_overlap
 
 SIZES = [f"{SUBSETS}.validation.sequences", f"{SUBSETS}.train.sequences"]
@@ -28,6 +28,7 @@ class Blocks:
         due: How many there should be, as far as the configuration says; 0 if it does not.
         overlap: n_validation / n_train where blocks share training data, see `lstm_ae.statistics.overlap`.
         resolution: The smallest step of a block's score, None if it is continuous or unknown.
+        log: Whether logarithms are compared: continuous scores that span more than a factor of ten.
         note: What the verdict holds for, as a sentence; empty if there is one block.
     """
 
@@ -36,6 +37,7 @@ class Blocks:
     due: int
     overlap: float
     resolution: float | None
+    log: bool
     note: str
 
 
@@ -80,7 +82,8 @@ def blocks_of(runs: pd.DataFrame, metric: str, combinations: pd.Series, repeats:
     averaged_runs = int(labels.groupby([combinations, labels]).size().min())
     step = _resolution(runs, metric)
     resolution = None if step is None else step / math.sqrt(averaged_runs)
-    return Blocks(labels, _unit(keys), due, overlap, resolution, note if varying else "")
+    log = step is None and spans_decades(scores(runs, metric))
+    return Blocks(labels, _unit(keys), due, overlap, resolution, log, note if varying else "")
 
 
 def _unit(keys: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lstm_ae import statistics
 from lstm_ae.compare.ranking import Ranking
-from lstm_ae.compare.table import in_order, plain, settings, spans_decades, text
+from lstm_ae.compare.table import in_order, plain, settings, text
 from lstm_ae.statistics import Effect, Interval, ValueEffect
 
 COLUMNS = ["setting", "value", "mean", "low", "high", "n", "diverged", "difference", "p", "detectable",
@@ -34,24 +34,24 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
     lines: list[str] = []
     for source, blocks in ranking.blocks.items():
         runs, score = ranking.frame.loc[blocks.labels.index], ranking.scores[blocks.labels.index]
-        log = spans_decades(score)
         keys = [key for key in settings(runs) if key in ranking.keys and key != "source"]
         values = {key: [plain(value) for value in runs[key]] for key in keys}
         found = statistics.effects(
             score, values, blocks.labels.to_numpy(), higher_is_better=ranking.higher, overlap=blocks.overlap,
-            resolution=blocks.resolution, log=log,
+            resolution=blocks.resolution, log=blocks.log,
         )  # fmt: skip
         n_blocks = blocks.labels.nunique()
         counts = f"{score.notna().sum()} runs" + (f" in {n_blocks} {blocks.unit}" if n_blocks > 1 else "")
-        scale = "; means are geometric, as scores span more than a factor of ten" if log else ""
+        scale = "; means are geometric, as scores span more than a factor of ten" if blocks.log else ""
         reasons = {one.reason for one in found.values()}
         common = f"Nothing was tested: {reasons.pop()}. " if len(reasons) == 1 and "" not in reasons else ""
         lines.append(f"{source}: {counts}{scale}. {common}{blocks.note}".strip())
         for key, one in found.items():
             if blocks.resolution is not None:
                 one = replace(one, values=tuple(_within_proportions(value) for value in one.values))
-            rows += [row | {"setting": key, "source": source} for row in _rows(one, log)]
-            said = _findings(key, one, log, said=bool(common)) or ["no two of its values share their other settings"]
+            rows += [row | {"setting": key, "source": source} for row in _rows(one, blocks.log)]
+            said = _findings(key, one, blocks.log, said=bool(common))
+            said = said or ["no two of its values share their other settings"]
             lines.append(f"  {key}: {'; '.join(said)}.")
     return pd.DataFrame(rows, columns=COLUMNS), lines
 

@@ -1,5 +1,6 @@
 """The ranking of combinations of settings, which the closing table, the command and the page show."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,14 @@ from lstm_ae.compare.table import (
     recorded,
     scores,
     settings,
+    short_names,
     text,
 )
 from lstm_ae.statistics import Verdicts, verdicts
 
 SPLIT_SEED = "split.random_state"  # usually follows the seed
 SPLIT = "split._target_"  # some splits validate on training data, or on windows that overlap with them
+MAX_NOISY = 3  # rows that a note names
 CLASSES = {"incomplete": 1, "diverged": 2}  # complete combinations come first
 PLAIN = {"state": "finished", "reason": ""}  # columns without news
 USES_UP = (
@@ -101,9 +104,10 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
         own = labels[runs.index]
         blocks[str(source)] = made = blocks_of(runs, metric, own, repeats)
         rows, found = _judged(score[runs.index], own, made, groups(runs, repeats), metric, higher)
+        noisy = [runs.loc[own == rows.index[i], keys].iloc[0] for i in found.noisy]
         several = part["source"].nunique() > 1
         judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
-        notes += [f"{source}: {line}" if several else line for line in _tested(found, made)]
+        notes += [f"{source}: {line}" if several else line for line in _tested(found, made, noisy)]
     empty = pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
     table = _table(frame, part, labels, pd.concat(judged) if judged else empty, metric, higher)
     complete = int((table.pop("class") == 0).sum())
@@ -135,7 +139,9 @@ def _judged(
     jobs = score.groupby([labels, blocks.labels, jobs]).mean()  # one that failed may have been run again
     by = jobs.groupby(level=[0, 1])
     cells = by.mean().where(by.count() == by.size()).unstack()  # a mean that lacks a job may lack the hardest one
-    found = verdicts(cells, higher_is_better=higher, overlap=blocks.overlap, resolution=blocks.resolution)
+    found = verdicts(
+        cells, higher_is_better=higher, overlap=blocks.overlap, resolution=blocks.resolution, log=blocks.log
+    )
     counted = cells.loc[:, list(found.counted)]
     due = max(found.blocks, blocks.due)
     means, words = zip(*((group.mean, group.word) for group in found.groups), strict=True)
@@ -148,15 +154,28 @@ def _judged(
     return table, found
 
 
-def _tested(found: Verdicts, blocks: Blocks) -> list[str]:
-    """Returns what the verdicts of one source hold for, or why there are none."""
+def _tested(found: Verdicts, blocks: Blocks, noisy: Sequence[pd.Series]) -> list[str]:
+    """Returns what the verdicts of one source hold for, or why there are none.
+
+    Args:
+        found: The verdicts.
+        blocks: The blocks.
+        noisy: The settings of rows that hide differences of others.
+    """
     if found.reason:
         more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
         return [f"Nothing was tested: {found.reason}.{more}", *([blocks.note] if blocks.note else [])]
+    size = f"factor of {text(math.exp(found.detectable))}" if blocks.log else f"difference of {text(found.detectable)}"
+    scale = ", by logarithms, as scores span more than a factor of ten" if blocks.log else ""
+    names = short_names([str(key) for key in noisy[0].index]) if noisy else {}
+    rows = [" ".join(f"{names[key]}={text(row[key], key)}" for key in names) for row in noisy]
+    named = "; ".join([*rows[:MAX_NOISY], *["..."] * (len(rows) > MAX_NOISY)])
+    hidden = f"Much noisier than the others, and so hiding their differences: {named}. --where leaves them out."
     return [
-        "Verdicts: each row against the best; the chance of a false `worse` anywhere in the table is about 5 %, where "
-        f"all rows are about equally noisy. With these {found.blocks} {blocks.unit}, a difference of "
-        f"{text(found.detectable)} from the best is found with a probability of at least 0.8.",
+        f"Verdicts: each row against the best{scale}; the chance of a false `worse` anywhere in the table is about "
+        f"5 %, where all rows are about equally noisy. With these {found.blocks} {blocks.unit}, a {size} from the best "
+        "is found with a probability of at least 0.8.",
+        *([hidden] * bool(noisy)),
         blocks.note,
     ]
 

@@ -62,7 +62,7 @@ def page_data(ranking: Ranking, problems: list[str]) -> tuple[dict[str, Any], li
         "curveMetric": column,
         "logScore": spans_decades(ranking.scores),
         # Whether the means of a source's scores are geometric, as its effects are.
-        "logMeans": {str(key): spans_decades(own) for key, own in ranking.scores.groupby(frame["source"], sort=False)},
+        "logMeans": {source: blocks.log for source, blocks in ranking.blocks.items()},
         "grid": sorted(of_few[:2], key=lambda key: len(levels[key])),  # of the heat map
         "logCurve": spans_decades([value for _, values in curves.values() for value in values]),
         "keys": keys,

@@ -19,6 +19,7 @@ OWN_SHARE = 0.7
 #: squared number of blocks, from so many standard errors above the one of a normal sample: the least that keeps the
 #: error rate of heavy-tailed scores below 0.06 (docs/statistics.md).
 TAIL_GROWTH, TAIL_BEGINS = 200.0, 0.25
+NOISY = 5.0  # a group whose residuals have so many times the standard deviation of the middle group's hides differences
 
 Table = NDArray[np.float64]  # (groups, blocks)
 
@@ -31,7 +32,8 @@ class Verdict:
         word: `best`, `worse`, `not told apart`, `diverged`, `incomplete` or `too few blocks`.
         mean: Over the blocks that count; NaN where it has none of them, infinite where it diverged.
         blocks: The number of blocks that count and that it has.
-        difference: Its mean less the best group's, over the blocks both have; NaN where there is no best.
+        difference: Its mean less the best group's, over the blocks both have, of logarithms where these are tested;
+            NaN where there is no best.
         error: The standard error of the difference; NaN where it was not tested, infinite where nothing is known.
     """
 
@@ -52,9 +54,11 @@ class Verdicts:
         best: The position of the best complete group, None where there is none.
         blocks: The number of blocks that were compared.
         counted: Of each block given, whether it was compared.
+        sign: -1 where higher scores are better, else 1.
         degrees: The degrees of freedom of the standard errors; 0 where nothing was tested.
         detectable: The smallest true difference from the best that would have been found with a probability of at
-            least 0.8, whatever the other groups are; NaN where nothing was tested.
+            least 0.8, whatever the other groups are; of logarithms where these are tested, NaN where nothing was.
+        noisy: The positions of groups that are so much noisier than the others that they hide differences of these.
         reason: Why nothing was tested, where it was not.
     """
 
@@ -63,8 +67,10 @@ class Verdicts:
     best: int | None
     blocks: int
     counted: tuple[bool, ...]
+    sign: int
     degrees: int
     detectable: float
+    noisy: tuple[int, ...]
     reason: str
 
     @cached_property
@@ -75,7 +81,7 @@ class Verdicts:
         """
         from scipy.stats import studentized_range
 
-        ratios = [abs(group.difference) / group.error for group in self.groups]
+        ratios = [max(0.0, self.sign * group.difference) / group.error for group in self.groups]
         tested = sorted((i for i, ratio in enumerate(ratios) if not math.isnan(ratio)), key=lambda i: -ratios[i])
         found, largest = [math.nan] * len(ratios), 0.0
         for left, i in zip(range(len(tested) + 1, 1, -1), tested, strict=True):
@@ -85,7 +91,12 @@ class Verdicts:
 
 
 def verdicts(
-    scores: ArrayLike, *, higher_is_better: bool, overlap: float = 0.0, resolution: float | None = None
+    scores: ArrayLike,
+    *,
+    higher_is_better: bool,
+    overlap: float = 0.0,
+    resolution: float | None = None,
+    log: bool = False,
 ) -> Verdicts:
     """Compares each group with the best one by Tukey's test in a randomised block design, step by step.
 
@@ -114,9 +125,12 @@ def verdicts(
         higher_is_better: The direction of the score.
         overlap: n_validation / n_train, see `lstm_ae.statistics.overlap`; 0 where all blocks have the same split.
         resolution: The smallest step of a score: 1/n for an accuracy over n sequences. None: continuous.
+        log: Whether to test the logarithms of the scores, which must then be positive: for errors that span decades,
+            whose noise is in proportion to them. The ranking is by the mean of the scores all the same.
 
     Raises:
-        ValueError: `scores` has not two axes, or `overlap` or `resolution` is negative.
+        ValueError: `scores` has not two axes, `overlap` or `resolution` is negative, or `log` is asked of scores that
+            are not positive.
 
     Example:
         >>> losses = [[1.0, 1.1, 0.9, 1.0], [1.1, 1.2, 1.1, 0.9], [2.0, 2.2, 1.9, 2.1]]
@@ -139,15 +153,19 @@ def verdicts(
     there = np.isfinite(table) & ~diverged[:, None]
     counted = there.any(axis=0) & (there.sum(axis=0) >= there.any(axis=1).sum() / 2)
     table, there, blocks = table[:, counted], there[:, counted], int(counted.sum())
+    if log and not (table[there] > 0).all():
+        raise ValueError(f"`log` takes positive scores, got {table[there].min():g}. Use log=False.")
     complete = there.all(axis=1) & (blocks > 0)
     means = np.where(diverged, sign * math.inf, _means(table, there))
     rank = np.select([complete, there.any(axis=1), diverged], [0, 1, 2], 3)
     order = tuple(np.lexsort((sign * means, rank)).tolist())
     best = order[0] if complete.any() else None
+    table = np.log(table, where=there, out=np.full(table.shape, math.nan)) if log else table
     differences = np.full(len(table), math.nan) if best is None else _means(table - table[best], there & there[best])
 
     errors, typical, degrees, reason = np.full(len(table), math.nan), math.inf, 0, ""
     worse, tested, detectable = np.zeros(len(table), dtype=bool), int(complete.sum()), math.nan
+    noisy = np.zeros(len(table), dtype=bool)
     if blocks < FEWEST_BLOCKS:
         reason = too_few(blocks)
     elif best is None or tested < 2:
@@ -155,7 +173,8 @@ def verdicts(
     else:
         degrees, reference = (tested - 1) * (blocks - 1), int(complete[:best].sum())
         errors[complete], of_pair = standard_errors(table[complete], reference, overlap, resolution)
-        worse[complete] = told_apart(differences[complete], errors[complete], degrees)
+        worse[complete] = told_apart(sign * differences[complete], errors[complete], degrees)
+        noisy[complete] = _noisy(table[complete])
         errors[best] = math.nan
         typical = float(of_pair)
         if math.isfinite(typical):
@@ -169,18 +188,19 @@ def verdicts(
     ).tolist()
     columns = (words, means.tolist(), there.sum(axis=1).tolist(), differences.tolist(), errors.tolist())
     groups = tuple(Verdict(*row) for row in zip(*columns, strict=True))
-    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), degrees, detectable, reason)
+    hiding = tuple(np.flatnonzero(noisy).tolist())
+    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), sign, degrees, detectable, hiding, reason)
 
 
 def told_apart(differences: ArrayLike, errors: ArrayLike, degrees: int) -> NDArray[np.bool_]:
     """Returns which groups are found to be worse than the best, (..., groups), by the steps of `verdicts`.
 
     Args:
-        differences: (..., groups), from the best group, whose own is 0.
+        differences: (..., groups), by how much each is worse than the best group, whose own is 0.
         errors: (..., groups), their standard errors.
         degrees: Of freedom.
     """
-    ranges = math.sqrt(2) * np.abs(np.asarray(differences)) / np.asarray(errors)
+    ranges = math.sqrt(2) * np.asarray(differences) / np.asarray(errors)
     found = np.zeros(ranges.shape, dtype=bool)
     while True:
         left = np.maximum(2, ranges.shape[-1] - found.sum(axis=-1, keepdims=True))
@@ -191,6 +211,13 @@ def told_apart(differences: ArrayLike, errors: ArrayLike, degrees: int) -> NDArr
         if (more == found).all():
             return found
         found = more
+
+
+def _noisy(table: Table) -> NDArray[np.bool_]:
+    """Returns which of at least four groups scatter so much more than the middle one, block effects apart."""
+    centred = table - table.mean(axis=1, keepdims=True)
+    spread = (centred - np.median(centred, axis=0)).std(axis=1)
+    return np.asarray((spread > NOISY * np.median(spread)) & (len(table) > 3))
 
 
 def standard_errors(
