@@ -58,19 +58,19 @@ def pair_p(
 ) -> tuple[dict[tuple[int, int], float], float, int]:
     """Returns the p value of Student's test of each pair of rows, by the positions in `kept`.
 
-    With it, the standard error of a typical pair's difference, and the degrees of freedom.
+    With it, the standard error of a typical pair's difference, and its degrees of freedom.
     """
     from scipy.special import stdtr
 
-    n_values, n_blocks = table.shape
-    degrees = (n_values - 1) * (n_blocks - 1)
     mean = table.mean(axis=1)
-    errors, typical = zip(*(standard_errors(table, i, overlap, resolution) for i in range(n_values)), strict=True)
+    found = [standard_errors(table, i, overlap, resolution) for i in range(len(table))]
     p_values = {
-        (int(kept[i]), int(kept[j])): float(2 * stdtr(degrees, -abs(mean[i] - mean[j]) / errors[i][j]))
-        for i, j in combinations(range(n_values), 2)
+        (int(kept[i]), int(kept[j])): float(
+            2 * stdtr(found[i].degrees[j], -abs(mean[i] - mean[j]) / found[i].errors[j])
+        )
+        for i, j in combinations(range(len(table)), 2)
     }
-    return p_values, float(typical[0]), degrees
+    return p_values, float(found[0].typical), int(max(one.degrees.max() for one in found))
 
 
 def omega_squared(

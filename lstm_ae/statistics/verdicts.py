@@ -19,7 +19,9 @@ OWN_SHARE = 0.7
 #: squared number of blocks, from so many standard errors above the one of a normal sample: the least that keeps the
 #: error rate of heavy-tailed scores below 0.06 (docs/statistics.md).
 TAIL_GROWTH, TAIL_BEGINS = 200.0, 0.25
-NOISY = 5.0  # a group whose residuals have so many times the standard deviation of the middle group's hides differences
+#: A group is set apart whose standard deviation is so many times that of the middle group, over the root of the blocks
+#: less one: few enough that heavy tails alone rarely do it.
+NOISY = 16.0
 
 Table = NDArray[np.float64]  # (groups, blocks)
 
@@ -35,6 +37,7 @@ class Verdict:
         difference: Its mean less the best group's, over the blocks both have, of logarithms where these are tested;
             NaN where there is no best.
         error: The standard error of the difference; NaN where it was not tested, infinite where nothing is known.
+        degrees: The degrees of freedom of the standard error; 0 where it was not tested.
     """
 
     word: str
@@ -42,6 +45,7 @@ class Verdict:
     blocks: int
     difference: float
     error: float
+    degrees: int
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,9 @@ class Verdicts:
         blocks: The number of blocks that were compared.
         counted: Of each block given, whether it was compared.
         sign: -1 where higher scores are better, else 1.
-        degrees: The degrees of freedom of the standard errors; 0 where nothing was tested.
         detectable: The smallest true difference from the best that would have been found with a probability of at
             least 0.8, whatever the other groups are; of logarithms where these are tested, NaN where nothing was.
-        noisy: The positions of groups that are so much noisier than the others that they hide differences of these.
+        noisy: The positions of groups that are much noisier than the others, and were set apart.
         reason: Why nothing was tested, where it was not.
     """
 
@@ -68,7 +71,6 @@ class Verdicts:
     blocks: int
     counted: tuple[bool, ...]
     sign: int
-    degrees: int
     detectable: float
     noisy: tuple[int, ...]
     reason: str
@@ -85,8 +87,8 @@ class Verdicts:
         tested = sorted((i for i, ratio in enumerate(ratios) if not math.isnan(ratio)), key=lambda i: -ratios[i])
         found, largest = [math.nan] * len(ratios), 0.0
         for left, i in zip(range(len(tested) + 1, 1, -1), tested, strict=True):
-            largest = max(largest, float(studentized_range.sf(math.sqrt(2) * ratios[i], left, self.degrees)))
-            found[i] = largest
+            largest = max(largest, studentized_range.sf(math.sqrt(2) * ratios[i], left, self.groups[i].degrees))
+            found[i] = float(largest)
         return tuple(found)
 
 
@@ -110,7 +112,8 @@ def verdicts(
     - Blocks that share training data: the variance of a mean is 1/n + overlap, not 1/n. As the shared part does not
       average out, this is enlarged where the residuals have heavy tails.
     - Heavy tails and unequal variances: the standard error of a pair is at least 0.7 of the one from its own
-      differences, so that one bad block makes no verdict.
+      differences, so that one bad block makes no verdict. A group that is very much noisier than the others is set
+      apart: its pairs are tested by their own differences, and the others without it.
     - Discrete scores: the variance is at least that of rounding to the resolution, and scores without any spread are
       not told apart.
 
@@ -163,22 +166,21 @@ def verdicts(
     table = np.log(table, where=there, out=np.full(table.shape, math.nan)) if log else table
     differences = np.full(len(table), math.nan) if best is None else _means(table - table[best], there & there[best])
 
-    errors, typical, degrees, reason = np.full(len(table), math.nan), math.inf, 0, ""
-    worse, tested, detectable = np.zeros(len(table), dtype=bool), int(complete.sum()), math.nan
-    noisy = np.zeros(len(table), dtype=bool)
+    errors, degrees, noisy = np.full(len(table), math.nan), np.zeros(len(table), dtype=int), np.zeros(len(table), bool)
+    worse, typical, detectable, reason = np.zeros(len(table), dtype=bool), math.inf, math.nan, ""
     if blocks < FEWEST_BLOCKS:
         reason = too_few(blocks)
-    elif best is None or tested < 2:
+    elif best is None or complete.sum() < 2:
         reason = "fewer than two groups have a score in every block"
     else:
-        degrees, reference = (tested - 1) * (blocks - 1), int(complete[:best].sum())
-        errors[complete], of_pair = standard_errors(table[complete], reference, overlap, resolution)
-        worse[complete] = told_apart(sign * differences[complete], errors[complete], degrees)
-        noisy[complete] = _noisy(table[complete])
+        found = standard_errors(table[complete], int(complete[:best].sum()), overlap, resolution)
+        errors[complete], degrees[complete], noisy[complete] = found.errors, found.degrees, found.noisy
+        worse[complete] = told_apart(sign * differences[complete], found)
         errors[best] = math.nan
-        typical = float(of_pair)
+        typical, of_typical = float(found.typical), int(found.degrees.max())
         if math.isfinite(typical):
-            detectable = found_difference(critical_range(tested, degrees) / math.sqrt(2), degrees) * typical
+            critical = critical_range(int(complete.sum()), of_typical) / math.sqrt(2)
+            detectable = found_difference(critical, of_typical) * typical
         else:
             reason = "the scores have no spread: nothing is known of their noise"
     words = np.select(
@@ -186,47 +188,51 @@ def verdicts(
         ["too few blocks", "best", "worse", "not told apart", "diverged"],
         "incomplete",
     ).tolist()
-    columns = (words, means.tolist(), there.sum(axis=1).tolist(), differences.tolist(), errors.tolist())
-    groups = tuple(Verdict(*row) for row in zip(*columns, strict=True))
-    hiding = tuple(np.flatnonzero(noisy).tolist())
-    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), sign, degrees, detectable, hiding, reason)
+    columns = (words, means, there.sum(axis=1), differences, errors, degrees)
+    groups = tuple(Verdict(*row) for row in zip(words, *(column.tolist() for column in columns[1:]), strict=True))
+    apart = tuple(np.flatnonzero(noisy).tolist())
+    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), sign, detectable, apart, reason)
 
 
-def told_apart(differences: ArrayLike, errors: ArrayLike, degrees: int) -> NDArray[np.bool_]:
+def told_apart(differences: ArrayLike, found: "Errors") -> NDArray[np.bool_]:
     """Returns which groups are found to be worse than the best, (..., groups), by the steps of `verdicts`.
 
     Args:
         differences: (..., groups), by how much each is worse than the best group, whose own is 0.
-        errors: (..., groups), their standard errors.
-        degrees: Of freedom.
+        found: Their standard errors.
     """
-    ranges = math.sqrt(2) * np.asarray(differences) / np.asarray(errors)
-    found = np.zeros(ranges.shape, dtype=bool)
+    ranges = math.sqrt(2) * np.asarray(differences) / found.errors
+    worse = np.zeros(ranges.shape, dtype=bool)
     while True:
-        left = np.maximum(2, ranges.shape[-1] - found.sum(axis=-1, keepdims=True))
-        critical = np.zeros(left.shape)
-        for groups in np.unique(left).tolist():
-            critical[left == groups] = critical_range(groups, degrees)
-        more = found | (ranges > critical)
-        if (more == found).all():
-            return found
-        found = more
+        left = np.maximum(2, ranges.shape[-1] - worse.sum(axis=-1, keepdims=True)) + 0 * found.degrees
+        critical = np.zeros(ranges.shape)
+        for groups, degrees in set(zip(left.ravel().tolist(), found.degrees.ravel().tolist(), strict=True)):
+            critical[(left == groups) & (found.degrees == degrees)] = critical_range(groups, degrees)
+        more = worse | (ranges > critical)
+        if (more == worse).all():
+            return worse
+        worse = more
 
 
-def _noisy(table: Table) -> NDArray[np.bool_]:
-    """Returns which of at least four groups scatter so much more than the middle one, block effects apart."""
-    centred = table - table.mean(axis=1, keepdims=True)
-    spread = (centred - np.median(centred, axis=0)).std(axis=1)
-    return np.asarray((spread > NOISY * np.median(spread)) & (len(table) > 3))
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of each group's difference from one of them, infinite where the scores have no spread.
+
+    Attributes:
+        errors: (..., groups).
+        degrees: (..., groups), of freedom.
+        typical: (...,), the standard error of a typical pair.
+        noisy: (..., groups), which groups were set apart.
+    """
+
+    errors: NDArray[np.float64]
+    degrees: NDArray[np.intp]
+    typical: NDArray[np.float64]
+    noisy: NDArray[np.bool_]
 
 
-def standard_errors(
-    table: Table, reference: ArrayLike, overlap: float, resolution: float | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the standard error of each group's difference from one of them, and the one of a typical pair.
-
-    Both are infinite where the scores have no spread. They have the shapes (..., groups) and (...,): the simulations
-    call this with many tables at once.
+def standard_errors(table: Table, reference: ArrayLike, overlap: float, resolution: float | None) -> Errors:
+    """Returns the standard errors on which verdicts rest; the simulations call this with many tables at once.
 
     Args:
         table: (..., groups, blocks), without gaps.
@@ -234,26 +240,44 @@ def standard_errors(
         overlap: n_validation / n_train.
         resolution: The smallest step of a score, None for a continuous one.
     """
-    groups, blocks = table.shape[-2:]
-    degrees = (groups - 1) * (blocks - 1)
-    residuals = table - table.mean(axis=-1, keepdims=True) - table.mean(axis=-2, keepdims=True)
-    residuals += table.mean(axis=(-2, -1), keepdims=True)
-    pooled = np.maximum((residuals**2).sum(axis=(-2, -1)) / degrees, ROUNDING * (resolution or 0.0) ** 2)
-    pooled = np.where(pooled > (SAME * np.abs(table).max(axis=(-2, -1))) ** 2, pooled, math.inf)
-    of_reference = np.take_along_axis(table, np.asarray(reference)[..., None, None], axis=-2)  # (..., 1, blocks)
+    blocks = table.shape[-1]
+    rounding = math.sqrt(ROUNDING) * (resolution or 0.0)
+    noisy = _much_noisier(table, rounding)
+    calm = (~noisy).sum(axis=-1, keepdims=True)  # (..., 1)
+    degrees = (calm - 1) * (blocks - 1)
+    residuals = np.where(noisy[..., None], 0.0, table - table.mean(axis=-1, keepdims=True))
+    of_block = residuals.sum(axis=-2, keepdims=True) / calm[..., None]
+    residuals = np.where(noisy[..., None], 0.0, residuals - of_block)
+    pooled = np.maximum((residuals**2).sum(axis=(-2, -1))[..., None] / degrees, rounding**2)
+    largest = np.abs(table).max(axis=(-2, -1))[..., None]
+    pooled = np.where(pooled > (SAME * largest) ** 2, pooled, math.inf)
+    at = np.asarray(reference)[..., None]
+    of_reference = np.take_along_axis(table, at[..., None], axis=-2)  # (..., 1, blocks)
     own = (table - of_reference).var(axis=-1, ddof=1) / 2
-    variance = np.maximum(pooled[..., None], OWN_SHARE**2 * own)
-    of_pair = 2 * (1 / blocks + overlap) * np.where(overlap > 0, _tail_factor(residuals, degrees), 1.0)
-    return np.sqrt(variance * of_pair[..., None]), np.asarray(np.sqrt(pooled * of_pair))
+    apart = noisy | np.take_along_axis(noisy, at, axis=-1)
+    variance = np.maximum(pooled, np.where(apart, 1.0, OWN_SHARE**2) * own)
+    of_pair = 2 * (1 / blocks + overlap) * (_tail_factor(residuals, calm, degrees) if overlap > 0 else 1.0)
+    typical = np.sqrt(pooled * of_pair)[..., 0]
+    return Errors(np.sqrt(variance * of_pair), np.where(apart, blocks - 1, degrees), typical, noisy)
 
 
-def _tail_factor(residuals: Table, degrees: int) -> NDArray[np.float64]:
-    """Returns 1, and more where the residuals' kurtosis is above a normal sample's."""
-    square, fourth = (residuals**2).mean(axis=(-2, -1)), (residuals**4).mean(axis=(-2, -1))
+def _much_noisier(table: Table, rounding: float) -> NDArray[np.bool_]:
+    """Returns which of at least four groups scatter so much more than the middle one, block effects apart."""
+    centred = table - table.mean(axis=-1, keepdims=True)
+    spread = (centred - np.median(centred, axis=-2, keepdims=True)).std(axis=-1)
+    middle = np.median(spread, axis=-1, keepdims=True)
+    limit = NOISY / math.sqrt(table.shape[-1] - 1) * np.maximum(middle, rounding)
+    return np.asarray((spread > limit) & (middle > 0) & (table.shape[-2] > 3))
+
+
+def _tail_factor(residuals: Table, groups: NDArray[np.intp], degrees: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Returns 1, and more where the kurtosis of the residuals of so many groups is above a normal sample's."""
+    blocks = residuals.shape[-1]
+    square, fourth = ((residuals**power).sum(axis=(-2, -1))[..., None] / (groups * blocks) for power in (2, 4))
     normal = 3 * degrees / (degrees + 2)  # the expected kurtosis of so many degrees of freedom
     excess = np.log(np.where(square > 0, fourth / np.where(square > 0, square, 1.0) ** 2 / normal, 1.0))
-    error = math.sqrt(24 / degrees) / 3
-    return np.asarray(1 + TAIL_GROWTH / residuals.shape[-1] ** 2 * np.maximum(0, excess - TAIL_BEGINS * error))
+    error = np.sqrt(24 / degrees) / 3
+    return np.asarray(1 + TAIL_GROWTH / blocks**2 * np.maximum(0, excess - TAIL_BEGINS * error))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ def tables(kind: str, groups: int, blocks: int, overlap: float, trials: int, rng
 
     Where blocks share training data, all blocks of a group have a part in common whose variance is `overlap` times that
     of the noise: the correlation for which Nadeau and Bengio correct. "heavy" draws both from a t distribution with 3
-    degrees of freedom, "heavy runs" the noise only. "unequal" gives one group three times the standard deviation.
+    degrees of freedom, "heavy runs" the noise only. "unequal 3" gives one group three times the standard deviation.
     """
     shape, common = (trials, groups, blocks), (trials, groups, 1)
     if kind.startswith("accuracy"):
@@ -50,8 +50,8 @@ def tables(kind: str, groups: int, blocks: int, overlap: float, trials: int, rng
     shared = rng.standard_t(3, size=common) if kind == "heavy" else rng.normal(size=common)
     shared *= np.sqrt(3) if kind == "heavy runs" else 1  # the standard deviation of the noise
     made = noise + np.sqrt(overlap) * shared
-    if kind == "unequal":
-        made[:, -1] *= 3
+    if kind.startswith("unequal"):
+        made[:, -1] *= int(kind.split()[-1])
     return made + 3 * rng.normal(size=(trials, 1, blocks))
 
 
@@ -62,8 +62,8 @@ def sequences(kind: str) -> int:
 def judged(scores: np.ndarray, kind: str, overlap: float) -> np.ndarray:
     """Which groups of which table are called worse, (trials, groups): what `verdicts` says, for many tables at once."""
     means = scores.mean(axis=2)
-    errors, _ = standard_errors(scores, means.argmin(axis=1), overlap, resolution(kind))
-    return told_apart(means - means.min(axis=1, keepdims=True), errors, (scores.shape[1] - 1) * (scores.shape[2] - 1))
+    errors = standard_errors(scores, means.argmin(axis=1), overlap, resolution(kind))
+    return told_apart(means - means.min(axis=1, keepdims=True), errors)
 
 
 def resolution(kind: str) -> float | None:
@@ -312,10 +312,10 @@ def main(trials: int) -> None:
     print(f"`python -m tests.simulations.statistics {trials}`")
     print(f"\nStandard error of a rate of 0.05: {np.sqrt(0.05 * 0.95 / trials):.4f}.")
     for overlap, title in ((0.0, "independent blocks"), (OVERLAP, "blocks that share training data (overlap 1/4)")):
-        kinds = (*KINDS, "heavy runs" if overlap else "unequal")
+        kinds = (*KINDS, *(["heavy runs"] if overlap else ["unequal 3", "unequal 30"]))
         rows = [[kind, *(false_worse(kind, *shape, overlap, trials) for shape in SHAPES)] for kind in kinds]
         rows += [[f"{kind}, Tukey", *(false_worse(kind, *shape, overlap, trials, textbook=True) for shape in SHAPES)]
-                 for kind in ("heavy", kinds[-1])]  # fmt: skip
+                 for kind in ("heavy", *kinds[len(KINDS):])]  # fmt: skip
         markdown(f"False `worse` in a table of equal groups, {title}", ["groups x blocks", *SHAPE_NAMES], rows)
         shapes, names = SHAPES[len(BLOCKS):], SHAPE_NAMES[len(BLOCKS):]  # of more than two groups  # fmt: skip
         rows = [[f"{kind}, {best} best", *(false_among_best(kind, *shape, overlap, trials, best) for shape in shapes)]
