@@ -174,7 +174,7 @@ def test_worse_groups_of_a_grid_are_found_and_the_notes_say_what_could_be():
         found += [word == "worse" for word in words(scored(scores)).values()]
     assert np.mean(found) * 5 / 4 > 0.5  # 0.07 before
     notes = " ".join(rank(scored(scores), METRIC).notes)
-    assert "With these 3 seeds, a difference of " in notes
+    assert "If the noise is as in these 3 seeds, a difference of " in notes
     assert "is found with a probability of at least 0.8" in notes
 
 
@@ -183,13 +183,16 @@ def test_errors_that_span_decades_are_compared_by_their_logarithms_and_accuracie
     errors = np.array([[1e-4], [2e-3], [3e-2], [3e-2]]) * np.exp(0.3 * rng.normal(size=(4, 5)))
     assert list(words(scored(errors)).values()) == ["best", "worse", "worse", "worse"]
     said = " ".join(rank(scored(errors), METRIC).notes)
-    assert "each row against the best, by logarithms, as scores span more than a factor of ten; " in said
+    assert "each complete row against the best, by geometric means, as errors span more than a factor of ten; " in said
     assert "seeds, a factor of " in said
+    assert "by geometric means" not in " ".join(rank(scored(errors, higher="loss"), METRIC).notes)
+    even = np.repeat([1.0, 2.0, 20.0, 20.0], 5).reshape(4, 5) + 0.1 * rng.normal(size=(4, 5))
+    assert "by geometric means" not in " ".join(rank(scored(even), METRIC).notes)
     accuracies = scored(1 - errors / errors.max(), "validation.accuracy", higher="accuracy", proportions="accuracy",
                         **{"subsets.validation.sequences": 100})  # fmt: skip
     accuracies["validation.accuracy"] += 0.001
     said = " ".join(rank(accuracies, "validation.accuracy").notes)
-    assert "each row against the best; " in said
+    assert "each complete row against the best; " in said
     assert "seeds, a difference of " in said
 
 

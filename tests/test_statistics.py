@@ -66,9 +66,10 @@ def test_once_a_group_is_worse_the_rest_are_tested_as_a_smaller_table():
 
 def test_the_p_values_are_below_the_level_where_the_word_is_worse():
     rng = np.random.default_rng(3)
-    for _ in range(20):
+    for trial in range(40):
         sign = 1 if rng.random() < 0.5 else -1
         scores = rng.normal(size=(6, 4)) + 2 * rng.random((6, 1))
+        scores[5] = scores[5] * 30 + 60 if trial % 2 else scores[5]  # set apart, with other degrees of freedom
         found = verdicts(sign * scores, overlap=1 / 4, higher_is_better=sign < 0)
         assert [p < statistics.LEVEL for p in found.p] == [group.word == "worse" for group in found.groups]
 
@@ -140,6 +141,11 @@ def test_the_others_are_tested_without_a_noisy_group_and_it_by_its_own_differenc
     assert found.groups[4].degrees == expected.df
     best = verdicts(np.vstack([scores[:4], scores[4] - 10_000]))
     assert (best.best, {group.degrees for group in best.groups[:4]}) == (4, {5})  # every pair has the noisy one
+    assert best.detectable > 10 * calm.detectable
+
+
+def test_with_many_blocks_ordinary_groups_are_not_set_apart():
+    assert verdicts(np.random.default_rng(9).normal(size=(6, 300))).noisy == ()
 
 
 @pytest.mark.parametrize(("gap", "word"), [(1, "not told apart"), (10, "worse")])
@@ -455,6 +461,22 @@ def test_the_rate_of_false_verdicts_is_kept(kind, overlap, trials):
 def test_the_rate_is_kept_among_the_best_where_the_others_are_worse(kind, overlap, best, trials):
     rates = [simulations.false_among_best(kind, *cell, overlap, trials, best) for cell in CELLS if cell[0] > best]
     assert max(rates) <= RATE if trials == 10_000 else all(at_most(rate, RATE, trials) for rate in rates)
+
+
+@sizes
+def test_up_to_an_overlap_of_a_third_and_with_more_blocks_heavy_tails_are_allowed_for(trials):
+    rates = [simulations.false_worse("heavy", *cell, overlap, trials) for cell in (*CELLS, (5, 20), (20, 20))
+             for overlap in (1 / 9, 1 / 3)]  # fmt: skip
+    assert all(at_most(rate, RATE, trials) for rate in rates)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blocks", BLOCKS)
+@pytest.mark.parametrize("proportional", [False, True])
+def test_errors_that_span_decades_are_compared_on_the_scale_of_equal_noise(proportional, blocks):
+    chosen, as_they_are, logarithms = simulations.over_decades(proportional, blocks, 1000)
+    assert at_most(chosen, RATE, 1000)
+    assert chosen == pytest.approx(logarithms if proportional else as_they_are, abs=0.005)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstm_ae.compare.reading import SUBSETS
-from lstm_ae.compare.table import groups, scores, spans_decades, text
+from lstm_ae.compare.table import groups, higher_is_better, scores, spans_decades, text
 from lstm_ae.statistics import fold_overlap, holdout_overlap, walk_forward_overlap
 
 SIZES = [f"{SUBSETS}.validation.sequences", f"{SUBSETS}.train.sequences"]
@@ -28,7 +28,7 @@ class Blocks:
         due: How many there should be, as far as the configuration says; 0 if it does not.
         overlap: n_validation / n_train where blocks share training data, see `lstm_ae.statistics.overlap`.
         resolution: The smallest step of a block's score, None if it is continuous or unknown.
-        log: Whether logarithms are compared: continuous scores that span more than a factor of ten.
+        log: Whether logarithms are compared: of errors that span more than a factor of ten and scatter in proportion.
         note: What the verdict holds for, as a sentence; empty if there is one block.
     """
 
@@ -82,8 +82,26 @@ def blocks_of(runs: pd.DataFrame, metric: str, combinations: pd.Series, repeats:
     averaged_runs = int(labels.groupby([combinations, labels]).size().min())
     step = _resolution(runs, metric)
     resolution = None if step is None else step / math.sqrt(averaged_runs)
-    log = step is None and spans_decades(scores(runs, metric))
+    errors = step is None and not higher_is_better(runs, metric)
+    log = errors and in_proportion(scores(runs, metric), combinations)
     return Blocks(labels, _unit(keys), due, overlap, resolution, log, note if varying else "")
+
+
+def in_proportion(score: pd.Series, combinations: pd.Series) -> bool:
+    """Returns whether scores span more than a factor of ten, and scatter the more the larger a combination's mean is.
+
+    The slope of the logarithm of the spread over that of the mean says which scale has equal noise: near 0 the scores',
+    near 1 that of their logarithms (the spread-level plot of Tukey 1977). Where no spread is known, as of one seed, it
+    is taken for 1.
+    """
+    if not spans_decades(score):
+        return False
+    each = score[np.isfinite(score)].groupby(combinations)
+    mean, spread = each.mean(), each.std()
+    known = spread > 0
+    level = np.log(mean[known]) - np.log(mean[known]).mean()
+    weight = float((level**2).sum())
+    return weight == 0 or float((level * np.log(spread[known])).sum()) / weight > 1 / 2
 
 
 def _unit(keys: Sequence[str]) -> str:

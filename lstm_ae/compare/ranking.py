@@ -165,15 +165,15 @@ def _tested(found: Verdicts, blocks: Blocks, noisy: Sequence[pd.Series]) -> list
         more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
         return [f"Nothing was tested: {found.reason}.{more}", *([blocks.note] if blocks.note else [])]
     size = f"factor of {text(np.exp(found.detectable))}" if blocks.log else f"difference of {text(found.detectable)}"
-    scale = ", by logarithms, as scores span more than a factor of ten" if blocks.log else ""
+    scale = ", by geometric means, as errors span more than a factor of ten" if blocks.log else ""
     names = short_names([str(key) for key in noisy[0].index]) if noisy else {}
     rows = [" ".join(f"{names[key]}={text(row[key], key)}" for key in names) for row in noisy]
     named = "; ".join([*rows[:MAX_NOISY], *["..."] * (len(rows) > MAX_NOISY)])
     apart = f"Much noisier than the others, and compared with the best by their own differences alone: {named}."
     return [
-        f"Verdicts: each row against the best{scale}; the chance of a false `worse` anywhere in the table is about "
-        f"5 %, where all rows are about equally noisy. With these {found.blocks} {blocks.unit}, a {size} from the best "
-        "is found with a probability of at least 0.8.",
+        f"Verdicts: each complete row against the best{scale}; the chance of a false `worse` anywhere in the table is "
+        f"about 5 %, where all rows are about equally noisy. If the noise is as in these {found.blocks} {blocks.unit}, "
+        f"a {size} from the best is found with a probability of at least 0.8.",
         *([apart] * bool(noisy)),
         blocks.note,
     ]

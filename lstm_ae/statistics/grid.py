@@ -70,7 +70,7 @@ def pair_p(
         )
         for i, j in combinations(range(len(table)), 2)
     }
-    return p_values, float(found[0].typical), int(max(one.degrees.max() for one in found))
+    return p_values, float(min(one.typical for one in found)), int(max(one.degrees.max() for one in found))
 
 
 def omega_squared(

@@ -15,13 +15,14 @@ POWER = 0.8
 #: A pair's standard error is at least this share of the one from its own differences: the least that keeps the error
 #: rate of 20 groups below 0.06 under heavy tails (docs/statistics.md), at a loss of power of up to 0.04.
 OWN_SHARE = 0.7
-#: Where blocks share training data, the variance grows with the logarithm of the residuals' kurtosis, by this over the
-#: squared number of blocks, from so many standard errors above the one of a normal sample: the least that keeps the
-#: error rate of heavy-tailed scores below 0.06 (docs/statistics.md).
-TAIL_GROWTH, TAIL_BEGINS = 200.0, 0.25
-#: A group is set apart whose standard deviation is so many times that of the middle group, over the root of the blocks
-#: less one: few enough that heavy tails alone rarely do it.
-NOISY = 16.0
+#: Where blocks share training data, the variance grows with the logarithm of the residuals' kurtosis, by the first over
+#: the squared number of blocks but at least by the second, from so many standard errors above the one of a normal
+#: sample: the least that keeps the error rate of heavy-tailed scores below 0.06 up to an overlap of 1/3
+#: (docs/statistics.md).
+TAIL_GROWTH, LEAST_GROWTH, TAIL_BEGINS = 200.0, 2.0, 0.25
+#: A group is set apart whose standard deviation is so many times that of the middle group: the first over the root of
+#: the blocks less one, but at least the second. Heavy tails alone rarely do it.
+NOISY, LEAST_NOISY = 16.0, 3.0
 
 Table = NDArray[np.float64]  # (groups, blocks)
 
@@ -59,8 +60,8 @@ class Verdicts:
         blocks: The number of blocks that were compared.
         counted: Of each block given, whether it was compared.
         sign: -1 where higher scores are better, else 1.
-        detectable: The smallest true difference from the best that would have been found with a probability of at
-            least 0.8, whatever the other groups are; of logarithms where these are tested, NaN where nothing was.
+        detectable: The smallest true difference from the best that is found with a probability of at least 0.8, if
+            the noise is as it was measured; of logarithms where these are tested, NaN where nothing was.
         noisy: The positions of groups that are much noisier than the others, and were set apart.
         reason: Why nothing was tested, where it was not.
     """
@@ -83,12 +84,17 @@ class Verdicts:
         """
         from scipy.stats import studentized_range
 
-        ratios = [max(0.0, self.sign * group.difference) / group.error for group in self.groups]
-        tested = sorted((i for i, ratio in enumerate(ratios) if not math.isnan(ratio)), key=lambda i: -ratios[i])
-        found, largest = [math.nan] * len(ratios), 0.0
-        for left, i in zip(range(len(tested) + 1, 1, -1), tested, strict=True):
-            largest = max(largest, studentized_range.sf(math.sqrt(2) * ratios[i], left, self.groups[i].degrees))
-            found[i] = float(largest)
+        ranges = [math.sqrt(2) * max(0.0, self.sign * group.difference) / group.error for group in self.groups]
+        tested = sorted((i for i, own in enumerate(ranges) if not math.isnan(own)), key=lambda i: ranges[i])
+        of_degrees = {self.groups[i].degrees: [j for j in tested if self.groups[j].degrees == self.groups[i].degrees]
+                      for i in tested}  # fmt: skip
+        found, largest = [math.nan] * len(ranges), 0.0
+        for left in range(len(tested) + 1, 1, -1):
+            heads = [(float(studentized_range.sf(ranges[own[-1]], left, degrees)), degrees)
+                     for degrees, own in of_degrees.items() if own]  # fmt: skip
+            p, degrees = min(heads)
+            largest = max(largest, p)
+            found[of_degrees[degrees].pop()] = largest
         return tuple(found)
 
 
@@ -128,8 +134,9 @@ def verdicts(
         higher_is_better: The direction of the score.
         overlap: n_validation / n_train, see `lstm_ae.statistics.overlap`; 0 where all blocks have the same split.
         resolution: The smallest step of a score: 1/n for an accuracy over n sequences. None: continuous.
-        log: Whether to test the logarithms of the scores, which must then be positive: for errors that span decades,
-            whose noise is in proportion to them. The ranking is by the mean of the scores all the same.
+        log: Whether to test the logarithms of the scores, which must then be positive: for errors that span decades
+            and scatter in proportion to their size. `worse` is then said of the geometric mean; the ranking is by the
+            mean all the same.
 
     Raises:
         ValueError: `scores` has not two axes, `overlap` or `resolution` is negative, or `log` is asked of scores that
@@ -221,7 +228,7 @@ class Errors:
     Attributes:
         errors: (..., groups).
         degrees: (..., groups), of freedom.
-        typical: (...,), the standard error of a typical pair.
+        typical: (...,), the standard error of a typical pair of the reference.
         noisy: (..., groups), which groups were set apart.
     """
 
@@ -257,8 +264,9 @@ def standard_errors(table: Table, reference: ArrayLike, overlap: float, resoluti
     apart = noisy | np.take_along_axis(noisy, at, axis=-1)
     variance = np.maximum(pooled, np.where(apart, 1.0, OWN_SHARE**2) * own)
     of_pair = 2 * (1 / blocks + overlap) * (_tail_factor(residuals, calm, degrees) if overlap > 0 else 1.0)
-    typical = np.sqrt(pooled * of_pair)[..., 0]
-    return Errors(np.sqrt(variance * of_pair), np.where(apart, blocks - 1, degrees), typical, noisy)
+    errors = np.sqrt(variance * of_pair)
+    typical = np.where(apart.all(axis=-1), np.median(errors, axis=-1), np.sqrt(pooled * of_pair)[..., 0])
+    return Errors(errors, np.where(apart, blocks - 1, degrees), typical, noisy)
 
 
 def _much_noisier(table: Table, rounding: float) -> NDArray[np.bool_]:
@@ -266,7 +274,7 @@ def _much_noisier(table: Table, rounding: float) -> NDArray[np.bool_]:
     centred = table - table.mean(axis=-1, keepdims=True)
     spread = (centred - np.median(centred, axis=-2, keepdims=True)).std(axis=-1)
     middle = np.median(spread, axis=-1, keepdims=True)
-    limit = NOISY / math.sqrt(table.shape[-1] - 1) * np.maximum(middle, rounding)
+    limit = max(LEAST_NOISY, NOISY / math.sqrt(table.shape[-1] - 1)) * np.maximum(middle, rounding)
     return np.asarray((spread > limit) & (middle > 0) & (table.shape[-2] > 3))
 
 
@@ -277,7 +285,8 @@ def _tail_factor(residuals: Table, groups: NDArray[np.intp], degrees: NDArray[np
     normal = 3 * degrees / (degrees + 2)  # the expected kurtosis of so many degrees of freedom
     excess = np.log(np.where(square > 0, fourth / np.where(square > 0, square, 1.0) ** 2 / normal, 1.0))
     error = np.sqrt(24 / degrees) / 3
-    return np.asarray(1 + TAIL_GROWTH / blocks**2 * np.maximum(0, excess - TAIL_BEGINS * error))
+    growth = max(LEAST_GROWTH, TAIL_GROWTH / blocks**2)
+    return np.asarray(1 + growth * np.maximum(0, excess - TAIL_BEGINS * error))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:

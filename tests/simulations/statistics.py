@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from lstm_ae import statistics
-from lstm_ae.statistics.verdicts import critical_range, standard_errors, told_apart
+from lstm_ae.compare.blocks import in_proportion
+from lstm_ae.statistics.verdicts import critical_range, found_difference, standard_errors, told_apart
 
 GROUPS, BLOCKS = (2, 5, 20), (3, 5, 10)
 OVERLAP = 1 / 4  # of five folds, and of holdouts of a fifth
@@ -107,6 +109,30 @@ def power(
     scores = tables(kind, groups, blocks, overlap, trials, random("gap", kind, groups, blocks, overlap))
     scores = lowered(scores, kind, gap, best)
     return float(judged(scores, kind, overlap)[:, best:].mean()), float(tukey(scores, overlap)[:, best:].mean())
+
+
+def found_at_detectable(groups: int, blocks: int, overlap: float, trials: int) -> float:
+    """The share of groups found that are worse by the difference which another table of the same noise names."""
+    rng, degrees = random("detectable", groups, blocks, overlap), (groups - 1) * (blocks - 1)
+    measured, scores = (tables("normal", groups, blocks, overlap, trials, rng) for _ in range(2))
+    errors = standard_errors(measured, measured.mean(axis=2).argmin(axis=1), overlap, None)
+    gaps = errors.typical * found_difference(critical_range(groups, degrees) / np.sqrt(2), degrees)
+    scores[:, 1:] += gaps[:, None, None]
+    return float(judged(scores, "normal", overlap)[:, 1:].mean())
+
+
+def over_decades(proportional: bool, blocks: int, trials: int) -> tuple[float, float, float]:
+    """False verdicts among two best of six errors that span decades: on the chosen scale, as they are, in logarithms.
+
+    The scale is chosen as the comparison of runs does it.
+    """
+    rng, sizes = random("decades", proportional, blocks), np.array([1, 1, 2, 20, 20, 20])[:, None]
+    noise = 0.3 * rng.normal(size=(trials, len(sizes), blocks))
+    scores = sizes * np.exp(noise) if proportional else np.maximum(sizes + noise, 0.01)
+    labels = pd.Series(np.repeat(np.arange(len(sizes)), blocks))
+    chosen = np.array([in_proportion(pd.Series(one.ravel()), labels) for one in scores])
+    false = [judged(one, "loss", 0.0)[:, :2].any(axis=1) for one in (scores, np.log(scores))]
+    return float(np.where(chosen, false[1], false[0]).mean()), float(false[0].mean()), float(false[1].mean())
 
 
 def lowered(scores: np.ndarray, kind: str, gap: float, best: int) -> np.ndarray:
@@ -312,7 +338,7 @@ def main(trials: int) -> None:
     print(f"`python -m tests.simulations.statistics {trials}`")
     print(f"\nStandard error of a rate of 0.05: {np.sqrt(0.05 * 0.95 / trials):.4f}.")
     for overlap, title in ((0.0, "independent blocks"), (OVERLAP, "blocks that share training data (overlap 1/4)")):
-        kinds = (*KINDS, *(["heavy runs"] if overlap else ["unequal 3", "unequal 30"]))
+        kinds = (*KINDS, *(["heavy runs"] if overlap else ["unequal 3", "unequal 8", "unequal 30"]))
         rows = [[kind, *(false_worse(kind, *shape, overlap, trials) for shape in SHAPES)] for kind in kinds]
         rows += [[f"{kind}, Tukey", *(false_worse(kind, *shape, overlap, trials, textbook=True) for shape in SHAPES)]
                  for kind in ("heavy", *kinds[len(KINDS):])]  # fmt: skip
@@ -328,6 +354,21 @@ def main(trials: int) -> None:
                 for i, name in enumerate((kind, f"{kind}, Tukey"))]  # fmt: skip
         markdown(f"Share of groups worse by 3 standard deviations that are found, {title}",
                  ["groups x blocks", *SHAPE_NAMES], rows)  # fmt: skip
+    shapes = [*SHAPES, (5, 20), (20, 20)]
+    rows = [[f"overlap {name}", *(false_worse("heavy", *shape, overlap, trials) for shape in shapes)]
+            for name, overlap in (("1/9", 1 / 9), ("1/3", 1 / 3), ("1/2", 1 / 2), ("1", 1.0))]  # fmt: skip
+    markdown("False `worse` in a table of equal groups with heavy tails, other overlaps",
+             ["groups x blocks", *SHAPE_NAMES, "5 x 20", "20 x 20"], rows)  # fmt: skip
+    rows = [[name, *(found_at_detectable(*shape, overlap, trials) for shape in SHAPES)]
+            for name, overlap in (("independent blocks", 0.0), ("overlap 1/4", OVERLAP))]  # fmt: skip
+    markdown(
+        "Share of groups found that are worse by the `detectable` difference", ["groups x blocks", *SHAPE_NAMES], rows
+    )
+    rows = [[name, blocks, *over_decades(proportional, blocks, min(trials, 2000))]
+            for name, proportional in (("the same for all", False), ("in proportion to the error", True))
+            for blocks in BLOCKS]  # fmt: skip
+    columns = ["noise", "blocks", "on the scale that the comparison chooses", "errors as they are", "logarithms"]
+    markdown("False `worse` among the two best of six errors from 1 to 20", columns, rows)
     cases = [(folds, corrected, noise) for folds in (False, True)
              for corrected, noise in ((True, "normal"), (False, "normal"), (True, "heavy"))]  # fmt: skip
     rows = [[f"{'folds' if folds else 'redrawn holdouts of a fifth'}{'' if corrected else ', overlap ignored'}"
