@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_ae.statistics.verdicts import standard_errors
+from lstm_ae.statistics.noise import standard_errors
 
 Labels = Sequence[Hashable] | NDArray[np.generic]
 

@@ -7,24 +7,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_ae.statistics.noise import Errors, Table, standard_errors
+
 FEWEST_BLOCKS = 3  # with two, discrete scores agree by chance too often
-SAME = 1e-12  # relative: differences of rounding
-ROUNDING = 1 / 12  # variance of rounding to whole numbers
 LEVEL = 0.05  # of all comparisons of a table together
 POWER = 0.8
-#: A pair's standard error is at least this share of the one from its own differences: the least that keeps the error
-#: rate of 20 groups below 0.06 under heavy tails (docs/statistics.md), at a loss of power of up to 0.04.
-OWN_SHARE = 0.7
-#: Where blocks share training data, the variance grows with the logarithm of the residuals' kurtosis, by the first over
-#: the squared number of blocks but at least by the second, from so many standard errors above the one of a normal
-#: sample: the least that keeps the error rate of heavy-tailed scores below 0.06 up to an overlap of 1/3
-#: (docs/statistics.md).
-TAIL_GROWTH, LEAST_GROWTH, TAIL_BEGINS = 200.0, 2.0, 0.25
-#: A group is set apart whose standard deviation is so many times that of the middle group: the first over the root of
-#: the blocks less one, but at least the second. Heavy tails alone rarely do it.
-NOISY, LEAST_NOISY = 16.0, 3.0
-
-Table = NDArray[np.float64]  # (groups, blocks)
 
 
 @dataclass(frozen=True)
@@ -86,15 +73,14 @@ class Verdicts:
 
         ranges = [math.sqrt(2) * max(0.0, self.sign * group.difference) / group.error for group in self.groups]
         tested = sorted((i for i, own in enumerate(ranges) if not math.isnan(own)), key=lambda i: ranges[i])
-        of_degrees = {self.groups[i].degrees: [j for j in tested if self.groups[j].degrees == self.groups[i].degrees]
-                      for i in tested}  # fmt: skip
+        calm = [i for i in tested if i not in self.noisy]
+        queues = [(calm, max((self.groups[i].degrees for i in tested), default=0)),
+                  ([i for i in tested if i in self.noisy], self.blocks - 1)]  # fmt: skip
         found, largest = [math.nan] * len(ranges), 0.0
-        for left in range(len(tested) + 1, 1, -1):
-            heads = [(float(studentized_range.sf(ranges[own[-1]], left, degrees)), degrees)
-                     for degrees, own in of_degrees.items() if own]  # fmt: skip
-            p, degrees = min(heads)
+        for left in range(len(tested) + 1, 1, -1):  # the smallest p value of those that are left, not below the last
+            p, own = min((float(studentized_range.sf(ranges[own[-1]], left, n)), own) for own, n in queues if own)
             largest = max(largest, p)
-            found[of_degrees[degrees].pop()] = largest
+            found[own.pop()] = largest
         return tuple(found)
 
 
@@ -174,7 +160,7 @@ def verdicts(
     differences = np.full(len(table), math.nan) if best is None else _means(table - table[best], there & there[best])
 
     errors, degrees, noisy = np.full(len(table), math.nan), np.zeros(len(table), dtype=int), np.zeros(len(table), bool)
-    worse, typical, detectable, reason = np.zeros(len(table), dtype=bool), math.inf, math.nan, ""
+    worse, detectable, reason = np.zeros(len(table), dtype=bool), math.nan, ""
     if blocks < FEWEST_BLOCKS:
         reason = too_few(blocks)
     elif best is None or complete.sum() < 2:
@@ -184,10 +170,10 @@ def verdicts(
         errors[complete], degrees[complete], noisy[complete] = found.errors, found.degrees, found.noisy
         worse[complete] = told_apart(sign * differences[complete], found)
         errors[best] = math.nan
-        typical, of_typical = float(found.typical), int(found.degrees.max())
-        if math.isfinite(typical):
+        if math.isfinite(found.typical):
+            of_typical = int(found.degrees.max())
             critical = critical_range(int(complete.sum()), of_typical) / math.sqrt(2)
-            detectable = found_difference(critical, of_typical) * typical
+            detectable = found_difference(critical, of_typical) * float(found.typical)
         else:
             reason = "the scores have no spread: nothing is known of their noise"
     words = np.select(
@@ -195,13 +181,13 @@ def verdicts(
         ["too few blocks", "best", "worse", "not told apart", "diverged"],
         "incomplete",
     ).tolist()
-    columns = (words, means, there.sum(axis=1), differences, errors, degrees)
-    groups = tuple(Verdict(*row) for row in zip(words, *(column.tolist() for column in columns[1:]), strict=True))
+    columns = [column.tolist() for column in (means, there.sum(axis=1), differences, errors, degrees)]
+    groups = tuple(Verdict(*row) for row in zip(words, *columns, strict=True))
     apart = tuple(np.flatnonzero(noisy).tolist())
     return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), sign, detectable, apart, reason)
 
 
-def told_apart(differences: ArrayLike, found: "Errors") -> NDArray[np.bool_]:
+def told_apart(differences: ArrayLike, found: Errors) -> NDArray[np.bool_]:
     """Returns which groups are found to be worse than the best, (..., groups), by the steps of `verdicts`.
 
     Args:
@@ -211,82 +197,15 @@ def told_apart(differences: ArrayLike, found: "Errors") -> NDArray[np.bool_]:
     ranges = math.sqrt(2) * np.asarray(differences) / found.errors
     worse = np.zeros(ranges.shape, dtype=bool)
     while True:
-        left = np.maximum(2, ranges.shape[-1] - worse.sum(axis=-1, keepdims=True)) + 0 * found.degrees
+        left = np.maximum(2, ranges.shape[-1] - worse.sum(axis=-1, keepdims=True))
+        sizes = np.stack([np.broadcast_to(left, ranges.shape), found.degrees], axis=-1)
         critical = np.zeros(ranges.shape)
-        for groups, degrees in set(zip(left.ravel().tolist(), found.degrees.ravel().tolist(), strict=True)):
-            critical[(left == groups) & (found.degrees == degrees)] = critical_range(groups, degrees)
+        for groups, degrees in np.unique(sizes.reshape(-1, 2), axis=0).tolist():
+            critical[(sizes == (groups, degrees)).all(axis=-1)] = critical_range(groups, degrees)
         more = worse | (ranges > critical)
         if (more == worse).all():
             return worse
         worse = more
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Standard errors of each group's difference from one of them, infinite where the scores have no spread.
-
-    Attributes:
-        errors: (..., groups).
-        degrees: (..., groups), of freedom.
-        typical: (...,), the standard error of a typical pair of the reference.
-        noisy: (..., groups), which groups were set apart.
-    """
-
-    errors: NDArray[np.float64]
-    degrees: NDArray[np.intp]
-    typical: NDArray[np.float64]
-    noisy: NDArray[np.bool_]
-
-
-def standard_errors(table: Table, reference: ArrayLike, overlap: float, resolution: float | None) -> Errors:
-    """Returns the standard errors on which verdicts rest; the simulations call this with many tables at once.
-
-    Args:
-        table: (..., groups, blocks), without gaps.
-        reference: (...,), the group from which differences are taken.
-        overlap: n_validation / n_train.
-        resolution: The smallest step of a score, None for a continuous one.
-    """
-    blocks = table.shape[-1]
-    rounding = math.sqrt(ROUNDING) * (resolution or 0.0)
-    noisy = _much_noisier(table, rounding)
-    calm = (~noisy).sum(axis=-1, keepdims=True)  # (..., 1)
-    degrees = (calm - 1) * (blocks - 1)
-    residuals = np.where(noisy[..., None], 0.0, table - table.mean(axis=-1, keepdims=True))
-    of_block = residuals.sum(axis=-2, keepdims=True) / calm[..., None]
-    residuals = np.where(noisy[..., None], 0.0, residuals - of_block)
-    pooled = np.maximum((residuals**2).sum(axis=(-2, -1))[..., None] / degrees, rounding**2)
-    largest = np.abs(table).max(axis=(-2, -1))[..., None]
-    pooled = np.where(pooled > (SAME * largest) ** 2, pooled, math.inf)
-    at = np.asarray(reference)[..., None]
-    of_reference = np.take_along_axis(table, at[..., None], axis=-2)  # (..., 1, blocks)
-    own = (table - of_reference).var(axis=-1, ddof=1) / 2
-    apart = noisy | np.take_along_axis(noisy, at, axis=-1)
-    variance = np.maximum(pooled, np.where(apart, 1.0, OWN_SHARE**2) * own)
-    of_pair = 2 * (1 / blocks + overlap) * (_tail_factor(residuals, calm, degrees) if overlap > 0 else 1.0)
-    errors = np.sqrt(variance * of_pair)
-    typical = np.where(apart.all(axis=-1), np.median(errors, axis=-1), np.sqrt(pooled * of_pair)[..., 0])
-    return Errors(errors, np.where(apart, blocks - 1, degrees), typical, noisy)
-
-
-def _much_noisier(table: Table, rounding: float) -> NDArray[np.bool_]:
-    """Returns which of at least four groups scatter so much more than the middle one, block effects apart."""
-    centred = table - table.mean(axis=-1, keepdims=True)
-    spread = (centred - np.median(centred, axis=-2, keepdims=True)).std(axis=-1)
-    middle = np.median(spread, axis=-1, keepdims=True)
-    limit = max(LEAST_NOISY, NOISY / math.sqrt(table.shape[-1] - 1)) * np.maximum(middle, rounding)
-    return np.asarray((spread > limit) & (middle > 0) & (table.shape[-2] > 3))
-
-
-def _tail_factor(residuals: Table, groups: NDArray[np.intp], degrees: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Returns 1, and more where the kurtosis of the residuals of so many groups is above a normal sample's."""
-    blocks = residuals.shape[-1]
-    square, fourth = ((residuals**power).sum(axis=(-2, -1))[..., None] / (groups * blocks) for power in (2, 4))
-    normal = 3 * degrees / (degrees + 2)  # the expected kurtosis of so many degrees of freedom
-    excess = np.log(np.where(square > 0, fourth / np.where(square > 0, square, 1.0) ** 2 / normal, 1.0))
-    error = np.sqrt(24 / degrees) / 3
-    growth = max(LEAST_GROWTH, TAIL_GROWTH / blocks**2)
-    return np.asarray(1 + growth * np.maximum(0, excess - TAIL_BEGINS * error))
 
 
 def _means(table: Table, there: NDArray[np.bool_]) -> NDArray[np.float64]:

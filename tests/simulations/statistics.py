@@ -15,7 +15,8 @@ from scipy import stats
 
 from lstm_ae import statistics
 from lstm_ae.compare.blocks import in_proportion
-from lstm_ae.statistics.verdicts import critical_range, found_difference, standard_errors, told_apart
+from lstm_ae.statistics.noise import standard_errors
+from lstm_ae.statistics.verdicts import critical_range, found_difference, told_apart
 
 GROUPS, BLOCKS = (2, 5, 20), (3, 5, 10)
 OVERLAP = 1 / 4  # of five folds, and of holdouts of a fifth
