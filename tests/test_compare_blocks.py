@@ -201,8 +201,21 @@ def test_a_row_that_is_much_noisier_is_named_and_hides_no_differences_of_others(
     assert "Much noisier" not in " ".join(rank(scored(scores), METRIC).notes)
     scores[4] = 20 + 40 * (scores[4] - scores[4].mean())
     said = " ".join(rank(scored(scores), METRIC).notes)
-    assert "Much noisier than the others, and compared with the best by their own differences alone: a=4." in said
+    assert "Much noisier than the others, tested by their own differences, and found less often: a=4." in said
     assert list(words(scored(scores)).values()) == ["best", "not told apart", "worse", "worse", "not told apart"]
+
+
+def test_the_notes_name_rows_that_may_hide_differences_and_say_how_much_outliers_cost():
+    scores = np.random.default_rng(5).normal(size=(5, 5)) + np.array([[0], [0], [9], [9], [20]])
+    scores[4, 1] += 8  # one bad seed
+    frame = scored(scores, **DRAWN)
+    frame["split.random_state"] = frame["seed"]
+    said = " ".join(rank(frame, METRIC).notes)
+    assert "Noisier, so that small differences of others may go unseen: a=4. Leave them out with --where" in said
+    assert float(said.partition("which makes the test's errors ")[2].split()[0]) > 1.2
+    calm = rank(frame[frame["model.a"] < 4], METRIC).notes
+    assert "Noisier" not in " ".join(calm)
+    assert "outliers" not in " ".join(calm)
 
 
 def test_folds_of_companies_on_the_same_days_make_no_blocks():

@@ -117,12 +117,25 @@ def test_values_that_give_the_same_scores_have_no_best():
 
 def test_both_means_are_named_where_their_best_values_differ():
     scores = {0.1: (0.001, 0.9, 0.001), 0.01: (0.05, 0.06, 0.05), 0.001: (0.2, 0.3, 0.2)}
-    _, lines = found(grid(lambda combination, seed: scores[combination[0]][seed], seeds=3))
-    assert "means are geometric, as scores span more than a factor of ten" in lines["ours"]
+    table, lines = found(grid(lambda combination, seed: scores[combination[0]][seed], seeds=3))
+    rates = table[table["setting"] == "optimizer.lr"].set_index("value")
+    assert rates["difference"].to_numpy() == pytest.approx(rates["mean"].to_numpy() / rates["mean"][0.1])
+    assert f"a factor of {rates['detectable'].iloc[0]:.4g} between two values" in lines["optimizer.lr"]
+    assert "means are geometric, as errors span more than a factor of ten" in lines["ours"]
     arithmetic, geometric = "0.01 (0.05333)", "0.1 (0.009655)"
     assert (
         f"the best arithmetic mean is at {arithmetic}, the best geometric mean at {geometric}" in lines["optimizer.lr"]
     )
+
+
+def test_where_no_setting_differs_it_is_said():
+    frame = grid(noisy(MEANS))
+    one = frame[
+        (frame["optimizer.lr"] == frame["optimizer.lr"][0]) & (frame["trainer.clip"] == frame["trainer.clip"][0])
+    ]
+    table, lines = effects(rank(one.reset_index(drop=True), METRIC))
+    assert table.empty
+    assert "no setting differs between rows: there is nothing to compare" in lines[-1]
 
 
 def test_unbalanced_means_and_diverged_runs_are_mentioned():

@@ -196,3 +196,11 @@ def test_a_setting_of_the_task_is_said_to_change_the_loss(tmp_path):
 def test_a_ranking_of_no_runs_is_refused():
     with pytest.raises(ValueError, match="`frame` must have a run, got none"):
         rank(pd.DataFrame(), METRIC)
+
+
+def test_runs_of_one_row_in_several_folders_are_listed_by_folder(tmp_path):
+    for folder, seeds in (("first", (0, 1)), ("second", (2,))):
+        for seed in seeds:
+            write_run(tmp_path / folder / str(seed), 0.1 + seed, seed=seed)
+    run = rank(load(tmp_path), METRIC).table["run"].item()
+    assert run == f"{tmp_path}/first/{{0,1}} {tmp_path}/second/2"

@@ -1,6 +1,7 @@
 """The command line: `python -m lstm_ae.compare DIR...`."""
 
 import argparse
+import itertools
 import shutil
 import signal
 import sys
@@ -163,7 +164,9 @@ def _table(ranked: "Ranking", options: argparse.Namespace, remarks: list[str]) -
     shown, names = ranked.table, ranked.columns
     text = options.format in ("table", "markdown")
     if text:
-        shown = shown.assign(run=ranking.short_run_names(list(shown["run"])))
+        runs = [run.split(" ") for run in shown["run"]]  # a row may have runs in several folders
+        short = iter(ranking.short_run_names([name for own in runs for name in own]))
+        shown = shown.assign(run=[" ".join(itertools.islice(short, len(own))) for own in runs])
     if options.sort:
         shown = selection.sort(shown, options.sort, [ranked.metric])
     if options.columns:

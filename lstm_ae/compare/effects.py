@@ -24,8 +24,8 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
     The columns are `setting`, `value`, `mean` over blocks with its 95 % interval `low` to `high`, `n` (runs with a
     score), `diverged`, `difference` from the best value and its `p` (Holm's, for all settings and values together),
     `detectable` (the difference that would have been found with a probability of 0.8), `omega_squared` (where some
-    value is worse than the best), `best` and `source`. Where scores are positive and span
-    more than a factor of ten, means are geometric, and differences are those of logarithms.
+    value is worse than the best), `best` and `source`. Where errors span more than a factor of ten and scatter in
+    proportion, means are geometric, and differences are factors.
 
     Args:
         ranking: The runs, with their blocks.
@@ -42,15 +42,16 @@ def effects(ranking: Ranking) -> tuple[pd.DataFrame, list[str]]:
         )  # fmt: skip
         n_blocks = blocks.labels.nunique()
         counts = f"{score.notna().sum()} runs" + (f" in {n_blocks} {blocks.unit}" if n_blocks > 1 else "")
-        scale = "; means are geometric, as scores span more than a factor of ten" if blocks.log else ""
+        scale = "; means are geometric, as errors span more than a factor of ten" if blocks.log else ""
         reasons = {one.reason for one in found.values()}
         common = f"Nothing was tested: {reasons.pop()}. " if len(reasons) == 1 and "" not in reasons else ""
         lines.append(f"{source}: {counts}{scale}. {common}{blocks.note}".strip())
+        lines += [] if found else ["  no setting differs between rows: there is nothing to compare."]
         for key, one in found.items():
             if blocks.resolution is not None:
                 one = replace(one, values=tuple(_within_proportions(value) for value in one.values))
             rows += [row | {"setting": key, "source": source} for row in _rows(one, blocks.log)]
-            said = _findings(key, one, blocks.log, said=bool(common))
+            said = _findings(key, one, blocks.log, blocks.resolution is not None, said=bool(common))
             said = said or ["no two of its values share their other settings"]
             lines.append(f"  {key}: {'; '.join(said)}.")
     return pd.DataFrame(rows, columns=COLUMNS), lines
@@ -62,11 +63,13 @@ def _differs(one: Effect) -> bool:
 
 def _rows(one: Effect, log: bool) -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
+    scale = np.exp if log else float
     for value in sorted(one.values, key=lambda value: in_order(value.value)):
         mean = _mean(value, log)
         made.append({
             "value": value.value, "mean": mean.estimate, "low": mean.low, "high": mean.high, "n": value.runs,
-            "diverged": value.diverged, "difference": value.difference, "p": value.p, "detectable": one.detectable,
+            "diverged": value.diverged, "difference": scale(value.difference), "p": value.p,
+            "detectable": scale(one.detectable),
             "omega_squared": one.omega_squared if one.significant else math.nan,
             "best": value.value == one.best and _differs(one),
         })  # fmt: skip
@@ -85,7 +88,7 @@ def _within_proportions(value: ValueEffect) -> ValueEffect:
     return replace(value, mean=mean, geometric=geometric)
 
 
-def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:
+def _findings(key: str, one: Effect, log: bool, proportion: bool, said: bool) -> list[str]:
     """Returns what was found of one setting, or why nothing was tested unless that was said."""
     named = {value.value: value for value in one.values}
     parts = [f"nothing was tested: {one.reason}"] if one.reason and not said else []
@@ -97,11 +100,11 @@ def _findings(key: str, one: Effect, log: bool, said: bool) -> list[str]:
         tested = [value for value in one.values if not math.isnan(value.p)]
         parts += _compared(key, sorted(tested, key=lambda value: abs(value.difference))) if _differs(one) else []
         if math.isfinite(one.detectable):
-            size = f"factor of {text(math.exp(one.detectable))}" if log else f"difference of {text(one.detectable)}"
+            size = f"factor of {text(np.exp(one.detectable))}" if log else f"difference of {text(one.detectable)}"
             parts.append(f"a {size} between two values is found with a probability of {statistics.POWER:g}")
         if one.significant:
             parts.append(f"it explains {text(round(100 * one.omega_squared, 1))} % of the variance (omega squared)")
-        if one.best_by_geometric not in (None, one.best_by_mean):
+        if one.best_by_geometric not in (None, one.best_by_mean) and not proportion:
             parts.append(_both_means(key, named[one.best_by_mean], named[one.best_by_geometric]))
         parts += ["unbalanced: means are only over what all values share"] if not one.balanced else []
     diverged = [f"{value.diverged} at {text(value.value, key)}" for value in one.values if value.diverged]

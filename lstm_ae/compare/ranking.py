@@ -29,6 +29,7 @@ from lstm_ae.statistics import Verdicts, verdicts
 SPLIT_SEED = "split.random_state"  # usually follows the seed
 SPLIT = "split._target_"  # some splits validate on training data, or on windows that overlap with them
 MAX_NOISY = 3  # rows that a note names
+WIDER = 1.2  # of the errors, from which on a note says so
 CLASSES = {"incomplete": 1, "diverged": 2}  # complete combinations come first
 PLAIN = {"state": "finished", "reason": ""}  # columns without news
 USES_UP = (
@@ -103,10 +104,10 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
         own = labels[runs.index]
         blocks[str(source)] = made = blocks_of(runs, metric, own, repeats)
         rows, found = _judged(score[runs.index], own, made, groups(runs, repeats), metric, higher)
-        noisy = [runs.loc[own == rows.index[i], keys].iloc[0] for i in found.noisy]
+        named = _row_names(runs[keys].groupby(own).first().loc[rows.index])
         several = part["source"].nunique() > 1
         judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
-        notes += [f"{source}: {line}" if several else line for line in _tested(found, made, noisy)]
+        notes += [f"{source}: {line}" if several else line for line in _tested(found, made, named)]
     empty = pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
     table = _table(frame, part, labels, pd.concat(judged) if judged else empty, metric, higher)
     complete = int((table.pop("class") == 0).sum())
@@ -153,30 +154,44 @@ def _judged(
     return table, found
 
 
-def _tested(found: Verdicts, blocks: Blocks, noisy: Sequence[pd.Series]) -> list[str]:
+def _row_names(values: pd.DataFrame) -> list[str]:
+    """Returns the settings of each row, such as `lr=0.1 hidden_size=32`."""
+    names = short_names([str(key) for key in values])
+    return [" ".join(f"{name}={text(row[key], key)}" for key, name in names.items()) for _, row in values.iterrows()]
+
+
+def _tested(found: Verdicts, blocks: Blocks, rows: Sequence[str]) -> list[str]:
     """Returns what the verdicts of one source hold for, or why there are none.
 
     Args:
         found: The verdicts.
         blocks: The blocks.
-        noisy: The settings of rows that were set apart.
+        rows: The names of the groups.
     """
     if found.reason:
         more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
         return [f"Nothing was tested: {found.reason}.{more}", *([blocks.note] if blocks.note else [])]
     size = f"factor of {text(np.exp(found.detectable))}" if blocks.log else f"difference of {text(found.detectable)}"
     scale = ", by geometric means, as errors span more than a factor of ten" if blocks.log else ""
-    names = short_names([str(key) for key in noisy[0].index]) if noisy else {}
-    rows = [" ".join(f"{names[key]}={text(row[key], key)}" for key in names) for row in noisy]
-    named = "; ".join([*rows[:MAX_NOISY], *["..."] * (len(rows) > MAX_NOISY)])
-    apart = f"Much noisier than the others, and compared with the best by their own differences alone: {named}."
-    return [
+    notes = [
         f"Verdicts: each complete row against the best{scale}; the chance of a false `worse` anywhere in the table is "
         f"about 5 %, where all rows are about equally noisy. If the noise is as in these {found.blocks} {blocks.unit}, "
-        f"a {size} from the best is found with a probability of at least 0.8.",
-        *([apart] * bool(noisy)),
-        blocks.note,
+        f"a {size} from the best is found with a probability of at least 0.8."
     ]
+    if found.noisy:
+        apart = _listed(rows, found.noisy)
+        notes.append(f"Much noisier than the others, tested by their own differences, and found less often: {apart}.")
+    if found.uneven:
+        notes.append(f"Noisier, so that small differences of others may go unseen: {_listed(rows, found.uneven)}. "
+                     "Leave them out with --where to see these.")  # fmt: skip
+    wider = (
+        f" Their scores have outliers, which makes the test's errors {text(round(found.widening, 1))} times as large."
+    )
+    return [*notes, f"{blocks.note}{wider * (found.widening >= WIDER)}"]
+
+
+def _listed(rows: Sequence[str], positions: Sequence[int]) -> str:
+    return "; ".join([*(rows[i] for i in positions[:MAX_NOISY]), *["..."] * (len(positions) > MAX_NOISY)])
 
 
 def _table(
@@ -233,12 +248,13 @@ def _counted(states: pd.Series) -> str:
 
 
 def _brace_list(runs: list[str]) -> str:
-    """Returns directories in the shell's brace notation, such as `sweep/{0,1}`."""
-    parents = {run.rpartition("/")[0] for run in runs}
-    if len(runs) == 1 or len(parents) > 1:
-        return " ".join(runs)
-    parent, names = parents.pop(), ",".join(run.rpartition("/")[2] for run in runs)
-    return f"{parent}/{{{names}}}" if parent else f"{{{names}}}"
+    """Returns directories in the shell's brace notation, such as `sweep/{0,1}`, one for each parent."""
+    of_parent: dict[str, list[str]] = {}
+    for run in runs:
+        parent, slash, name = run.rpartition("/")
+        of_parent.setdefault(parent + slash, []).append(name)
+    each = [(parent, names[0] if len(names) == 1 else f"{{{','.join(names)}}}") for parent, names in of_parent.items()]
+    return " ".join(f"{parent}{names}" for parent, names in each)
 
 
 def short_run_names(runs: Sequence[str]) -> list[str]:

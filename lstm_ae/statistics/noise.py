@@ -17,7 +17,7 @@ OWN_SHARE = 0.7
 #: (docs/statistics.md).
 TAIL_GROWTH, LEAST_GROWTH, TAIL_BEGINS = 200.0, 2.0, 0.25
 #: A group is set apart whose standard deviation is so many times that of the middle group: the first over the root of
-#: the blocks less one, but at least the second. Heavy tails alone rarely do it.
+#: the blocks less one, but at least the second. Heavy tails alone rarely do it. From half of it on, a group is uneven.
 NOISY, LEAST_NOISY = 16.0, 3.0
 
 Table = NDArray[np.float64]  # (groups, blocks)
@@ -31,13 +31,17 @@ class Errors:
         errors: (..., groups).
         degrees: (..., groups), of freedom.
         typical: (...,), the standard error of a typical pair of the reference.
+        widening: (...,), by how much heavy tails made the errors larger; 1 where they did not.
         noisy: (..., groups), which groups were set apart.
+        uneven: (..., groups), which others are noisy enough that they may hide differences.
     """
 
     errors: NDArray[np.float64]
     degrees: NDArray[np.intp]
     typical: NDArray[np.float64]
+    widening: NDArray[np.float64]
     noisy: NDArray[np.bool_]
+    uneven: NDArray[np.bool_]
 
 
 def standard_errors(table: Table, reference: ArrayLike, overlap: float, resolution: float | None) -> Errors:
@@ -51,7 +55,8 @@ def standard_errors(table: Table, reference: ArrayLike, overlap: float, resoluti
     """
     blocks = table.shape[-1]
     rounding = math.sqrt(ROUNDING) * (resolution or 0.0)
-    noisy = _much_noisier(table, rounding)
+    noisiness = _noisiness(table, rounding)
+    noisy = (noisiness > 1) & (table.shape[-2] > 3)
     calm = (~noisy).sum(axis=-1, keepdims=True)  # (..., 1)
     degrees = (calm - 1) * (blocks - 1)
     residuals = np.where(noisy[..., None], 0.0, table - table.mean(axis=-1, keepdims=True))
@@ -65,19 +70,25 @@ def standard_errors(table: Table, reference: ArrayLike, overlap: float, resoluti
     own = (table - of_reference).var(axis=-1, ddof=1) / 2
     apart = noisy | np.take_along_axis(noisy, at, axis=-1)
     variance = np.maximum(pooled, np.where(apart, 1.0, OWN_SHARE**2) * own)
-    of_pair = 2 * (1 / blocks + overlap) * (_tail_factor(residuals, calm, degrees) if overlap > 0 else 1.0)
+    tails = _tail_factor(residuals, calm, degrees) if overlap > 0 else np.ones(calm.shape)
+    of_pair = 2 * (1 / blocks + overlap) * tails
     errors = np.sqrt(variance * of_pair)
     typical = np.where(apart.all(axis=-1), np.median(errors, axis=-1), np.sqrt(pooled * of_pair)[..., 0])
-    return Errors(errors, np.where(apart, blocks - 1, degrees), typical, noisy)
+    of_freedom, uneven = np.where(apart, blocks - 1, degrees), ~noisy & (noisiness > 1 / 2)
+    return Errors(errors, of_freedom, typical, np.asarray(np.sqrt(tails[..., 0])), noisy, uneven)
 
 
-def _much_noisier(table: Table, rounding: float) -> NDArray[np.bool_]:
-    """Returns which of at least four groups scatter so much more than the middle one, block effects apart."""
+def _noisiness(table: Table, rounding: float) -> NDArray[np.float64]:
+    """Returns by how much each group scatters more than the middle one, block effects apart; above 1 it is too much.
+
+    Of two groups neither is the middle one: 0.
+    """
     centred = table - table.mean(axis=-1, keepdims=True)
     spread = (centred - np.median(centred, axis=-2, keepdims=True)).std(axis=-1)
     middle = np.median(spread, axis=-1, keepdims=True)
     limit = max(LEAST_NOISY, NOISY / math.sqrt(table.shape[-1] - 1)) * np.maximum(middle, rounding)
-    return np.asarray((spread > limit) & (middle > 0) & (table.shape[-2] > 3))
+    known = (middle > 0) & (table.shape[-2] > 2)
+    return np.where(known, spread / np.where(known, limit, 1.0), 0.0)
 
 
 def _tail_factor(residuals: Table, groups: NDArray[np.intp], degrees: NDArray[np.intp]) -> NDArray[np.float64]:

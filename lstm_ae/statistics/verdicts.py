@@ -49,7 +49,9 @@ class Verdicts:
         sign: -1 where higher scores are better, else 1.
         detectable: The smallest true difference from the best that is found with a probability of at least 0.8, if
             the noise is as it was measured; of logarithms where these are tested, NaN where nothing was.
+        widening: By how much heavy tails made the standard errors larger; 1 where they did not.
         noisy: The positions of groups that are much noisier than the others, and were set apart.
+        uneven: The positions of others that are noisy enough that they may hide differences.
         reason: Why nothing was tested, where it was not.
     """
 
@@ -60,7 +62,9 @@ class Verdicts:
     counted: tuple[bool, ...]
     sign: int
     detectable: float
+    widening: float
     noisy: tuple[int, ...]
+    uneven: tuple[int, ...]
     reason: str
 
     @cached_property
@@ -159,15 +163,17 @@ def verdicts(
     table = np.log(table, where=there, out=np.full(table.shape, math.nan)) if log else table
     differences = np.full(len(table), math.nan) if best is None else _means(table - table[best], there & there[best])
 
-    errors, degrees, noisy = np.full(len(table), math.nan), np.zeros(len(table), dtype=int), np.zeros(len(table), bool)
-    worse, detectable, reason = np.zeros(len(table), dtype=bool), math.nan, ""
+    errors, degrees = np.full(len(table), math.nan), np.zeros(len(table), dtype=int)
+    worse, noisy, uneven = np.zeros((3, len(table)), dtype=bool)
+    detectable, widening, reason = math.nan, 1.0, ""
     if blocks < FEWEST_BLOCKS:
         reason = too_few(blocks)
     elif best is None or complete.sum() < 2:
         reason = "fewer than two groups have a score in every block"
     else:
         found = standard_errors(table[complete], int(complete[:best].sum()), overlap, resolution)
-        errors[complete], degrees[complete], noisy[complete] = found.errors, found.degrees, found.noisy
+        errors[complete], degrees[complete] = found.errors, found.degrees
+        noisy[complete], uneven[complete], widening = found.noisy, found.uneven, float(found.widening)
         worse[complete] = told_apart(sign * differences[complete], found)
         errors[best] = math.nan
         if math.isfinite(found.typical):
@@ -183,8 +189,10 @@ def verdicts(
     ).tolist()
     columns = [column.tolist() for column in (means, there.sum(axis=1), differences, errors, degrees)]
     groups = tuple(Verdict(*row) for row in zip(words, *columns, strict=True))
-    apart = tuple(np.flatnonzero(noisy).tolist())
-    return Verdicts(groups, order, best, blocks, tuple(counted.tolist()), sign, detectable, apart, reason)
+    return Verdicts(
+        groups, order, best, blocks, tuple(counted.tolist()), sign, detectable, widening,
+        noisy=tuple(np.flatnonzero(noisy).tolist()), uneven=tuple(np.flatnonzero(uneven).tolist()), reason=reason,
+    )  # fmt: skip
 
 
 def told_apart(differences: ArrayLike, found: Errors) -> NDArray[np.bool_]:
