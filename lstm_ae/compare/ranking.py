@@ -185,7 +185,7 @@ def _tested(found: Verdicts, blocks: Blocks, rows: Sequence[str]) -> list[str]:
         notes.append(f"Noisier, so that small differences of others may go unseen: {_listed(rows, found.uneven)}. "
                      "Leave them out with --where to see these.")  # fmt: skip
     wider = (
-        f" Their scores have outliers, which makes the test's errors {text(round(found.widening, 1))} times as large."
+        f" The scores have outliers, which makes the test's errors {text(round(found.widening, 1))} times as large."
     )
     return [*notes, f"{blocks.note}{wider * (found.widening >= WIDER)}"]
 
