@@ -104,10 +104,13 @@ def rank(frame: pd.DataFrame, metric: str, group_by: str | None = None) -> Ranki
         own = labels[runs.index]
         blocks[str(source)] = made = blocks_of(runs, metric, own, repeats)
         rows, found = _judged(score[runs.index], own, made, groups(runs, repeats), metric, higher)
-        named = _row_names(runs[keys].groupby(own).first().loc[rows.index])
+        noisy, uneven = (
+            _row_names([runs.loc[own == rows.index[i], keys].iloc[0] for i in positions[:MAX_NOISY]], len(positions))
+            for positions in (found.noisy, found.uneven)
+        )
         several = part["source"].nunique() > 1
         judged.append(rows.replace({"verdict": {"best": f"best of {source}"}}) if several else rows)
-        notes += [f"{source}: {line}" if several else line for line in _tested(found, made, named)]
+        notes += [f"{source}: {line}" if several else line for line in _tested(found, made, noisy, uneven)]
     empty = pd.DataFrame(columns=[metric, "std", "n", "verdict", "class"])
     table = _table(frame, part, labels, pd.concat(judged) if judged else empty, metric, higher)
     complete = int((table.pop("class") == 0).sum())
@@ -154,19 +157,21 @@ def _judged(
     return table, found
 
 
-def _row_names(values: pd.DataFrame) -> list[str]:
-    """Returns the settings of each row, such as `lr=0.1 hidden_size=32`."""
-    names = short_names([str(key) for key in values])
-    return [" ".join(f"{name}={text(row[key], key)}" for key, name in names.items()) for _, row in values.iterrows()]
+def _row_names(rows: Sequence[pd.Series], number: int) -> str:
+    """Returns the settings of the first of so many rows, such as `lr=0.1 hidden_size=32; lr=1 hidden_size=32; ...`."""
+    names = short_names([str(key) for row in rows[:1] for key in row.index])
+    each = [" ".join(f"{name}={text(row[key], key)}" for key, name in names.items()) for row in rows]
+    return "; ".join([*each, *["..."] * (number > len(each))])
 
 
-def _tested(found: Verdicts, blocks: Blocks, rows: Sequence[str]) -> list[str]:
+def _tested(found: Verdicts, blocks: Blocks, noisy: str, uneven: str) -> list[str]:
     """Returns what the verdicts of one source hold for, or why there are none.
 
     Args:
         found: The verdicts.
         blocks: The blocks.
-        rows: The names of the groups.
+        noisy: The names of rows that were set apart, empty for none.
+        uneven: The names of others that may hide differences.
     """
     if found.reason:
         more = " Run every combination with more seeds, such as seed=0,1,2." if "more" in found.reason else ""
@@ -178,20 +183,13 @@ def _tested(found: Verdicts, blocks: Blocks, rows: Sequence[str]) -> list[str]:
         f"about 5 %, where all rows are about equally noisy. If the noise is as in these {found.blocks} {blocks.unit}, "
         f"a {size} from the best is found with a probability of at least 0.8."
     ]
-    if found.noisy:
-        apart = _listed(rows, found.noisy)
-        notes.append(f"Much noisier than the others, tested by their own differences, and found less often: {apart}.")
-    if found.uneven:
-        notes.append(f"Noisier, so that small differences of others may go unseen: {_listed(rows, found.uneven)}. "
+    if noisy:
+        notes.append(f"Much noisier than the others, tested by their own differences, and found less often: {noisy}.")
+    if uneven:
+        notes.append(f"Noisier, so that small differences of others may go unseen: {uneven}. "
                      "Leave them out with --where to see these.")  # fmt: skip
-    wider = (
-        f" The scores have outliers, which makes the test's errors {text(round(found.widening, 1))} times as large."
-    )
+    wider = f" The scores have outliers, which makes the test's errors {found.widening:.1f} times as large."
     return [*notes, f"{blocks.note}{wider * (found.widening >= WIDER)}"]
-
-
-def _listed(rows: Sequence[str], positions: Sequence[int]) -> str:
-    return "; ".join([*(rows[i] for i in positions[:MAX_NOISY]), *["..."] * (len(positions) > MAX_NOISY)])
 
 
 def _table(

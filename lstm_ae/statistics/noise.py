@@ -17,7 +17,7 @@ OWN_SHARE = 0.7
 #: (docs/statistics.md).
 TAIL_GROWTH, LEAST_GROWTH, TAIL_BEGINS = 200.0, 2.0, 0.25
 #: A group is set apart whose standard deviation is so many times that of the middle group: the first over the root of
-#: the blocks less one, but at least the second. Heavy tails alone rarely do it. From half of it on, a group is uneven.
+#: the blocks less one, but at least the second. Heavy tails alone rarely do it. With half of that, a group is uneven.
 NOISY, LEAST_NOISY = 16.0, 3.0
 
 Table = NDArray[np.float64]  # (groups, blocks)
